@@ -1,0 +1,65 @@
+"""Flags shared by the scripts. Loads no TensorFlow, so that every --help answers at once."""
+
+import argparse
+import math
+import sys
+
+
+class Parser(argparse.ArgumentParser):
+  """argparse with defaults shown in the help and errors said in one line (exit code 2)."""
+
+  def __init__(self, description: str, **kwargs):
+    super().__init__(
+      description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs
+    )
+
+  def error(self, message: str):
+    print(f'error: {" ".join(message.split())} (see {self.prog} --help)', file=sys.stderr)
+    raise SystemExit(2)
+
+
+def whole(low: int, high: int | None = None):
+  """An argparse type: a whole number from `low` to `high`."""
+
+  def parse(text: str) -> int:
+    try:
+      value = int(text)
+    except ValueError:
+      raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
+    if value < low or (high is not None and value > high):
+      span = f'at least {low}' if high is None else f'from {low} to {high}'
+      raise argparse.ArgumentTypeError(f'{value} is out of range; give a whole number {span}')
+    return value
+
+  return parse
+
+
+def real(low: float = -math.inf, high: float = math.inf, above: bool = False, below: bool = False):
+  """An argparse type: a finite number from `low` (or above it) to `high` (or below it)."""
+
+  def parse(text: str) -> float:
+    try:
+      value = float(text)
+    except ValueError:
+      raise argparse.ArgumentTypeError(f'{text!r} is not a number') from None
+    too_low = value <= low if above else value < low
+    too_high = value >= high if below else value > high
+    if not math.isfinite(value) or too_low or too_high:
+      span = [f'{"above" if above else "at least"} {low:g}'] if low > -math.inf else []
+      span += [f'{"below" if below else "at most"} {high:g}'] if high < math.inf else []
+      raise argparse.ArgumentTypeError(f'{text} is out of range; give a finite number {" and ".join(span)}'.rstrip())
+    return value
+
+  return parse
+
+
+def height_width(text: str) -> tuple[int, int]:
+  """An argparse type: `H,W` in pixels, both positive."""
+  parts = text.split(',')
+  try:
+    height, width = (int(part) for part in parts)
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not height,width; write 336,336 say') from None
+  if height < 1 or width < 1:
+    raise argparse.ArgumentTypeError(f'{text!r} must be two positive numbers, height,width')
+  return height, width

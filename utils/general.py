@@ -1,0 +1,148 @@
+"""Files: list files, label images, and outputs that are whole or absent. Loads no TensorFlow.
+
+Conventions: an image list has one line an image, `image label` relative to the data folder, or `image` alone. A label is
+an 8-bit (or 16-bit, for instance ids) single-channel image; of a palette image the index counts, not the colour.
+"""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from utils.errors import InputError
+
+
+class Pair(NamedTuple):
+  """One line of a list file: paths that can be opened; `label` is None where the line has none."""
+
+  image: str
+  label: str | None
+
+
+def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
+  """Reads a list file.
+
+  Byte-order mark, Windows line ends and blank lines are passed over. Names may hold spaces: a line is cut where both
+  parts are files below `data_dir` (a tab always cuts).
+
+  Raises:
+    InputError: the list is missing, empty or not text; a line cannot be cut, lacks a needed label, or names no file.
+  """
+  if not list_path:
+    raise InputError('--data-list is empty; give a list file: one line an image, `image label`')
+  try:
+    text = pathlib.Path(list_path).read_text(encoding='utf-8-sig')
+  except FileNotFoundError:
+    raise InputError(f'{list_path}: no such list file; {_list_maker(list_path)}') from None
+  except UnicodeDecodeError:
+    raise InputError(f'{list_path}: is not UTF-8 text; a list has one line an image, `image label`') from None
+  except (OSError, ValueError) as e:
+    raise InputError(f'{list_path}: cannot be read as a list file ({getattr(e, "strerror", None) or e})') from None
+  lines = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+  if not lines:
+    raise InputError(f'{list_path}: holds no line; write one line an image, `image label`')
+  return [_read_line(line, f'{list_path} line {i}', data_dir, need_label) for i, line in lines]
+
+
+def _list_maker(list_path: str) -> str:
+  """The command that makes a well-known list, for the message of a missing one."""
+  parts = pathlib.PurePath(list_path).parts
+  for name in ('voc12', 'cityscapes', 'gta5', 'camvid'):
+    if name in parts:
+      return f'make it with `python dataset/prepare_{name}.py --help`'
+  return 'write one line an image, `image label`, or make one with `python dataset/prepare_own.py --help`'
+
+
+def _read_line(line: str, where: str, data_dir: str, need_label: bool) -> Pair:
+  if '\t' in line:
+    candidates = [tuple(part.strip() for part in line.split('\t'))]
+  else:
+    words = line.split(' ')
+    cuts = range(1, len(words))
+    candidates = [(' '.join(words[:i]).strip(), ' '.join(words[i:]).strip()) for i in cuts if words[i]]
+    candidates = [c for c in candidates if all(c)] + [(line,)]
+  candidates = [c for c in candidates if len(c) <= 2]
+  for names in candidates:
+    paths = [below(data_dir, name) for name in names]
+    if all(map(_is_file, paths)) and (len(paths) == 2 or not need_label):
+      return Pair(paths[0], paths[1] if len(paths) == 2 else None)
+  if not candidates or len(line.split()) > 2:
+    raise InputError(f'{where}: `{line}` is not `image label`; check the names, or part the two by a tab')
+  if need_label and all(len(c) == 1 for c in candidates):
+    raise InputError(f'{where}: `{line}` names no label; write `image label`')
+  missing = next(p for p in (below(data_dir, name) for name in candidates[0]) if not _is_file(p))
+  raise InputError(f'{where}: {missing} is no file; check the line and --data-dir {data_dir or "(empty)"}')
+
+
+def _is_file(path: str) -> bool:
+  try:
+    return os.path.isfile(path)
+  except ValueError:  # a NUL byte
+    return False
+
+
+def below(data_dir: str, name: str) -> str:
+  """`name` under `data_dir`; lists of other projects start their names with a slash and mean the same."""
+  joined = os.path.join(data_dir, name.lstrip('/')) if data_dir else name
+  return name if name.startswith('/') and not _is_file(joined) else joined
+
+
+def read_label(path: str) -> np.ndarray:
+  """A label or instance image as integers [H, W]: grey values, or palette indices (uint8; uint16 or int32 if deeper).
+
+  Raises:
+    InputError: not an image, damaged, or with more than one channel.
+  """
+  try:
+    with Image.open(path) as image:
+      if image.mode not in ('L', 'P', '1', 'I;16', 'I;16B', 'I'):
+        raise InputError(
+          f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids'
+        )
+      label = np.asarray(image)
+  except FileNotFoundError:
+    raise InputError(f'{path}: no such label image') from None
+  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+    raise InputError(f'{path}: cannot be decoded ({e}); replace the file') from None
+  return label.astype(np.uint8) if label.dtype == bool else label
+
+
+@contextlib.contextmanager
+def whole_file(path):
+  """A temporary path beside `path`: renamed to it when the block ends, removed when the block fails.
+
+  Whatever happens, `path` is the old file, the new file or absent, never half of one. Makes the parent folder.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, temporary = tempfile.mkstemp(prefix=f'.{path.stem[:60]}-', suffix=path.suffix, dir=path.parent)
+  os.close(handle)
+  try:
+    yield temporary
+    os.chmod(temporary, 0o666 & ~_umask())
+    os.replace(temporary, path)
+  except BaseException:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(temporary)
+    raise
+
+
+def _umask() -> int:
+  mask = os.umask(0)
+  os.umask(mask)
+  return mask
+
+
+def write_text(path, text: str) -> None:
+  with whole_file(path) as temporary:
+    pathlib.Path(temporary).write_text(text, encoding='utf-8')
+
+
+def write_png(path, array: np.ndarray) -> None:
+  """Writes uint8 or uint16 [H, W] (grey) or uint8 [H, W, 3] (RGB) as a PNG, whole or not at all."""
+  with whole_file(path) as temporary:
+    Image.fromarray(array).save(temporary, format='PNG')
