@@ -5,7 +5,7 @@ import sys
 
 
 class InputError(Exception):
-  """What the user gave is wrong (a flag, a path, a file's contents). One line: the thing, its value, the mend. Exit 2."""
+  """What the user gave is wrong (a flag, a path, a file's contents). One line: thing, value, mend. Exit 2."""
 
   exit_code = 2
 

@@ -1,7 +1,7 @@
 """Files: list files, label images, and outputs that are whole or absent. Loads no TensorFlow.
 
-Conventions: an image list has one line an image, `image label` relative to the data folder, or `image` alone. A label is
-an 8-bit (or 16-bit, for instance ids) single-channel image; of a palette image the index counts, not the colour.
+Conventions: an image list has one line an image, `image label` relative to the data folder, or `image` alone. A label
+is an 8-bit (16-bit for instance ids) single-channel image; of a palette image the index counts, not the colour.
 """
 
 import contextlib
