@@ -13,12 +13,43 @@ from utils.errors import InputError
 
 VOID = 255  # the label of pixels that count for nothing, in all these data sets
 
-VOC_CLASSES = (
-  'background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person '
-  'pottedplant sheep sofa train tvmonitor'
-).split()
+VOC_CLASSES = [
+  'background',
+  'aeroplane',
+  'bicycle',
+  'bird',
+  'boat',
+  'bottle',
+  'bus',
+  'car',
+  'cat',
+  'chair',
+  'cow',
+  'diningtable',
+  'dog',
+  'horse',
+  'motorbike',
+  'person',
+  'pottedplant',
+  'sheep',
+  'sofa',
+  'train',
+  'tvmonitor',
+]
 
-CAMVID_CLASSES = 'sky building pole road pavement tree signsymbol fence car pedestrian bicyclist'.split()
+CAMVID_CLASSES = [
+  'sky',
+  'building',
+  'pole',
+  'road',
+  'pavement',
+  'tree',
+  'signsymbol',
+  'fence',
+  'car',
+  'pedestrian',
+  'bicyclist',
+]
 _CAMVID_COLOURS = (
   (128, 128, 128),
   (128, 0, 0),

@@ -13,7 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from utils.errors import InputError
+from utils.errors import InputError, one_line
+
+# What Pillow raises over a file that it cannot make a picture of.
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 class Pair(NamedTuple):
@@ -32,6 +35,11 @@ def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
   Raises:
     InputError: the list is missing, empty or not text; a line cannot be cut, lacks a needed label, or names no file.
   """
+  return [read_line(line, where, data_dir, need_label) for where, line in list_lines(list_path)]
+
+
+def list_lines(list_path: str) -> list[tuple[str, str]]:
+  """A list file's lines that hold something, each behind the words that say where it stands: `FILE line 3`."""
   if not list_path:
     raise InputError('--data-list is empty; give a list file: one line an image, `image label`')
   try:
@@ -42,10 +50,10 @@ def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
     raise InputError(f'{list_path}: is not UTF-8 text; a list has one line an image, `image label`') from None
   except (OSError, ValueError) as e:
     raise InputError(f'{list_path}: cannot be read as a list file ({getattr(e, "strerror", None) or e})') from None
-  lines = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+  lines = [(f'{list_path} line {i}', line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
   if not lines:
     raise InputError(f'{list_path}: holds no line; write one line an image, `image label`')
-  return [_read_line(line, f'{list_path} line {i}', data_dir, need_label) for i, line in lines]
+  return lines
 
 
 def _list_maker(list_path: str) -> str:
@@ -57,7 +65,8 @@ def _list_maker(list_path: str) -> str:
   return 'write one line an image, `image label`, or make one with `python dataset/prepare_own.py --help`'
 
 
-def _read_line(line: str, where: str, data_dir: str, need_label: bool) -> Pair:
+def read_line(line: str, where: str, data_dir: str, need_label: bool) -> Pair:
+  """One line of `list_lines` as a pair of files that are there; raises as `read_list` does."""
   if '\t' in line:
     candidates = [tuple(part.strip() for part in line.split('\t'))]
   else:
@@ -97,18 +106,31 @@ def read_label(path: str) -> np.ndarray:
   Raises:
     InputError: not an image, damaged, or with more than one channel.
   """
+  with open_label(path) as image:
+    label = np.asarray(image)
+  return label.astype(np.uint8) if label.dtype == bool else label
+
+
+@contextlib.contextmanager
+def open_label(path: str):
+  """A label image opened by Pillow, not yet decoded; what goes wrong inside the block is an InputError too."""
   try:
     with Image.open(path) as image:
       if image.mode not in ('L', 'P', '1', 'I;16', 'I;16B', 'I'):
         raise InputError(
           f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids'
         )
-      label = np.asarray(image)
+      yield image
   except FileNotFoundError:
     raise InputError(f'{path}: no such label image') from None
-  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-    raise InputError(f'{path}: cannot be decoded ({e}); replace the file') from None
-  return label.astype(np.uint8) if label.dtype == bool else label
+  except UNDECODABLE as e:
+    raise undecodable(path, e) from None
+
+
+def undecodable(path: str, error: Exception) -> InputError:
+  """The one way to say that Pillow cannot decode a file: `error` is one of UNDECODABLE."""
+  reason = 'it is empty' if os.path.isfile(path) and not os.path.getsize(path) else one_line(error)
+  return InputError(f'{path}: cannot be decoded ({reason.replace(f" {path!r}", "")}); replace the file')
 
 
 @contextlib.contextmanager

@@ -1,0 +1,142 @@
+"""The layers of every network here: convolution, batch norm, pooling, resizing.
+
+Conventions: feature maps are [N, H, W, C]; variables are float32 and carry their checkpoint name; a layer computes in
+the dtype of its input (float32, bfloat16 or float16), batch statistics always in float32.
+"""
+
+import zlib
+
+import tensorflow as tf
+
+EPSILON = 1e-3  # added to the variance in batch norm
+
+
+class Conv(tf.Module):
+  """`conv -> (+ biases | batch norm) -> (ReLU)`, the unit that every network here is made of.
+
+  A stride > 1 pads zeros, (k - 1) // 2 before and the rest after, whatever the input's size (TF-Slim's conv2d_same), so
+  that feature (i, j) of an output stride s sits on pixel (s i, s j). `rate` is the dilation (atrous convolution).
+
+  Variables: `SCOPE/weights` [k, k, in, out], He-uniform: +-sqrt(6 / fan_in), a pure function of seed and name;
+  `SCOPE/biases` [out], zero, or `SCOPE/BatchNorm/...`.
+  """
+
+  def __init__(self, scope, channels_in, channels, kernel, stride=1, rate=1, batch_norm_decay=None, relu=True, seed=0):
+    super().__init__()
+    self.stride, self.rate, self.relu = stride, rate, relu
+    limit = (6 / (kernel * kernel * channels_in)) ** 0.5
+    name_seed = zlib.crc32(scope.encode()) & 0x7FFFFFFF
+    self.weights = tf.Variable(
+      lambda: tf.random.stateless_uniform((kernel, kernel, channels_in, channels), [seed, name_seed], -limit, limit),
+      name=f'{scope}/weights',
+    )
+    self.biases = self.batch_norm = None
+    if batch_norm_decay is None:
+      self.biases = tf.Variable(lambda: tf.zeros(channels), name=f'{scope}/biases')
+    else:
+      self.batch_norm = BatchNorm(f'{scope}/BatchNorm', channels, batch_norm_decay)
+
+  def __call__(self, x, training=False):
+    x = conv2d(x, tf.cast(self.weights, x.dtype), self.stride, self.rate)
+    x = self.batch_norm(x, training) if self.biases is None else tf.nn.bias_add(x, tf.cast(self.biases, x.dtype))
+    return tf.nn.relu(x) if self.relu else x
+
+
+def conv2d(x, weights, stride=1, rate=1):
+  """[N, H, W, in] -> [N, ceil(H / stride), ceil(W / stride), out]; see `Conv` for the padding."""
+  if stride == 1:
+    return tf.nn.conv2d(x, weights, 1, 'SAME', dilations=rate)
+  padding = weights.shape[0] - 1
+  pad = [padding // 2, padding - padding // 2]
+  return tf.nn.conv2d(x, weights, stride, [[0, 0], pad, pad, [0, 0]], dilations=rate)
+
+
+class BatchNorm(tf.Module):
+  """Batch normalisation (Ioffe and Szegedy 2015), over the global batch of all replicas.
+
+  `training=False`: the moving averages are used and nothing changes. `training=True`: the batch's mean and biased
+  variance are used, and `average <- decay * average + (1 - decay) * statistic`. With one replica that is TensorFlow's
+  fused kernel; with several, the replicas' sums are added up first, gradients included.
+  """
+
+  def __init__(self, scope, channels, decay):
+    super().__init__()
+    self.decay = decay
+    self.gamma = tf.Variable(lambda: tf.ones(channels), name=f'{scope}/gamma')
+    self.beta = tf.Variable(lambda: tf.zeros(channels), name=f'{scope}/beta')
+    # Every replica computes the same average, so each keeps its own and the first one's is saved.
+    average = {
+      'trainable': False,
+      'synchronization': tf.VariableSynchronization.ON_READ,
+      'aggregation': tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    }
+    self.moving_mean = tf.Variable(lambda: tf.zeros(channels), name=f'{scope}/moving_mean', **average)
+    self.moving_variance = tf.Variable(lambda: tf.ones(channels), name=f'{scope}/moving_variance', **average)
+
+  def __call__(self, x, training=False):
+    if not training:
+      return fused_batch_norm(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
+    replicas = tf.distribute.get_replica_context()
+    if replicas is None or replicas.num_replicas_in_sync == 1:
+      y, mean, variance = fused_batch_statistics_norm(x, self.gamma, self.beta)
+    else:
+      mean, variance = global_moments(x, self.moving_mean, replicas)
+      scale = self.gamma * tf.math.rsqrt(variance + EPSILON)
+      y = x * tf.cast(scale, x.dtype) + tf.cast(self.beta - mean * scale, x.dtype)
+    self.moving_mean.assign_sub((1 - self.decay) * (self.moving_mean - mean))
+    self.moving_variance.assign_sub((1 - self.decay) * (self.moving_variance - variance))
+    return y
+
+
+def fused_batch_norm(x, gamma, beta, mean, variance):
+  """Batch norm by given statistics [C]."""
+  return tf.raw_ops.FusedBatchNormV3(
+    x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
+  ).y
+
+
+def fused_batch_statistics_norm(x, gamma, beta):
+  """Batch norm by the batch's own statistics -> (y, mean [C], biased variance [C])."""
+  empty = tf.zeros([0])
+  out = tf.raw_ops.FusedBatchNormV3(
+    x=x, scale=gamma, offset=beta, mean=empty, variance=empty, epsilon=EPSILON, is_training=True
+  )
+  # The kernel normalises by the biased variance but returns the unbiased one, n / (n - 1) larger; of one value: 0.
+  n = tf.cast(tf.size(x) / tf.shape(x)[-1], tf.float32)
+  biased = tf.where(n > 1, out.batch_variance * (n - 1) / n, 0.0)
+  return out.y, tf.stop_gradient(out.batch_mean), tf.stop_gradient(biased)
+
+
+def global_moments(x, shift, replicas):
+  """Mean [C] and biased variance [C] over the batches of all replicas, by one all-reduce, differentiable.
+
+  The sums are taken about `shift` [C] (equal on all replicas; the moving mean), so that a mean far from zero does not
+  cancel the variance's digits.
+  """
+  shift = tf.stop_gradient(tf.convert_to_tensor(shift))
+  centred = tf.cast(x, tf.float32) - shift
+  count = tf.cast(tf.size(x) / tf.shape(x)[-1], tf.float32)
+  sums = tf.stack([tf.reduce_sum(centred, [0, 1, 2]), tf.reduce_sum(centred * centred, [0, 1, 2])])
+  sums, count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, [sums, count])
+  mean, square = tf.unstack(sums / count)
+  return mean + shift, tf.nn.relu(square - mean * mean)
+
+
+def max_pool_stem(x):
+  """3x3 max pooling, stride 2, on one pixel of zero padding: pixel (i, j) sits on pixel (2i, 2j)."""
+  return tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, 'VALID')
+
+
+def subsample(x, stride):
+  """[N, H, W, C] -> every `stride`-th row and column, from the first."""
+  return x if stride == 1 else x[:, ::stride, ::stride]
+
+
+def resize_bilinear(x, size):
+  """TensorFlow 1's bilinear resize to `size` [h, w]: source = target * in / out, no half-pixel centres. Float32 out."""
+  return tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=False, half_pixel_centers=False)
+
+
+def resize_nearest(x, size):
+  """TensorFlow 1's nearest-neighbour resize: source = floor(target * in / out)."""
+  return tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, align_corners=False, half_pixel_centers=False)

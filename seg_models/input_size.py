@@ -1,0 +1,19 @@
+"""Which image sizes the models take. Loads no TensorFlow."""
+
+MULTIPLE = {'pspnet': 48, 'deeplab': 8, 'fcn8s': 8}  # PSPNet's 6 bins a side on features of stride 8
+
+
+def size_problem(model: str, height: int, width: int) -> str | None:
+  """Why `model` cannot take height x width pixels, with the nearest size that it takes; None if it can."""
+  multiple = MULTIPLE[model]
+  if model == 'pspnet' and height != width:
+    side = nearest(max(height, width), multiple)
+    return f'{model} needs square input, not {height},{width}; the nearest size is {side},{side}'
+  if height % multiple or width % multiple:
+    good = f'{nearest(height, multiple)},{nearest(width, multiple)}'
+    return f'{model} needs an input size of a multiple of {multiple}, not {height},{width}; the nearest is {good}'
+  return None
+
+
+def nearest(length: int, multiple: int) -> int:
+  return max(multiple, round(length / multiple) * multiple)

@@ -1,0 +1,13 @@
+"""The models by name, for the scripts' --model and --backbone."""
+
+from seg_models.models.base import SegmentationModel
+from seg_models.models.deeplab import DeepLab
+from seg_models.models.fcn import FCN
+from seg_models.models.pspnet import PSPNet
+
+MODELS = {model.name_of_model: model for model in (PSPNet, DeepLab, FCN)}
+
+
+def build(model: str, backbone: str, num_classes: int, seed: int = 0) -> SegmentationModel:
+  """A model with initial weights: `model` pspnet, deeplab or fcn8s; `backbone` a key of resnet_v1.UNITS."""
+  return MODELS[model](num_classes, backbone, seed)

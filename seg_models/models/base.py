@@ -1,0 +1,40 @@
+"""What the three models share: a backbone, a head, and the sizes and dtypes they take."""
+
+import tensorflow as tf
+
+from network.common.resnet_v1 import ResNet
+from seg_models.input_size import size_problem
+
+
+class SegmentationModel(tf.Module):
+  """Backbone and head. `model(images, training=False)`: images [N, h, w, 3] float, RGB minus the mean, to float32
+  logits [N, h/8, w/8, classes]. `training=True` uses and updates batch statistics.
+
+  `compute_dtype` (float32, bfloat16, float16) is what the convolutions compute in; variables and logits stay float32.
+
+  Raises:
+    ValueError: h and w are not what the model takes (multiples of 8; PSPNet: square, of 48).
+  """
+
+  name_of_model: str
+
+  def __init__(self, backbone, seed):
+    super().__init__()
+    self.backbone = ResNet(backbone, seed)
+    self.compute_dtype = tf.float32
+
+  def __call__(self, images, training=False):
+    problem = size_problem(self.name_of_model, *images.shape[1:3])
+    if problem:
+      raise ValueError(problem)
+    features = self.backbone(tf.cast(images, self.compute_dtype), training)
+    return tf.cast(self.head(features, training), tf.float32)
+
+  def head(self, x, training):
+    raise NotImplementedError
+
+  @property
+  def head_variables(self):
+    """Every variable that is not the ResNet backbone's: they learn ten times as fast and need not be restored."""
+    backbone = {id(v) for v in self.backbone.variables}
+    return [v for v in self.variables if id(v) not in backbone]

@@ -1,0 +1,23 @@
+"""FCN-8s on a dilated ResNet (Long et al. 2015, arXiv 1411.4038): a classifier on every feature at stride 8."""
+
+from network.common.layers import Conv
+from seg_models.models.base import SegmentationModel
+
+
+class FCN(SegmentationModel):
+  """One 1x1 convolution to classes."""
+
+  name_of_model = 'fcn8s'
+
+  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0):
+    super().__init__(backbone, seed)
+    scope = f'{backbone}/block5/fc1_voc12'
+    self.classifier = Conv(scope, self.backbone.channels, num_classes, 1, relu=False, seed=seed)
+
+  def head(self, x, training):
+    return self.classifier(x)
+
+
+def fcn8s_resnet101(num_classes=21, seed=0) -> FCN:
+  """FCN-8s on ResNet-101; called as `model(images, training=False)` -> logits [N, h/8, w/8, num_classes]."""
+  return FCN(num_classes, 'resnet_v1_101', seed)

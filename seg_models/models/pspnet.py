@@ -1,0 +1,38 @@
+"""PSPNet: pyramid pooling on a dilated ResNet (Zhao et al. 2017, arXiv 1612.01105)."""
+
+import tensorflow as tf
+
+from network.common.layers import Conv, resize_bilinear
+from seg_models.models.base import SegmentationModel
+
+DECAY = 0.99  # of the head's moving averages
+BINS = (1, 2, 3, 6)
+
+
+class PSPNet(SegmentationModel):
+  """Features averaged over 1, 2, 3 and 6 bins a side, each 1x1 conv 512 and resized back; all concatenated, in the
+  order bins 1, 2, 3, 6, features; 3x3 conv 512; 1x1 conv to classes. Takes square images of a multiple of 48."""
+
+  name_of_model = 'pspnet'
+
+  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0):
+    super().__init__(backbone, seed)
+    scope, features = f'{backbone}/block5', self.backbone.channels
+    settings = {'batch_norm_decay': DECAY, 'seed': seed}
+    self.pools = [Conv(f'{scope}/pool{bins}/conv1', features, 512, 1, **settings) for bins in BINS]
+    self.conv2 = Conv(f'{scope}/conv2', features + 512 * len(BINS), 512, 3, **settings)
+    self.classifier = Conv(f'{scope}/fc1_voc12', 512, num_classes, 1, relu=False, seed=seed)
+
+  def head(self, x, training):
+    size = x.shape[1:3]
+    branches = []
+    for bins, conv in zip(BINS, self.pools, strict=True):
+      kernel = size[0] // bins
+      pooled = conv(tf.nn.avg_pool2d(x, kernel, kernel, 'VALID'), training)
+      branches.append(tf.cast(resize_bilinear(pooled, size), x.dtype))
+    return self.classifier(self.conv2(tf.concat([*branches, x], -1), training))
+
+
+def pspnet_resnet101(num_classes=21, seed=0) -> PSPNet:
+  """The model of the paper; called as `model(images, training=False)` -> logits [N, h/8, w/8, num_classes]."""
+  return PSPNet(num_classes, 'resnet_v1_101', seed)
