@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# PSPNet with the adaptive affinity loss on CamVid, small enough for a CPU: a 14-layer ResNet from its initial weights.
+# Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+
+: "${TRAIN:=train_aaf}"
+: "${BACKBONE:=resnet_v1_14}"
+: "${BATCH_SIZE:=4}"
+: "${TRAIN_INPUT_SIZE:=192,192}"
+: "${SNAPSHOT_DIR:=$root/snapshots/camvid/pspnet_aaf}"
+
+# The data: `python dataset/prepare_camvid.py --help`.
+: "${DATAROOT:=$root/data}" # holds CamVid
+: "${DATA_DIR:=$DATAROOT/CamVid}"
+: "${NUM_CLASSES:=11}"
+: "${IGNORE_LABEL:=11}" # CamVid's void
+: "${COLORMAP:=$root/misc/colormapcamvid.mat}"
+
+: "${STAGE1_LIST:=$root/dataset/camvid/train.txt}"
+: "${STAGE1_STEPS:=1000}"
+: "${STAGE1_LEARNING_RATE:=1e-3}"
+: "${STAGE1_PREDICT:=inference_msc}"
+
+: "${PREDICT_LIST:=$root/dataset/camvid/test.txt}"
+: "${WINDOW:=240,240}"
+: "${STRIDES:=160,160}"
+: "${GT_DIR:=$DATA_DIR/testannot}"
+
+. "$root/bashscripts/pipeline.sh"

@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+# What every Cityscapes recipe shares. The data: `python dataset/prepare_cityscapes.py --help`.
+
+: "${DATAROOT:=$root/data}" # holds Cityscapes
+: "${DATA_DIR:=$DATAROOT/Cityscapes}"
+: "${NUM_CLASSES:=19}"
+: "${COLORMAP:=$root/misc/colormapcs.mat}"
+: "${RESTORE_FROM=$root/snapshots/imagenet/resnet_v1_101.ckpt}"
+
+: "${STAGE1_LIST:=$root/dataset/cityscapes/train.txt}"
+: "${STAGE1_STEPS:=90000}"
+: "${STAGE1_LEARNING_RATE:=1e-3}"
+: "${STAGE1_PREDICT:=inference_msc}"
+
+: "${PREDICT_LIST:=$root/dataset/cityscapes/val.txt}"
+: "${WINDOW:=720,720}"
+: "${STRIDES:=480,480}"
+: "${GT_DIR:=$DATA_DIR/gtFineId/val}"
+: "${INST_DIR=}" # see prepare_cityscapes.py
+: "${STRING_REPLACE:=leftImg8bit,gtFineId_labelIds}"

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The whole main job in a few minutes on a laptop: sets the project up (see setup.sh), draws small street scenes, trains
+# a 14-layer PSPNet on them with the adaptive affinity loss, predicts the validation scenes and scores them. Values can
+# be set from the environment, say `STEPS=2000 OUT=/tmp/demo bash bashscripts/demo.sh`; more of them: pipeline.sh
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+: "${OUT:=$root/demo}"
+: "${STEPS:=400}"
+
+: "${TRAIN:=train_aaf}"
+: "${BACKBONE:=resnet_v1_14}"
+: "${BATCH_SIZE:=4}"
+: "${TRAIN_INPUT_SIZE:=144,144}"
+: "${SNAPSHOT_DIR:=$OUT/$TRAIN-$STEPS}"
+: "${RESTORE_FROM:=}"
+
+: "${STAGE1_LIST:=$OUT/train.txt}"
+: "${STAGE1_STEPS:=$STEPS}"
+: "${STAGE1_LEARNING_RATE:=1e-3}"
+: "${STAGE1_PREDICT:=inference_msc}"
+
+: "${PREDICT_LIST:=$OUT/val.txt}"
+: "${WINDOW:=144,144}"
+: "${STRIDES:=96,96}"
+: "${DATA_DIR:=$OUT/VOCdevkit}"
+: "${GT_DIR:=$DATA_DIR/VOC2012/segcls}"
+: "${INST_DIR:=$DATA_DIR/VOC2012/seginst}"
+: "${CLASS_NAMES:=$OUT/classes.txt}"
+: "${COLORMAP:=$root/misc/colormapvoc.mat}"
+
+PYTHON="$(bash "$root/bashscripts/setup.sh")"
+"$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT"
+: "${NUM_CLASSES:=$(grep -c . "$CLASS_NAMES")}"
+. "$root/bashscripts/pipeline.sh"
+
+results="$SNAPSHOT_DIR/stage1/results/val"
+echo
+echo "$(tail -n 2 "$results/mIoU.txt" | paste -s -d ',' -), on $(grep -c . "$PREDICT_LIST") scenes that the network never saw"
+echo "pictures:    $results/color/*.png"
+echo "the truth:   $GT_DIR/val_*.png, the scenes $DATA_DIR/VOC2012/JPEGImages/val_*.jpg"
+echo "TensorBoard: $(dirname "$PYTHON")/tensorboard --logdir $SNAPSHOT_DIR"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# How well does a network trained on Cityscapes do on GTA5's game scenes? (The paper's transfer test.) Predicts GTA5 with
+# a checkpoint of ../cityscapes/*.sh, by default the adaptive affinity loss's, and scores it. For another one:
+#   CHECKPOINT=snapshots/cityscapes/pspnet_mgpu/stage1/model.ckpt-90000 SNAPSHOT_DIR=snapshots/gta5/pspnet bash ...
+# Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+
+: "${CHECKPOINT:=$root/snapshots/cityscapes/pspnet_aaf_mgpu/stage1/model.ckpt-90000}"
+: "${SNAPSHOT_DIR:=$root/snapshots/gta5/pspnet_aaf}"
+: "${PARTS:=predict score}"
+
+# The data: `python dataset/prepare_gta5.py --help`.
+: "${DATAROOT:=$root/data}" # holds GTA5
+: "${DATA_DIR:=$DATAROOT/GTA5}"
+: "${PREDICT_LIST:=$root/dataset/gta5/val.txt}"
+: "${GT_DIR:=$DATA_DIR/labelsTrainIds}"
+: "${STRING_REPLACE:=,}"
+
+. "$root/bashscripts/cityscapes/values.sh"
+. "$root/bashscripts/pipeline.sh"

@@ -1,0 +1,140 @@
+# shellcheck shell=bash
+# The one pipeline behind every recipe: for each stage train, predict, score. A recipe sets the values and sources this
+# file last. Every value may come from the environment; those that a recipe need not set stand below.
+#
+#   DRY_RUN=1 bash bashscripts/voc12/train_pspnet_aaf.sh              prints the commands and runs none
+#   NUM_GPU=8 BATCH_SIZE=16 bash bashscripts/voc12/train_pspnet_mgpu.sh
+#   TRAIN_FLAGS='--precision bfloat16' bash ...                       more flags for training (or PREDICT_FLAGS)
+#   PARTS=train bash ...                                              some of train, predict, score
+#
+# Stage N is described by STAGEn_LIST, _STEPS, _LEARNING_RATE and _PREDICT (the script that predicts), starts from stage
+# N - 1's last checkpoint, and lives in SNAPSHOT_DIR/stageN: checkpoints, and for a list val.txt results/val/{gray,color,*.txt} (pictures, scores).
+# The first failure stops everything. Started again, training resumes, and commands that were completed with the same
+# words are passed over; so a job that was cut off can simply be queued again.
+
+: "${PYTHON:=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}"
+: "${PARTS:=train predict score}"
+: "${MODEL:=pspnet}"
+: "${BACKBONE:=resnet_v1_101}"
+: "${NUM_GPU:=}"                # for the *_mgpu scripts
+: "${ITER_SIZE:=1}"
+: "${WEIGHT_DECAY:=5e-4}"
+: "${KLD_MARGIN:=3.0}"
+: "${KLD_LAMBDA_1:=1.0}"
+: "${KLD_LAMBDA_2:=1.0}"
+: "${IGNORE_LABEL:=255}"
+: "${RANDOM_SEED:=1234}"
+: "${UPDATE_TB_EVERY:=50}"
+: "${SAVE_EVERY:=}"             # empty: once, after the stage's last step
+: "${RESTORE_FROM:=}"           # what stage 1 starts from; empty: the initial weights
+: "${CHECKPOINT:=}"             # predict with this one instead of the stage's own
+: "${STRING_REPLACE:=,}"        # from a prediction's file name to its truth's
+: "${INST_DIR:=}"               # empty: no instance-wise score
+: "${CLASS_NAMES:=}"
+: "${TRAIN_FLAGS:=}"
+: "${PREDICT_FLAGS:=}"
+
+# The command as one line that a shell reads back, with no more quoting than it needs.
+in_words() {
+  local word line=''
+  for word in "$@"; do
+    case "$word" in '' | *[!A-Za-z0-9_./,:=+@%-]*) word="$(printf '%q' "$word")" ;; esac
+    line="$line $word"
+  done
+  echo "${line# }"
+}
+
+# Runs a command and notes in the file $1 that it was completed; passes over one that was.
+once() {
+  local done_file="$1" words
+  shift
+  words="$(in_words "$@")"
+  if [ -n "${DRY_RUN:-}" ]; then
+    echo "$words"
+  elif [ -e "$done_file" ] && [ "$(cat "$done_file")" = "$words" ]; then
+    echo "# completed before: $words"
+  else
+    echo "# $words"
+    rm -f "$done_file" "$(dirname "$done_file")"/results/*/predict.done # new weights, new predictions
+    "$@"
+    mkdir -p "$(dirname "$done_file")"
+    echo "$words" >"$done_file"
+  fi
+}
+
+# train DIR LIST STEPS LEARNING_RATE RESTORE_FROM [MORE...]: steps 0 to STEPS, so that the last is a round number.
+train() {
+  local dir="$1" list="$2" steps="$3" learning_rate="$4" restore_from="$5" flags=()
+  shift 5
+  case "$TRAIN" in *_mgpu) flags+=(--num-gpu "$NUM_GPU") ;; esac
+  case "$TRAIN" in
+    *affinity* | *aaf*)
+      flags+=(--kld-margin "$KLD_MARGIN" --kld-lambda-1 "$KLD_LAMBDA_1" --kld-lambda-2 "$KLD_LAMBDA_2")
+      ;;
+  esac
+  [ -z "$restore_from" ] || flags+=(--restore-from "$restore_from" "$@")
+  # shellcheck disable=SC2206  # several flags in one value
+  flags+=($TRAIN_FLAGS)
+  once "$dir/train.done" "$PYTHON" "$root/pyscripts/train/$TRAIN.py" \
+    --model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL" \
+    --data-dir "$DATA_DIR" --data-list "$list" --snapshot-dir "$dir" --resume \
+    --batch-size "$BATCH_SIZE" --input-size "$TRAIN_INPUT_SIZE" --iter-size "$ITER_SIZE" \
+    --num-steps "$((steps + 1))" --save-pred-every "${SAVE_EVERY:-$steps}" --update-tb-every "$UPDATE_TB_EVERY" \
+    --learning-rate "$learning_rate" --weight-decay "$WEIGHT_DECAY" --random-seed "$RANDOM_SEED" \
+    --random-mirror --random-scale --random-crop --is-training "${flags[@]}"
+}
+
+# predict RESULTS CHECKPOINT SCRIPT
+predict() {
+  local results="$1" checkpoint="$2" script="$3" flags=()
+  case "$script" in *_msc) flags+=(--flip-aug --scale-aug) ;; esac
+  # shellcheck disable=SC2206
+  flags+=($PREDICT_FLAGS)
+  once "$results/predict.done" "$PYTHON" "$root/pyscripts/inference/$script.py" \
+    --model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL" \
+    --data-dir "$DATA_DIR" --data-list "$PREDICT_LIST" --restore-from "$checkpoint" --save-dir "$results" \
+    --input-size "$WINDOW" --strides "$STRIDES" --colormap "$COLORMAP" ${flags[@]+"${flags[@]}"}
+}
+
+# score RESULTS: both scores are printed, and kept beside the pictures.
+score() {
+  local results="$1" flags=(--num-classes "$NUM_CLASSES" --string-replace "$STRING_REPLACE")
+  [ -z "$CLASS_NAMES" ] || flags+=(--class-names "$CLASS_NAMES")
+  benchmark "$results" mIoU "${flags[@]}"
+  [ -z "$INST_DIR" ] || benchmark "$results" instance --inst-dir "$INST_DIR" "${flags[@]}"
+}
+
+benchmark() {
+  local results="$1" kind="$2" command
+  shift 2
+  command=("$PYTHON" "$root/pyscripts/benchmark/benchmark_by_$kind.py")
+  command+=(--pred-dir "$results/gray" --gt-dir "$GT_DIR" "$@")
+  if [ -n "${DRY_RUN:-}" ]; then
+    in_words "${command[@]}"
+  else
+    echo "# $(in_words "${command[@]}")"
+    "${command[@]}" | tee "$results/$kind.txt"
+  fi
+}
+
+run_stages() {
+  local stage=1 dir results list steps rate script from="$RESTORE_FROM" part
+  local more=(--not-restore-classifier) # ImageNet's classes are not ours
+  while list="STAGE${stage}_LIST" && [ -n "${!list:-}" ]; do
+    dir="$SNAPSHOT_DIR/stage$stage"
+    results="$dir/results/$(basename "$PREDICT_LIST" .txt)"
+    steps="STAGE${stage}_STEPS" rate="STAGE${stage}_LEARNING_RATE" script="STAGE${stage}_PREDICT"
+    for part in $PARTS; do
+      case "$part" in
+        train) train "$dir" "${!list}" "${!steps}" "${!rate}" "$from" ${more[@]+"${more[@]}"} ;;
+        predict) predict "$results" "${CHECKPOINT:-$dir/model.ckpt-${!steps}}" "${!script}" ;;
+        score) score "$results" ;;
+        *) echo "error: PARTS=$PARTS holds '$part'; write some of: train predict score" >&2 && exit 2 ;;
+      esac
+    done
+    from="$dir/model.ckpt-${!steps}" more=()
+    stage=$((stage + 1))
+  done
+}
+
+run_stages
