@@ -63,3 +63,26 @@ def height_width(text: str) -> tuple[int, int]:
   if height < 1 or width < 1:
     raise argparse.ArgumentTypeError(f'{text!r} must be two positive numbers, height,width')
   return height, width
+
+
+def add_network_flags(parser):
+  """Which network, on which classes: the same in training, prediction and export."""
+  group = parser.add_argument_group('network')
+  group.add_argument('--model', choices=('pspnet', 'deeplab', 'fcn8s'), default='pspnet', help='the head')
+  group.add_argument(
+    '--backbone',
+    choices=('resnet_v1_101', 'resnet_v1_50', 'resnet_v1_14'),
+    default='resnet_v1_101',
+    help='-14 has one unit a block, for laptops and tests',
+  )
+  group.add_argument('--num-classes', type=whole(2, 255), default=21, help='classes, background included')
+  group.add_argument('--ignore-label', type=whole(0, 255), default=255, help='label of void pixels and of padding')
+
+
+def add_precision_flag(parser):
+  parser.add_argument(
+    '--precision',
+    choices=('float32', 'bfloat16', 'float16'),
+    default='float32',
+    help='of the convolutions; weights and softmax are float32 always',
+  )

@@ -11,15 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from utils import general, parallel
+from utils import datasets, general, parallel
+from utils.datasets import VOID
 from utils.errors import InputError
 
-VOID = 255
 FORMATS = ('JPEG', 'MPO', 'PNG')  # an MPO is a JPEG with more pictures behind it
 # VOC's colours as the grey levels (rounded either way) that a decoder makes of them: the trace of a lost palette.
-VOC_LUMINANCES = frozenset(
-  (14, 15, 19, 33, 34, 37, 38, 52, 53, 57, 72, 75, 76, 89, 90, 94, 108, 109, 112, 113, 127, 128, 132, 133, 147, 150)
-) | {151, 219, 220}
+_GREYS = datasets.voc_colours()[[*range(1, 21), 255]] @ (0.299, 0.587, 0.114)
+VOC_LUMINANCES = frozenset(np.floor(_GREYS).astype(int)) | frozenset(np.ceil(_GREYS).astype(int))
 
 
 class Finding(NamedTuple):

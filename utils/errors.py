@@ -1,5 +1,6 @@
 """What the scripts say when something is wrong: one line on standard error and an exit code, never a traceback."""
 
+import os
 import signal
 import sys
 
@@ -35,6 +36,7 @@ def run(main, argv=None) -> int:
     raise Stopped('stopped by SIGTERM', signum)
 
   signal.signal(signal.SIGTERM, terminate)
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # TensorFlow's own errors only
   try:
     return main(argv) or 0
   except (InputError, RunError, Stopped) as e:

@@ -7,6 +7,7 @@ is an 8-bit (16-bit for instance ids) single-channel image; of a palette image t
 import contextlib
 import os
 import pathlib
+import socket
 import tempfile
 from typing import NamedTuple
 
@@ -14,6 +15,11 @@ import numpy as np
 from PIL import Image
 
 from utils.errors import InputError, one_line
+
+try:
+  import fcntl
+except ImportError:  # Windows
+  fcntl = None
 
 # What Pillow raises over a file that it cannot make a picture of.
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -145,7 +151,7 @@ def whole_file(path):
   os.close(handle)
   try:
     yield temporary
-    os.chmod(temporary, 0o666 & ~_umask())
+    os.chmod(temporary, 0o666 & ~UMASK)
     os.replace(temporary, path)
   except BaseException:
     with contextlib.suppress(FileNotFoundError):
@@ -159,12 +165,74 @@ def _umask() -> int:
   return mask
 
 
+UMASK = _umask()  # asked once, before there are threads: asking means setting it for a moment
+
+
 def write_text(path, text: str) -> None:
-  with whole_file(path) as temporary:
-    pathlib.Path(temporary).write_text(text, encoding='utf-8')
+  write_bytes(path, text.encode())
 
 
-def write_png(path, array: np.ndarray) -> None:
-  """Writes uint8 or uint16 [H, W] (grey) or uint8 [H, W, 3] (RGB) as a PNG, whole or not at all."""
+def write_bytes(path, data: bytes) -> None:
   with whole_file(path) as temporary:
-    Image.fromarray(array).save(temporary, format='PNG')
+    pathlib.Path(temporary).write_bytes(data)
+
+
+def write_png(path, array: np.ndarray, palette: np.ndarray | None = None) -> None:
+  """Writes uint8 or uint16 [H, W] (grey) or uint8 [H, W, 3] (RGB) as a PNG, whole or not at all.
+
+  With a `palette`, uint8 RGB [n, 3], a uint8 [H, W] becomes a palette image: the same values, shown in colours.
+  """
+  image = Image.fromarray(array)
+  if palette is not None:
+    image.putpalette(palette.tobytes())
+  with whole_file(path) as temporary:
+    image.save(temporary, format='PNG')
+
+
+def list_images(folder: str) -> list[str]:
+  """The JPEG and PNG files of a folder (not below it), by name.
+
+  Raises:
+    InputError: no such folder, or none in it.
+  """
+  try:
+    names = sorted(os.listdir(folder))
+  except OSError as e:
+    raise InputError(f'{folder}: {e.strerror}; give a folder of images') from None
+  images = [os.path.join(folder, n) for n in names if n.lower().endswith(('.jpg', '.jpeg', '.png'))]
+  if not images:
+    raise InputError(f'{folder}: holds no .jpg, .jpeg or .png file; give a folder of images')
+  return images
+
+
+@contextlib.contextmanager
+def claim(folder, name: str):
+  """Holds `folder` for this process while the block runs; the claim dies with the process, however it ends.
+
+  Raises:
+    InputError: another process holds it.
+  """
+  path = os.path.join(folder, f'.{name}')
+  if fcntl is None:  # not on this system: nothing to hold it with
+    yield
+    return
+  while True:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      holder = os.read(handle, 200).decode(errors='replace').strip() or 'another process'
+      os.close(handle)
+      raise InputError(f'{folder}: {holder} is writing there; wait for it, or name another folder') from None
+    with contextlib.suppress(FileNotFoundError):
+      if os.stat(path).st_ino == os.fstat(handle).st_ino:
+        break
+    os.close(handle)  # the earlier holder removed the file in between
+  try:
+    os.ftruncate(handle, 0)
+    os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
+    yield
+  finally:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(path)
+    os.close(handle)

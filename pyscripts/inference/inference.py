@@ -1,0 +1,19 @@
+"""Predicts images by sliding window, at one scale."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from utils import errors, inference_flags
+
+
+def main(argv=None):
+  args = inference_flags.parse(__doc__, argv, multi_scale=False)
+  from utils.predict import predict  # here, so that --help need not load TensorFlow
+
+  return predict(args)
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))
