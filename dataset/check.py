@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, check_data, errors, general, parallel
+from utils import arguments, check_data, datasets, errors, general, parallel
 
 
 def parse(argv):
@@ -76,7 +76,7 @@ def summary(pairs, findings: list[check_data.Finding], num_classes: int, ignore_
   lines = [f'{len(pairs)} images of {len(sizes)} sizes, {labels} labels, {palettes} of them palette images']
   total = max(1, pixels.total())
   for value in sorted(pixels.keys() | set(range(num_classes)) if labels else ()):
-    what = 'class' if value < num_classes else 'void' if value in (check_data.VOID, ignore_label) else 'stray'
+    what = 'class' if value < num_classes else 'void' if value in (datasets.VOID, ignore_label) else 'stray'
     share = f'{pixels[value]:>12} pixels {pixels[value] / total:8.3%}  in {images[value]} labels'
     lines.append(f'{what} {value:>3}: {share if pixels[value] else "never occurs"}')
   return '\n'.join(lines)

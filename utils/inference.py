@@ -41,7 +41,7 @@ class Pass:
     self.shape, self.mirrored, self.window = image.shape[:2], mirrored, window
     self.size = [max(1, int(side * scale)) for side in self.shape]
     padded = [max(side, least) for side, least in zip(self.size, window, strict=True)]
-    self.pixels = resize_padded(image[:, ::-1] if mirrored else image, self.size, padded)
+    self.pixels = resize_padded(image, self.size, padded, mirrored)
     self.starts = [window_starts(*axis) for axis in zip(padded, window, strides, strict=True)]
     self.places = [(y, x) for y in self.starts[0] for x in self.starts[1]]
     self.waiting = len(self.places)
@@ -74,9 +74,11 @@ class Pass:
     return mean[:, ::-1] if self.mirrored else mean
 
 
-def resize_padded(image: np.ndarray, size, padded) -> np.ndarray:
-  """The image minus the mean, float32, resized to `size` (TensorFlow 1's bilinear), zeros at the bottom and right."""
+def resize_padded(image: np.ndarray, size, padded, mirrored: bool) -> np.ndarray:
+  """The image minus the mean, float32: resized to `size` (TensorFlow 1's bilinear), then mirrored (that resize is not
+  symmetric, so the order matters), then padded with zeros at the bottom and right."""
   resized = resize_bilinear(image[np.newaxis], size)[0].numpy()
+  resized = resized[:, ::-1] if mirrored else resized
   if tuple(padded) == tuple(size):
     return resized - np.float32(MEAN)
   out = np.zeros((*padded, 3), np.float32)
