@@ -176,5 +176,5 @@ def stop_at_nonfinite(s: int, metrics, trainee, pairs, folder, args) -> None:
   tqdm.write(f'files of step {s}: ' + ' '.join(files))
   raise RunError(
     f'step {s}: the loss is not finite ({terms}); update not made, weights kept in {where}; files: '
-    f'{", ".join(files[:8])}{" ..." if len(files) > 8 else ""}; try a lower --learning-rate or --clip-norm, or look at these files'
+    f'{", ".join(files[:8])}{" ..." if len(files) > 8 else ""}; lower --learning-rate or give --clip-norm'
   )
