@@ -53,12 +53,13 @@ def warn(message: str) -> None:
   print(f'warning: {" ".join(message.split())}', file=sys.stderr)
 
 
-def compare(list_dir: str, name: str, found: int, official: int, missing: dict[str, list[str]]) -> None:
-  """Warns where a list is not as long as the official one, or lacks ids that it should have.
+def write_official(list_dir: str, name: str, lines: list[str], official: int, missing: dict[str, list[str]]) -> None:
+  """Writes a list, and warns where it is not as long as the official one or lacks ids that it should have.
 
   Args:
     missing: reason -> the ids that are left out for it. Too many to print go to LIST_DIR/NAME.missing.txt.
   """
+  write(list_dir, name, lines)
   missing = {reason: ids for reason, ids in missing.items() if ids}
   path = pathlib.Path(list_dir) / f'{name}.missing.txt'
   number = sum(map(len, missing.values()))
@@ -66,13 +67,13 @@ def compare(list_dir: str, name: str, found: int, official: int, missing: dict[s
     general.write_text(path, ''.join(f'{i} {reason}\n' for reason, ids in missing.items() for i in ids))
   else:
     path.unlink(missing_ok=True)
-  if found == official and not missing:
+  if len(lines) == official and not missing:
     return
   reasons = [f'{len(ids)} {reason} ({_shown(ids)})' for reason, ids in missing.items()]
-  if found < official - number or not reasons:
-    reasons.append('the rest is not on this disk' if found < official else 'more than the official number')
+  if len(lines) < official - number or not reasons:
+    reasons.append('the rest is not on this disk' if len(lines) < official else 'more than the official number')
   more = f'; all are in {path}' if number > SHOWN else ''
-  warn(f'{name}: {found} of the official {official} images: {"; ".join(reasons)}{more}')
+  warn(f'{name}: {len(lines)} of the official {official} images: {"; ".join(reasons)}{more}')
 
 
 def _shown(ids: list[str]) -> str:

@@ -1,0 +1,44 @@
+"""Lists CamVid in SegNet's layout: 11 classes, 11 is void (give --ignore-label 11 wherever it is used).
+
+DATA_DIR holds train, val, test (images) and trainannot, valannot, testannot (labels of the same names). Nothing is
+converted; the lists' paths are relative to DATA_DIR.
+"""
+
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from utils import arguments, convert, errors, lists
+from utils.errors import InputError
+
+OFFICIAL = {'train': 367, 'val': 101, 'test': 233}
+
+
+def parse(argv):
+  parser = arguments.Parser(__doc__)
+  parser.add_argument('--data-dir', required=True, help='the folder that holds train, trainannot, ...')
+  lists.add_list_dir(parser, 'camvid')
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  args = parse(argv)
+  root = pathlib.Path(args.data_dir)
+  if not (root / 'train').is_dir() or not (root / 'trainannot').is_dir():
+    raise InputError(f"--data-dir {root}: holds no train and trainannot; give CamVid's folder in SegNet's layout")
+  for split, official in OFFICIAL.items():
+    images = convert.stems(root / split, ('.png', '.jpg', '.jpeg'))
+    labels = convert.stems(root / f'{split}annot', ('.png',))
+    both = [i for i in images if i in labels]
+    lines = [lists.line(os.path.relpath(images[i], root), os.path.relpath(labels[i], root)) for i in both]
+    missing = {
+      f'without a label in {split}annot': sorted(images.keys() - labels),
+      f'without an image in {split}': sorted(labels.keys() - images),
+    }
+    lists.write_official(args.list_dir, split, lines, official, missing)
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))

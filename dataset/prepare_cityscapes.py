@@ -1,0 +1,92 @@
+"""Prepares Cityscapes: train ids, instance ids and lists.
+
+DATA_DIR holds the unpacked leftImg8bit and gtFine (training's --data-dir later). Writes gtFineId/SPLIT/CITY/
+X_gtFineId_labelIds.png, which hold train ids (19 classes, the rest 255), and X_gtFineId_instanceIds.png, the 16-bit
+instance ids unchanged, for train and val, and the lists train, val and test, grouped by city. The originals are only
+read. Run it again after an interruption: it does what is left.
+"""
+
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from utils import arguments, convert, datasets, errors, general, lists
+from utils.errors import InputError
+
+OFFICIAL = {'train': 2975, 'val': 500, 'test': 1525}
+TRAIN_IDS = datasets.cityscapes_train_ids()
+
+
+def parse(argv):
+  parser = arguments.Parser(__doc__)
+  parser.add_argument('--data-dir', required=True, help='the folder that holds leftImg8bit and gtFine')
+  lists.add_list_dir(parser, 'cityscapes')
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  args = parse(argv)
+  root = pathlib.Path(args.data_dir)
+  for folder, archive in (('leftImg8bit', 'leftImg8bit_trainvaltest.zip'), ('gtFine', 'gtFine_trainvaltest.zip')):
+    if not (root / folder).is_dir():
+      raise InputError(f'--data-dir {root}: holds no {folder}; unpack {archive} there')
+  faults = []
+  for kind, make in (('labelIds', train_ids), ('instanceIds', kept)):
+    faults += convert.run(jobs(root, kind, make), kind)
+  for split in OFFICIAL:
+    write_list(root, split, args.list_dir)
+  return convert.close(faults)
+
+
+def by_city(folder: pathlib.Path, ending: str) -> dict[str, dict[str, str]]:
+  """City -> image id -> path, for the files CITY/ID + ending + .png below a split's folder."""
+  cities = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+  return {city: convert.stems(folder / city, ('.png',), ending) for city in cities}
+
+
+def jobs(root: pathlib.Path, kind: str, make) -> list[convert.Job]:
+  return [
+    convert.Job(path, str(root / 'gtFineId' / split / city / f'{name}_gtFineId_{kind}.png'), make)
+    for split in ('train', 'val')
+    for city, files in by_city(root / 'gtFine' / split, f'_gtFine_{kind}').items()
+    for name, path in files.items()
+  ]
+
+
+def train_ids(path: str) -> np.ndarray:
+  label = general.read_label(path)
+  if label.dtype != np.uint8:
+    raise InputError(f'{path}: is {label.dtype}, not 8-bit label ids; unpack it again')
+  return TRAIN_IDS[label]
+
+
+def kept(path: str) -> bytes:
+  """The file as it is, once it is known to be readable."""
+  general.read_label(path)
+  return pathlib.Path(path).read_bytes()
+
+
+def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:
+  """Test images are listed alone: what gtFine holds for them is no truth."""
+  found = by_city(root / 'leftImg8bit' / split, '_leftImg8bit')
+  truth = by_city(root / 'gtFineId' / split, '_gtFineId_labelIds')
+  labels = {i: path for files in truth.values() for i, path in files.items()}
+  images = {i: path for files in found.values() for i, path in files.items()}
+  wanted = [i for i in images if split == 'test' or i in labels]
+  lines = [
+    lists.line(os.path.relpath(images[i], root), None if split == 'test' else os.path.relpath(labels[i], root))
+    for i in wanted
+  ]
+  missing = {
+    'without an image in leftImg8bit': sorted(labels.keys() - images),
+    'without labelIds in gtFine': [i for i in images if i not in wanted],
+  }
+  lists.write_official(list_dir, split, lines, OFFICIAL[split], missing)
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))

@@ -1,0 +1,121 @@
+"""Prepares GTA5 ("Playing for Data") in Cityscapes' 19 classes: to score there what was trained on Cityscapes.
+
+DATA_DIR holds the unpacked images and labels. Writes trainids/ID.png (19 train ids, the rest 255) from label images
+of Cityscapes' label ids (grey or palette) or colours (RGB, or a palette that was reordered), the list all, and train,
+val and test where the authors' split.mat is in DATA_DIR. Pairs whose sizes differ (the data set has a few) are left
+out with a warning. The originals are only read. Run it again after an interruption: it does what is left.
+"""
+
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from PIL import Image
+
+from utils import arguments, check_data, convert, datasets, errors, general, lists, parallel
+from utils.errors import InputError
+
+OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
+TRAIN_IDS = datasets.cityscapes_train_ids()
+STATIC = (20, 20, 20)  # what GTA5 paints static things, which are black in Cityscapes
+
+
+def parse(argv):
+  parser = arguments.Parser(__doc__)
+  parser.add_argument('--data-dir', required=True, help='the folder that holds images and labels')
+  parser.add_argument('--split-file', default='', help="the authors' split.mat; DATA_DIR/split.mat if that is there")
+  lists.add_list_dir(parser, 'gta5')
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  args = parse(argv)
+  root = pathlib.Path(args.data_dir)
+  images, labels = (convert.stems(root / folder, ('.png',)) for folder in ('images', 'labels'))
+  if not images or not labels:
+    raise InputError(f'--data-dir {root}: holds no images/*.png and labels/*.png; unpack the archives there')
+  splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root)}
+  jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
+  faults = convert.run(jobs, 'trainids')
+  done = convert.stems(root / 'trainids', ('.png',))
+  pairs = {i: (images[i], done[i]) for i in images if i in done}
+  unequal = {i for i, same in zip(pairs, parallel.each(same_size, pairs.values(), 'sizes'), strict=True) if not same}
+  for name, ids in splits.items():
+    kept = [i for i in ids if i in pairs and i not in unequal]
+    lines = [lists.line(os.path.relpath(images[i], root), os.path.relpath(done[i], root)) for i in kept]
+    missing = {
+      'without an image': [i for i in ids if i not in images],
+      'without a label': [i for i in ids if i in images and i not in done],
+      'with a label of another size': sorted(unequal.intersection(ids)),
+    }
+    lists.write_official(args.list_dir, name, lines, OFFICIAL[name], missing)
+  return convert.close(faults)
+
+
+def same_size(pair: tuple[str, str]) -> bool:
+  return check_data.image_size(pair[0]) == check_data.image_size(pair[1])
+
+
+def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
+  """The ids of trainIds, valIds and testIds, numbers that count from 1 and name files 00001.png and so on."""
+  path = pathlib.Path(split_file) if split_file else root / 'split.mat'
+  if not path.exists() and not split_file:
+    lists.warn(f'{path}: is missing, so only the list all is written; it is in the archive read_mapping.zip')
+    return {}
+  import scipy.io  # takes longer to load than --help should
+
+  try:
+    found = scipy.io.loadmat(str(path))
+    return {name: [f'{int(i):05d}' for i in found[f'{name}Ids'].ravel()] for name in ('train', 'val', 'test')}
+  except FileNotFoundError:
+    raise InputError(f'--split-file {path}: no such file') from None
+  except Exception as e:  # a damaged file raises whatever its bytes lead to
+    raise InputError(f'{path}: is no MATLAB file with trainIds, valIds and testIds ({e})') from None
+
+
+def train_ids(path: str) -> np.ndarray:
+  """Train ids of a label image, from its label ids if these are what its values are, else from its colours."""
+  try:
+    with Image.open(path) as image:
+      if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
+        return TRAIN_IDS[np.asarray(image)]
+      if image.mode not in ('P', 'RGB', 'RGBA'):
+        raise InputError(f'{path}: is a {image.mode} picture, not label ids or colours; unpack it again')
+      return from_colours(path, np.asarray(image.convert('RGB')))
+  except general.UNDECODABLE as e:
+    raise general.undecodable(path, e) from None
+
+
+def _is_id_palette(image) -> bool:
+  """Whether the palette indices in use are label ids: each has its label's colour, or for a label that does not count
+  any colour but those of labels that do."""
+  palette = dict(enumerate(map(tuple, np.asarray(image.getpalette('RGB')).reshape(-1, 3).tolist())))
+  own = {label.id: label.colour for label in datasets.CITYSCAPES_LABELS}
+  counting = {label.colour for label in datasets.CITYSCAPES_TRAINED}
+  used = np.flatnonzero(image.histogram()).tolist()
+  return all(
+    palette.get(i) == own.get(i, ()) or TRAIN_IDS[i] == datasets.VOID and palette.get(i) not in counting for i in used
+  )
+
+
+def from_colours(path: str, rgb: np.ndarray) -> np.ndarray:
+  """Train ids [H, W] of Cityscapes' colours [H, W, 3]. Of two labels of one colour the one that counts is meant."""
+  known = {label.colour: label.train_id for label in datasets.CITYSCAPES_LABELS} | {STATIC: datasets.VOID}
+  known |= {label.colour: label.train_id for label in datasets.CITYSCAPES_TRAINED}
+  codes = rgb.astype(np.uint32) @ np.array((1 << 16, 1 << 8, 1), np.uint32)
+  values, place = np.unique(codes, return_inverse=True)
+  colours = [tuple(int(value) >> shift & 255 for shift in (16, 8, 0)) for value in values]
+  strange = [colour for colour in colours if colour not in known]
+  if strange:
+    raise InputError(
+      f"{path}: has {len(strange)} colours that are no label's, {strange[0]} say; unpack it again (was it resized, or "
+      'saved as JPEG?)'
+    )
+  return np.array([known[colour] for colour in colours], np.uint8)[place].reshape(codes.shape)
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))

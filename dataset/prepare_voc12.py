@@ -1,0 +1,153 @@
+"""Prepares PASCAL VOC 2012, with SBD's masks where they are given: class ids, instance ids and lists.
+
+DATA_DIR is the unpacked VOCdevkit (training's --data-dir later). Writes VOC2012/segcls/ID.png (class ids 0 to 20, 255
+is void) and VOC2012/seginst/ID.png (instances from 1, 0 is background, 255 is void) as grey PNGs for every image that
+has a mask, VOC's own masks before SBD's, and the lists train, val, trainval, test and train+ (all masks but val's).
+The originals are only read. Run it again after an interruption or after adding files: it does what is left.
+"""
+
+import functools
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from utils import arguments, convert, datasets, errors, general, lists
+from utils.errors import InputError
+
+OFFICIAL = {'train': 1464, 'val': 1449, 'trainval': 2913, 'test': 1456, 'train+': 10582}
+# Output folder -> VOC's folder of palette masks; SBD's folder and the name of the struct in its files.
+MASKS = {'segcls': ('SegmentationClass', 'cls', 'GTcls'), 'seginst': ('SegmentationObject', 'inst', 'GTinst')}
+NUM_CLASSES = len(datasets.VOC_CLASSES)
+
+
+def parse(argv):
+  parser = arguments.Parser(__doc__)
+  parser.add_argument('--data-dir', required=True, help='VOCdevkit, the folder that holds VOC2012')
+  parser.add_argument(
+    '--sbd-dir', default='', help="SBD's benchmark_RELEASE; without it train+ lacks SBD's 9,118 images"
+  )
+  lists.add_list_dir(parser, 'voc12')
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  args = parse(argv)
+  devkit = find_devkit(pathlib.Path(args.data_dir))
+  sbd = find_sbd(pathlib.Path(args.sbd_dir)) if args.sbd_dir else None
+  faults = []
+  for folder in MASKS:
+    faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder)
+  write_lists(devkit, args.list_dir)
+  return convert.close(faults)
+
+
+def find_devkit(folder: pathlib.Path) -> pathlib.Path:
+  for devkit in (folder, folder / 'VOCdevkit', folder.parent):
+    if (devkit / 'VOC2012' / 'JPEGImages').is_dir():
+      return devkit
+  raise InputError(
+    f'--data-dir {folder}: holds no VOC2012/JPEGImages; unpack VOCtrainval_11-May-2012.tar and give its VOCdevkit'
+  )
+
+
+def find_sbd(folder: pathlib.Path) -> pathlib.Path:
+  for dataset in (folder / 'dataset', folder, folder / 'benchmark_RELEASE' / 'dataset'):
+    if (dataset / 'cls').is_dir():
+      return dataset
+  raise InputError(f'--sbd-dir {folder}: holds no dataset/cls; unpack benchmark.tgz and give its benchmark_RELEASE')
+
+
+def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[convert.Job]:
+  """One conversion for every image that has a mask."""
+  official_folder, sbd_folder, struct = MASKS[folder]
+  top = NUM_CLASSES - 1 if folder == 'segcls' else 254
+  makers = {}
+  if sbd:
+    read = functools.partial(read_sbd, struct=struct, top=top)
+    makers = {name: (path, read) for name, path in convert.stems(sbd / sbd_folder, ('.mat',)).items()}
+  read = functools.partial(read_official, top=top)
+  makers |= {name: (path, read) for name, path in convert.stems(voc / official_folder, ('.png',)).items()}
+  return [convert.Job(path, str(voc / folder / f'{name}.png'), read) for name, (path, read) in sorted(makers.items())]
+
+
+def read_official(path: str, top: int) -> np.ndarray:
+  """A palette PNG's indices."""
+  return checked(path, general.read_label(path), top)
+
+
+def read_sbd(path: str, struct: str, top: int) -> np.ndarray:
+  """The field Segmentation of the struct GTcls or GTinst in a MATLAB file. Reading one executes nothing."""
+  import scipy.io  # takes longer to load than --help should
+
+  try:
+    mask = scipy.io.loadmat(path, variable_names=[struct])[struct][0, 0]['Segmentation']
+  except OSError:
+    raise
+  except Exception as e:  # a damaged file raises whatever its bytes lead to
+    raise InputError(f'{path}: is no MATLAB file with {struct}.Segmentation ({e}); unpack it again') from None
+  if mask.ndim != 2 or not mask.size or mask.dtype.kind not in 'iu':
+    raise InputError(
+      f'{path}: {struct}.Segmentation is {mask.dtype} {list(mask.shape)}, not [H, W] ids; unpack it again'
+    )
+  return checked(path, mask, top)
+
+
+def checked(path: str, mask: np.ndarray, top: int) -> np.ndarray:
+  wrong = (mask > top) & (mask != datasets.VOID) | (mask < 0)
+  if wrong.any():
+    raise InputError(
+      f'{path}: holds {mask[wrong][0]}, which is no id (0 to {top}, 255 is void); unpack the original again'
+    )
+  return mask.astype(np.uint8)
+
+
+def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
+  voc = devkit / 'VOC2012'
+  images = convert.stems(voc / 'JPEGImages', ('.jpg',))
+  masks = convert.stems(voc / 'segcls', ('.png',))
+  both = images.keys() & masks
+  splits = {name: read_ids(voc, name) for name in ('train', 'val', 'trainval')}
+  splits['train+'] = sorted((set(masks) | set(splits['train'])) - set(splits['val']))
+  for name, ids in splits.items():
+    missing = {
+      'without an image in JPEGImages': [i for i in ids if i not in images],
+      'without a mask': [i for i in ids if i in images and i not in masks],
+    }
+    if name == 'train+' and not splits['val']:
+      lists.warn('train+: not told from val, whose ids are missing; unpack ImageSets/Segmentation')
+      ids = []
+    lines = [lists.line(f'VOC2012/JPEGImages/{i}.jpg', f'VOC2012/segcls/{i}.png') for i in ids if i in both]
+    lists.write_official(list_dir, name, lines, OFFICIAL[name], missing)
+  write_test_list(devkit, list_dir)
+
+
+def write_test_list(devkit: pathlib.Path, list_dir: str) -> None:
+  """The test images have a folder of their own, VOC2012-test, or were unpacked into VOC2012."""
+  ids = read_ids(devkit / 'VOC2012-test', 'test', quiet=True) or read_ids(devkit / 'VOC2012', 'test')
+  homes = {}
+  for folder in ('VOC2012', 'VOC2012-test'):
+    homes |= dict.fromkeys(convert.stems(devkit / folder / 'JPEGImages', ('.jpg',)), folder)
+  lines = [lists.line(f'{homes[i]}/JPEGImages/{i}.jpg') for i in ids if i in homes]
+  lists.compare(
+    list_dir, 'test', len(lines), OFFICIAL['test'], {'without an image': [i for i in ids if i not in homes]}
+  )
+
+
+def read_ids(voc: pathlib.Path, split: str, quiet: bool = False) -> list[str]:
+  """The ids of an official split; none, with a warning, where its file is missing."""
+  path = voc / 'ImageSets' / 'Segmentation' / f'{split}.txt'
+  try:
+    return list(dict.fromkeys(path.read_text(encoding='utf-8-sig').split()))
+  except FileNotFoundError:
+    if not quiet:
+      lists.warn(f'{path}: is missing, so {split} stays empty; unpack it from the official archive')
+    return []
+  except (OSError, ValueError) as e:
+    raise InputError(f'{path}: cannot be read as a list of ids ({getattr(e, "strerror", None) or e})') from None
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))
