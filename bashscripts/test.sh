@@ -9,6 +9,6 @@ bin="$(dirname "$python")"
 
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-"$bin/pylint" --score=no --jobs=2 dataset network pyscripts seg_models utils tests
+"$bin/pylint" --rcfile=pyproject.toml --score=no --recursive=y dataset network pyscripts seg_models utils tests
 find bashscripts .ci -type f \( -name '*.sh' -o -name run \) -exec "$bin/shellcheck" {} +
 exec "$python" -m pytest "$@"
