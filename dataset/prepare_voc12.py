@@ -131,9 +131,8 @@ def write_test_list(devkit: pathlib.Path, list_dir: str) -> None:
   for folder in ('VOC2012', 'VOC2012-test'):
     homes |= dict.fromkeys(convert.stems(devkit / folder / 'JPEGImages', ('.jpg',)), folder)
   lines = [lists.line(f'{homes[i]}/JPEGImages/{i}.jpg') for i in ids if i in homes]
-  lists.compare(
-    list_dir, 'test', len(lines), OFFICIAL['test'], {'without an image': [i for i in ids if i not in homes]}
-  )
+  missing = {'without an image': [i for i in ids if i not in homes]}
+  lists.write_official(list_dir, 'test', lines, OFFICIAL['test'], missing)
 
 
 def read_ids(voc: pathlib.Path, split: str, quiet: bool = False) -> list[str]:
