@@ -1,0 +1,193 @@
+"""The bash scripts: what they would run, that they resume and stop, and that each runs to its end on a tiny tree."""
+
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BASH = ROOT / 'bashscripts'
+LOSSES = ('', '_affinity', '_aaf')
+VOC = [f'voc12/train_pspnet{loss}{gpus}.sh' for loss in LOSSES for gpus in ('', '_mgpu')]
+CITYSCAPES = [f'cityscapes/train_pspnet{loss}_mgpu.sh' for loss in LOSSES]
+RECIPES = [*VOC, *CITYSCAPES, 'camvid/train_pspnet_aaf.sh', 'gta5/score_cityscapes_pspnet.sh']
+
+
+def bash(script, *args, **values):
+  """Runs a bash script in an environment without the values of whoever runs the tests."""
+  kept = {key: os.environ[key] for key in ('PATH', 'HOME', 'LANG') if key in os.environ}
+  return subprocess.run(
+    ['bash', BASH / script, *map(str, args)],
+    env={**kept, **{key: str(value) for key, value in values.items()}},
+    capture_output=True,
+    text=True,
+    timeout=600,
+  )
+
+
+def commands(script, *args, **values) -> list[tuple[str, dict]]:
+  """(script's name, its flags) for each command that a dry run prints."""
+  result = bash(script, *args, DRY_RUN=1, **values)
+  assert (result.returncode, result.stderr) == (0, ''), result
+  found = []
+  for line in result.stdout.splitlines():
+    words = shlex.split(line)
+    if len(words) > 1:
+      assert (pathlib.Path(words[1])).exists(), words[1]
+      keys = [i for i, word in enumerate(words) if word.startswith('--')]
+      flags = {words[i]: ' '.join(words[i + 1 : j]) for i, j in zip(keys, [*keys[1:], None], strict=True)}
+      found.append((pathlib.Path(words[1]).stem, flags))
+  return found
+
+
+def trainings(script, **values) -> list[dict]:
+  return [flags for name, flags in commands(script, **values) if name.startswith('train')]
+
+
+def test_every_recipe_is_known_here():
+  found = {
+    str(path.relative_to(BASH))
+    for folder in ('voc12', 'cityscapes', 'camvid', 'gta5')
+    for path in BASH.glob(f'{folder}/*.sh')
+  }
+  assert found == {*RECIPES, 'voc12/values.sh', 'cityscapes/values.sh'}
+
+
+@pytest.mark.parametrize('script', VOC + CITYSCAPES)
+def test_script_trains_by_its_own_name(script):
+  loss, gpus = script.removesuffix('.sh').split('pspnet')[1], script.endswith('_mgpu.sh')
+  names = {name for name, _ in commands(script) if name.startswith('train')}
+  assert names == {f'train{loss}'}
+  for flags in trainings(script):
+    assert ('--num-gpu' in flags) == gpus
+    assert ('--kld-margin' in flags) == (loss not in ('', '_mgpu'))
+    assert flags['--model'] == 'pspnet' and flags['--backbone'] == 'resnet_v1_101'
+
+
+@pytest.mark.parametrize(
+  ('script', 'batch', 'crop'), [(s, 16, '480,480') if 'mgpu' in s else (s, 8, '336,336') for s in VOC]
+)
+def test_voc_recipe(script, batch, crop):
+  first, second = trainings(script)
+  for flags in (first, second):
+    assert (flags['--batch-size'], flags['--input-size'], flags['--num-steps']) == (str(batch), crop, '30001')
+    assert (flags['--save-pred-every'], flags['--iter-size'], flags['--num-classes']) == ('30000', '1', '21')
+    assert {'--random-mirror', '--random-scale', '--random-crop', '--is-training', '--resume'} <= set(flags)
+  assert first['--data-list'].endswith('voc12/train+.txt') and second['--data-list'].endswith('voc12/train.txt')
+  assert (float(first['--learning-rate']), float(second['--learning-rate'])) == (1e-3, 1e-4)
+  assert first['--restore-from'].endswith('resnet_v1_101.ckpt') and '--not-restore-classifier' in first
+  assert second['--restore-from'] == first['--snapshot-dir'] + '/model.ckpt-30000'
+  assert '--not-restore-classifier' not in second
+  assert first['--snapshot-dir'] != second['--snapshot-dir']
+  ((one, single), (two, multi)) = [c for c in commands(script) if c[0].startswith('inference')]
+  assert (one, two) == ('inference', 'inference_msc') and {'--flip-aug', '--scale-aug'} <= set(multi)
+  assert single['--input-size'] == multi['--input-size'] == '480,480'
+  assert single['--strides'] == multi['--strides'] == '320,320'
+  assert [name for name, _ in commands(script)][2:4] == ['benchmark_by_mIoU', 'benchmark_by_instance']
+
+
+@pytest.mark.parametrize('script', CITYSCAPES)
+def test_cityscapes_recipe(script):
+  (flags,) = trainings(script)
+  assert (flags['--batch-size'], flags['--input-size'], flags['--num-steps']) == ('8', '720,720', '90001')
+  assert (float(flags['--learning-rate']), flags['--num-classes'], flags['--num-gpu']) == (1e-3, '19', '4')
+  (predict,) = [flags for name, flags in commands(script) if name == 'inference_msc']
+  assert (predict['--input-size'], predict['--strides']) == ('720,720', '480,480')
+  assert {'--flip-aug', '--scale-aug'} <= set(predict)
+
+
+def test_no_two_recipes_share_a_snapshot_folder():
+  folders = [flags['--snapshot-dir'] for script in VOC + CITYSCAPES for flags in trainings(script)]
+  assert len(set(folders)) == len(folders) == 15
+
+
+def test_values_come_from_the_environment():
+  values = {'BATCH_SIZE': 3, 'BACKBONE': 'resnet_v1_14', 'STAGE2_LIST': '', 'DATA_DIR': '/my data', 'RESTORE_FROM': ''}
+  found = commands('voc12/train_pspnet_aaf.sh', TRAIN_FLAGS='--precision bfloat16', STAGE1_STEPS=7, **values)
+  assert [name for name, _ in found] == ['train_aaf', 'inference', 'benchmark_by_mIoU', 'benchmark_by_instance']
+  flags = found[0][1]
+  assert (flags['--batch-size'], flags['--backbone'], flags['--data-dir']) == ('3', 'resnet_v1_14', '/my data')
+  assert (flags['--num-steps'], flags['--precision']) == ('8', 'bfloat16')
+  assert not {'--restore-from', '--not-restore-classifier'} & set(flags)
+  assert found[1][1]['--restore-from'].endswith('stage1/model.ckpt-7')
+
+
+def test_unknown_part_is_refused(tmp_path):
+  result = bash('voc12/train_pspnet.sh', PARTS='train test', DRY_RUN=1)
+  assert result.returncode == 2 and "'test'" in result.stderr
+
+
+@pytest.fixture
+def fake(tmp_path):
+  """A stand-in for Python that notes the scripts it is asked to run, and fails in the one that `fail` names."""
+  python, log = tmp_path / 'python', tmp_path / 'log'
+  log.touch()
+  python.write_text(
+    f"""#!/bin/bash
+name="$(basename "$1" .py)"
+echo "$name" >>'{log}'
+[ "$name" != "$(cat '{tmp_path}/fail' 2>/dev/null)" ] || exit 3
+while [ "$1" != --save-dir ] && [ "$1" != --pred-dir ] && [ $# -gt 1 ]; do shift; done
+mkdir -p "$2"
+echo "$name of $2"
+"""
+  )
+  python.chmod(0o755)
+  values = {'PYTHON': python, 'SNAPSHOT_DIR': tmp_path / 'snap shots'}
+
+  def run(script='cityscapes/train_pspnet_aaf_mgpu.sh', fail='', **more):
+    log.write_text('')
+    (tmp_path / 'fail').write_text(fail)
+    result = bash(script, **{**values, **more})
+    return result.returncode, log.read_text().split()
+
+  return run
+
+
+def test_stops_at_the_first_failure(fake):
+  assert fake(fail='inference_msc') == (3, ['train_aaf_mgpu', 'inference_msc'])
+  assert fake(fail='benchmark_by_mIoU') == (3, ['inference_msc', 'benchmark_by_mIoU'])
+
+
+def test_started_again_it_goes_on_where_it_stopped(fake):
+  whole = ['train_aaf_mgpu', 'inference_msc', 'benchmark_by_mIoU']
+  assert fake() == (0, whole)
+  assert fake() == (0, whole[2:])
+  assert fake(STRIDES='240,240') == (0, whole[1:])
+  assert fake(STRIDES='240,240', BATCH_SIZE=4) == (0, whole)
+
+
+def test_scores_are_kept(fake, tmp_path):
+  fake('voc12/train_pspnet.sh')
+  kept = sorted(str(path.relative_to(tmp_path / 'snap shots')) for path in tmp_path.rglob('*.txt'))
+  assert kept == [f'stage{stage}/results/val/{kind}.txt' for stage in (1, 2) for kind in ('instance', 'mIoU')]
+
+
+@pytest.mark.parametrize('place', [0, 1])
+def test_two_machines_by_hand(place, tmp_path):
+  result = bash('cluster/by_hand.sh', place, 'a:2222', 'b:2222', DRY_RUN=1)
+  config = json.loads(result.stdout.splitlines()[0].removeprefix("TF_CONFIG='").removesuffix("'"))
+  assert config == {'cluster': {'worker': ['a:2222', 'b:2222']}, 'task': {'type': 'worker', 'index': place}}
+  names = [name for name, _ in commands('cluster/by_hand.sh', place, 'a:2222', 'b:2222')]
+  assert names[:2] == ['train_aaf_mgpu', 'train_aaf_mgpu']
+  assert bool(names[2:]) == (place == 0) and not any(name.startswith('train') for name in names[2:])
+
+
+@pytest.mark.parametrize('args', [(), ('2', 'a:1', 'b:1'), ('a:1', 'b:1'), ('-1', 'a:1')])
+def test_two_machines_by_hand_with_a_wrong_place(args):
+  result = bash('cluster/by_hand.sh', *args)
+  assert (result.returncode, len(result.stderr.splitlines()), result.stdout) == (2, 1, '')
+
+
+def test_two_machines_under_slurm(fake, tmp_path):
+  """srun runs the training everywhere, the rest runs once."""
+  (tmp_path / 'srun').write_text('#!/bin/bash\n[ "$PARTS" = train ] && exec "$@"\n')
+  (tmp_path / 'srun').chmod(0o755)
+  path = f'{tmp_path}:{os.environ["PATH"]}'
+  code, names = fake('cluster/slurm.sh', PATH=path, SLURM_GPUS_ON_NODE=8)
+  assert (code, names[:3]) == (0, ['train_aaf_mgpu', 'train_aaf_mgpu', 'inference'])
+  done = (tmp_path / 'snap shots/stage1/train.done').read_text()
+  assert '--num-gpu 8' in done and '--cluster slurm' in done
