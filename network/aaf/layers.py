@@ -1,39 +1,63 @@
-"""Which pixels are paired, and what a pixel's neighbours hold: pure tensor operations.
+"""Which pixels are paired, and a layout of maps in which a pixel's neighbour is one shift away.
 
-Conventions: maps are [N, H, W] or [N, H, W, C]; a pair is a centre i and its neighbour j = i + offset.
+A pair is a centre pixel i and its neighbour j = i + offset, offset in {-size, 0, size}^2 without the centre. It counts
+only if i, j and the pixel opposite to j about i are all inside the image and labelled with a class.
 """
 
 import tensorflow as tf
 
-
-def offsets(size: int) -> list[tuple[int, int]]:
-  """The eight (dy, dx) in {-size, 0, size}^2 without the centre; the k-th and the (7 - k)-th are opposite."""
-  steps = (-size, 0, size)
-  return [(dy, dx) for dy in steps for dx in steps if (dy, dx) != (0, 0)]
-
-
-def neighbour(x, offset: tuple[int, int]):
-  """The map whose pixel i holds x at i + offset, zero (False) where that is outside the image."""
-  pads = [[max(0, -d), max(0, d)] for d in offset]
-  padded = tf.pad(x, [[0, 0], *pads, *[[0, 0]] * (len(x.shape) - 3)])
-  height, width = tf.unstack(tf.shape(x)[1:3])
-  top, left = (max(0, d) for d in offset)
-  return padded[:, top : top + height, left : left + width]
-
-
-def pair_masks(valid, size: int) -> list:
-  """For each offset the bool map [N, H, W] of centres i whose pair counts: i, j and the pixel opposite to j about i are
-  all inside the image and valid."""
-  around = [neighbour(valid, offset) for offset in offsets(size)]
-  return [valid & one & other for one, other in zip(around, reversed(around), strict=True)]
+IGNORED = -1
 
 
 def valid_labels(labels, num_classes: int):
-  """True where a label is a class: [N, H, W] integers -> bool."""
+  """True where a label is a class: integers of any dtype -> bool."""
+  labels = tf.cast(labels, tf.int64)
   return (labels >= 0) & (labels < num_classes)
 
 
-def at_class(x, labels):
-  """x [N, H, W, C] at one class a pixel, [N, H, W]; 0 where the label is no class."""
-  classes = tf.range(tf.shape(x)[-1], dtype=labels.dtype)
-  return tf.reduce_sum(tf.where(labels[..., tf.newaxis] == classes, x, 0), -1)
+def classes_only(labels, num_classes: int):
+  """Integer labels of any dtype -> int32, IGNORED where a label is no class."""
+  return tf.where(valid_labels(labels, num_classes), tf.cast(labels, tf.int32), IGNORED)
+
+
+class Layout:
+  """Lays maps [..., N, H, W] out as [..., M + L + M], all rows of pixels one after another.
+
+  L = N (H + reach) (W + reach): a fill of `reach` follows every row and every image. The margins M take two steps of
+  `reach` past either end. So pixel i + (dy, dx) is dy (W + reach) + dx further on, for every pixel i, or in a fill: one
+  contiguous slice holds a given neighbour of all pixels, which compilers turn into vector code.
+  """
+
+  def __init__(self, shape, reach: int):
+    """shape: the maps' [N, H, W]; reach: the largest distance of a pair."""
+    self.batch, self.height, self.width = tf.unstack(shape)
+    self.reach = reach
+    self.pitch = self.width + reach
+    self.length = self.batch * (self.height + reach) * self.pitch
+    self.margin = 2 * reach * (self.pitch + 1)
+
+  def lay(self, x, fill):
+    """[..., N, H, W] -> [..., M + L + M]."""
+    outer = [[0, 0]] * (len(x.shape) - 3)
+    x = tf.pad(x, [*outer, [0, 0], [0, self.reach], [0, self.reach]], constant_values=fill)
+    x = tf.reshape(x, [*x.shape[:-3], self.length])
+    return tf.pad(x, [*outer, [self.margin, self.margin]], constant_values=fill)
+
+  def unlay(self, x):
+    """[..., L] -> [..., N, H, W]."""
+    x = tf.reshape(x, [*x.shape[:-1], self.batch, self.height + self.reach, self.pitch])
+    return x[..., : self.height, : self.width]
+
+  def shifts(self, size):
+    """From a pixel to its eight neighbours at the distance `size`."""
+    return [size * (dy * self.pitch + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+
+  def at(self, x, shift=0):
+    """What lies `shift` further on from each pixel: [..., M + L + M] -> [..., L]."""
+    first = [0] * (len(x.shape) - 1)
+    return tf.slice(x, [*first, self.margin + shift], [*x.shape[:-1], self.length])
+
+  def counted(self, labels, centre, neighbour):
+    """From each pixel, does the pair count whose pixels lie `centre` and `neighbour` further on? One of them is 0."""
+    one, other, opposite = (self.at(labels, x) != IGNORED for x in (centre, neighbour, 2 * centre - neighbour))
+    return one & other & opposite
