@@ -41,8 +41,10 @@ def save(prefix: str, tensors: dict) -> None:
     )
     for part in PARTS:
       _sync(os.path.join(temporary, base + part))
+    _remove_parts(prefix)  # of an earlier writing, whose index must not meet the new data
     for part in PARTS:
       os.replace(os.path.join(temporary, base + part), prefix + part)
+    _sync(folder)
   except (OSError, tf.errors.OpError) as e:
     raise RunError(
       f'{prefix}: the checkpoint could not be written ({_reason(e)}); the earlier ones are whole'
@@ -53,8 +55,19 @@ def save(prefix: str, tensors: dict) -> None:
 
 
 def _sync(path):
-  with open(path, 'rb') as f:
-    os.fsync(f.fileno())
+  """Waits until a file's contents, or a folder's entries, are on the disk."""
+  handle = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(handle)
+  finally:
+    os.close(handle)
+
+
+def _remove_parts(prefix):
+  """Removes one checkpoint: the index first, so that what is left is no checkpoint."""
+  for part in reversed(PARTS):
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(prefix + part)
 
 
 def _reason(error) -> str:
@@ -140,34 +153,32 @@ def steps_in(folder: str) -> list[int]:
   return []
 
 
-def remove(folder: str, step: int) -> None:
-  """Removes one checkpoint: the index first, so that what is left is no checkpoint."""
-  for part in reversed(PARTS):
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(path_of(folder, step) + part)
-
-
-def keep_newest(folder: str, keep: int, best: int | None = None) -> None:
-  """Removes all but the newest `keep` checkpoints and the best one, and brings the `checkpoint` file up to date."""
+def keep_newest(folder: str, keep: int, best: int) -> None:
+  """Brings the `checkpoint` file up to date, then removes all but the newest `keep` checkpoints and the best one."""
   steps = steps_in(folder)
-  for step in steps[:-keep]:
-    if step != best:
-      remove(folder, step)
-  steps = steps_in(folder)
+  kept = [step for step in steps if step in steps[-keep:] or step == best]
   lines = [f'model_checkpoint_path: "{PREFIX}-{steps[-1]}"']
-  lines += [f'all_model_checkpoint_paths: "{PREFIX}-{step}"' for step in steps]
+  lines += [f'all_model_checkpoint_paths: "{PREFIX}-{step}"' for step in kept]
   write_text(os.path.join(folder, 'checkpoint'), '\n'.join(lines) + '\n')
+  for step in set(steps) - set(kept):
+    _remove_parts(path_of(folder, step))
 
 
 def clear(folder: str) -> None:
   """Removes the checkpoints of a folder, and what a killed run left half-written."""
-  for step in steps_in(folder):
-    remove(folder, step)
   with contextlib.suppress(FileNotFoundError):
     os.remove(os.path.join(folder, 'checkpoint'))
+  for step in steps_in(folder):
+    _remove_parts(path_of(folder, step))
   remove_unfinished(folder)
 
 
 def remove_unfinished(folder: str) -> None:
+  """Removes what a run killed while it wrote or removed a checkpoint has left: no whole checkpoint is touched."""
   for path in glob.glob(os.path.join(glob.escape(folder), '.writing-*')):
     shutil.rmtree(path, ignore_errors=True)
+  whole = {path_of(folder, step) + part for step in steps_in(folder) for part in PARTS}
+  for part in PARTS:
+    for path in set(glob.glob(os.path.join(glob.escape(folder), f'{PREFIX}-*{part}'))) - whole:
+      if re.fullmatch(re.escape(PREFIX) + r'-\d+' + re.escape(part), os.path.basename(path)):
+        os.remove(path)

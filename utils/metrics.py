@@ -18,29 +18,29 @@ def confusion(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarr
 def histogram(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> np.ndarray:
   """int64 [height, width]: how often rows == i and columns == j; values beyond count in the last row or column.
 
-  Label images are flat over long runs, so the runs are counted, each with its length, several times faster than every
-  pixel; noise is counted pixel by pixel.
+  Label images are flat over long runs, so the runs are counted, each with its length: several times faster than to
+  count pixels. Noise is counted pixel by pixel.
   """
-  code = clip(rows, height - 1).astype(np.uint16 if height * width <= 1 << 16 else np.uint32)
-  code *= code.dtype.type(width)
-  code += clip(columns, width - 1)
+  rows, columns = clip(rows, height - 1), clip(columns, width - 1)
+  code, bits = (np.uint16, 8) if rows.itemsize == columns.itemsize == 1 else (np.uint32, 16)
+  code = rows.astype(code)
+  code <<= bits
+  code |= columns
   code = code.ravel()
-  if not code.size:
-    return np.zeros((height, width), np.int64)
-  ends = np.flatnonzero(code[1:] != code[:-1])
-  if ends.size > code.size // 8:
-    counts = np.bincount(code, minlength=height * width)
-  else:
+  ends, lengths = np.flatnonzero(code[1:] != code[:-1]), None
+  if ends.size < code.size // 8:
     ends = np.append(ends, code.size - 1)
-    counts = np.bincount(code[ends], weights=np.diff(ends, prepend=-1), minlength=height * width)
-  return counts.astype(np.int64).reshape(height, width)
+    code, lengths = code[ends], np.diff(ends, prepend=-1)
+  index = np.minimum(code >> bits, height - 1) * np.int64(width) + np.minimum(code & ((1 << bits) - 1), width - 1)
+  return np.bincount(index, lengths, height * width).astype(np.int64).reshape(height, width)
 
 
 def clip(values: np.ndarray, top: int) -> np.ndarray:
-  """`values` as an unsigned array no greater than `top`; negative values (of 32-bit images) become `top` too."""
-  if values.dtype.kind == 'i':
-    values = values.view(f'u{values.dtype.itemsize}')
-  return np.minimum(values, min(top, np.iinfo(values.dtype).max)).astype(values.dtype, copy=False)
+  """`values` as uint8 or uint16; those of deeper images that exceed `top` (< 2^16), or are negative, become `top`."""
+  if values.dtype == np.uint8:
+    return values
+  unsigned = values.astype(f'u{values.itemsize}', copy=False)
+  return np.minimum(unsigned, top).astype(np.uint8 if top < 256 else np.uint16)
 
 
 def iou_stats(

@@ -4,25 +4,34 @@ config        the flags, as JSON
 checkpoint    the newest checkpoint, for tf.train.latest_checkpoint
 model.ckpt-S  the checkpoint after update S (.index and .data-*), the newest --keep and the best
 best          the best validation so far, as JSON
-log.csv, events.out.tfevents.*, summary.json
+nonfinite/    the checkpoint of a run that stopped because something was not finite; no run goes on from it
+log.csv, validation.csv, events.out.tfevents.*, summary.json
 """
 
 import contextlib
+import glob
 import json
 import os
+import shutil
 import signal
+import threading
+import zlib
 
 from utils import checkpoint
 from utils.errors import InputError
-from utils.general import claim, write_text
+from utils.general import claim, list_lines, write_text
 
-# A run goes on only with the flags that decide its result; the others (paths, cadence, devices) may change.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# A run goes on only with the flags that decide its result; the others (paths, cadence, devices) may change. The data's
+# order follows from the list's lines, so these count, not where the list lies.
 DECISIVE = (
   'objective',
   'model',
   'backbone',
   'num_classes',
   'ignore_label',
+  'data_list_contents',
   'batch_size',
   'iter_size',
   'input_size',
@@ -33,6 +42,7 @@ DECISIVE = (
   'weight_decay',
   'clip_norm',
   'use_global_status',
+  'precision',
   'random_seed',
   'random_scale',
   'random_mirror',
@@ -55,27 +65,27 @@ class RunFolder:
 
   def __init__(self, args, objective: str, chief: bool = True):
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
-    self.config = {**vars(args), 'objective': objective}
+    self.config = {**vars(args), 'objective': objective, 'data_list_contents': digest(args.data_list)}
     self._stack = contextlib.ExitStack()
     with self._stack:
-      try:
-        os.makedirs(self.folder, exist_ok=True)
-      except OSError as e:
-        raise InputError(f'--snapshot-dir {self.folder}: cannot be made ({e.strerror}); name another') from None
-      self._stack.enter_context(claim(self.folder, 'lock'))
+      if chief:
+        self._claim()
       steps = checkpoint.steps_in(self.folder)
       if steps and not (args.resume or args.overwrite):
         raise InputError(
           f'{self.folder}: holds {checkpoint.PREFIX}-{steps[-1]} already; give --resume, --overwrite or another folder'
         )
       if args.overwrite:
-        checkpoint.clear(self.folder)
         steps = []
-      checkpoint.remove_unfinished(self.folder)
       self.resumed = checkpoint.path_of(self.folder, steps[-1]) if steps else None
       self.start = steps[-1] + 1 if steps else 0
       if steps:
         self._compare_config()
+      if not chief:
+        return
+      if args.overwrite:
+        self._clear()
+      checkpoint.remove_unfinished(self.folder)
       write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
       self._stack = self._stack.pop_all()
 
@@ -84,6 +94,13 @@ class RunFolder:
 
   def __exit__(self, *exception):
     self._stack.close()
+
+  def _claim(self):
+    try:
+      os.makedirs(self.folder, exist_ok=True)
+    except OSError as e:
+      raise InputError(f'--snapshot-dir {self.folder}: cannot be made ({e.strerror}); name another') from None
+    self._stack.enter_context(claim(self.folder, 'lock'))
 
   def path(self, name: str) -> str:
     return os.path.join(self.folder, name)
@@ -104,34 +121,72 @@ class RunFolder:
           f'{path}: the run to resume has {key} {before[key]}, not {now[key]}; give the same, or another --snapshot-dir'
         )
 
-  def save(self, step: int, tensors: dict, best_step: int | None) -> str:
-    """Writes checkpoint `step`, prunes, and returns its prefix."""
+  def _clear(self):
+    """Removes what an earlier run wrote here."""
+    checkpoint.clear(self.folder)
+    shutil.rmtree(self.path('nonfinite'), ignore_errors=True)
+    events = glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*'))
+    for path in [*events, *map(self.path, ('best', 'log.csv', 'validation.csv', 'summary.json'))]:
+      with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
+
+  def save(self, step: int, tensors: dict, best: tuple[int, float]) -> str:
+    """Writes checkpoint `step`, tidies up (see there), and returns its prefix."""
     prefix = checkpoint.path_of(self.folder, step)
     checkpoint.save(prefix, tensors)
-    checkpoint.keep_newest(self.folder, self.keep, best_step)
+    self.tidy(best)
     return prefix
 
-  def write_best(self, step: int, miou: float) -> None:
-    best = {'checkpoint': f'{checkpoint.PREFIX}-{step}', 'step': step, 'miou': miou}
-    write_text(self.path('best'), json.dumps(best) + '\n')
+  def tidy(self, best: tuple[int, float]) -> None:
+    """Brings the files `best` and `checkpoint` up to date and removes what --keep does not keep.
+
+    `best` is the step and mIoU of the best validation; step -1: none yet.
+    """
+    step, miou = best
+    if step >= 0:
+      facts = {'checkpoint': f'{checkpoint.PREFIX}-{step}', 'step': step, 'miou': miou}
+      write_text(self.path('best'), json.dumps(facts) + '\n')
+    checkpoint.keep_newest(self.folder, self.keep, step)
+
+
+def digest(data_list: str) -> str:
+  """Tells lists with other lines apart."""
+  lines = [line for _, line in list_lines(data_list)]
+  return f'{len(lines)} lines, CRC {zlib.crc32(chr(10).join(lines).encode()):08x}'
 
 
 class StopRequest:
   """Within it the first SIGINT or SIGTERM is only noted, in `signum`, so that the step can be finished and saved; a
-  second one ends the process at once."""
+  second one ends the process at once.
+
+  Python runs signal handlers between two of its own instructions, and a training step is one long call into
+  TensorFlow. So the signals are read from the pipe that the system's handler writes to, by a thread.
+  """
 
   def __init__(self):
     self.signum = 0
 
   def __enter__(self):
-    self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    self._writer = writer
+    self._thread = threading.Thread(target=self._listen, args=(reader,), daemon=True)
+    self._thread.start()
+    self._wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    self._before = {s: signal.signal(s, lambda signum, frame: None) for s in SIGNALS}
     return self
 
   def __exit__(self, *exception):
     for signum, handler in self._before.items():
       signal.signal(signum, handler)
+    signal.set_wakeup_fd(self._wakeup)
+    os.close(self._writer)
+    self._thread.join()
 
-  def _handle(self, signum, frame):
-    if self.signum:
-      os._exit(128 + signum)
-    self.signum = signum
+  def _listen(self, reader):
+    with open(reader, 'rb', buffering=0) as pipe:
+      while byte := pipe.read(1):  # empty once the writer is closed
+        if byte[0] in SIGNALS:
+          if self.signum:
+            os._exit(128 + byte[0])
+          self.signum = byte[0]

@@ -5,6 +5,7 @@ function of the flags and s, so a run resumed at s + 1 is the unbroken run.
 """
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -15,14 +16,20 @@ from seg_models.image_reader import file_index, training_dataset
 from seg_models.models import build
 from utils import checkpoint, distribute, precision
 from utils.check_data import check_pairs
-from utils.errors import RunError, Stopped
+from utils.errors import InputError, RunError, Stopped, one_line
 from utils.general import read_list
 from utils.run_folder import RunFolder, StopRequest
 from utils.run_log import RunLog
+from utils.start import Validations, initial_state
 from utils.training import Trainee, make_step
 from utils.validation import Validator
 
-WRONG_MODEL = 'check --model, --backbone and --num-classes, or give --not-restore-classifier to leave the head out'
+LOST_WORKER = (
+  tf.errors.UnavailableError,
+  tf.errors.AbortedError,
+  tf.errors.DeadlineExceededError,
+  tf.errors.InternalError,
+)
 
 
 def train(args, make_objective) -> None:
@@ -40,40 +47,46 @@ def train(args, make_objective) -> None:
     trainee = Trainee(model, objective, args.weight_decay, args.use_global_status)
   precision.apply(model, args.precision)
   with RunFolder(args, type(objective).__name__, chief=distribute.is_chief(strategy)) as folder:
-    print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
-    state = initial_state(trainee, folder, args)
+    if folder.writes:
+      print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
+    validations = Validations()
+    said = initial_state(trainee, validations, folder, args)
+    if folder.writes:
+      print(said)
+    agree_on_start(strategy, folder)
     log = RunLog(folder, args, objective, quiet=not folder.writes)
-    validator = Validator(model, val_pairs, args) if val_pairs and folder.writes else None
+    validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
       with StopRequest() as stop:
-        run(strategy, trainee, pairs, folder, log, validator, stop, state, args)
+        run(strategy, trainee, pairs, folder, log, validator, validations, stop, args)
+    except tf.errors.OpError as e:
+      raise fault(e, strategy, folder) from None
     finally:
       log.close()
 
 
-def initial_state(trainee, folder, args) -> dict:
-  """Sets the variables: from the run's own checkpoint, else from --restore-from, else as initialised; says which.
-
-  Returns the state besides the variables: the best validation so far.
-  """
-  model, everything = trainee.model, trainee.saved()
-  state = {'training/best_step': np.int64(-1), 'training/best_miou': np.float32(-1)}
-  if folder.resumed:
-    checkpoint.restore(folder.resumed, everything, 'it is of another run; name another --snapshot-dir')
-    reader = checkpoint.Reader(folder.resumed)
-    state = {name: reader.get(name) for name in state}
-    said = f'{len(everything)} of {len(everything)} variables from {folder.resumed}; going on at step {folder.start}'
-  elif args.restore_from:
-    left_out = {id(v) for v in model.head_variables} if args.not_restore_classifier else set()
-    wanted = {checkpoint.name_of(v): v for v in model.variables if id(v) not in left_out}
-    checkpoint.restore(args.restore_from, wanted, WRONG_MODEL)
-    said = (
-      f'{len(wanted)} of {len(model.variables)} model variables from {args.restore_from}, the others as initialised'
+def fault(error, strategy, folder) -> RunError:
+  """What to say when TensorFlow fails in the middle of a run."""
+  reason = one_line(error)[:300]
+  if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
+    return RunError(
+      f'another worker has died or cannot be reached; the checkpoints in {folder.folder} are whole: start all workers '
+      f'again with --resume ({reason})'
     )
-  else:
-    said = f'{len(model.variables)} model variables as initialised (seed {args.random_seed})'
-  print(f'start (own checkpoint, else --restore-from, else initial weights): {said}')
-  return state
+  if isinstance(error, tf.errors.ResourceExhaustedError):
+    return RunError(f'out of memory; give a smaller --batch-size (and a larger --iter-size) or --input-size ({reason})')
+  return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
+
+
+def agree_on_start(strategy, folder) -> None:
+  """Every worker must go on from the same step: the snapshot folder is one that all machines share."""
+  rank, workers = distribute.worker(strategy)
+  starts = distribute.sum_over_workers(strategy, np.eye(workers)[rank] * folder.start)
+  if workers > 1 and len(set(starts)) > 1:
+    raise InputError(
+      f'--snapshot-dir {folder.folder}: worker {rank} would start at step {folder.start} and the others at '
+      f'{sorted(map(int, starts))}; it must be a folder that all machines share'
+    )
 
 
 def batches_of(strategy, pairs, folder, args):
@@ -98,22 +111,40 @@ def batches_of(strategy, pairs, folder, args):
   return iter(strategy.distribute_datasets_from_function(dataset))
 
 
-def run(strategy, trainee, pairs, folder, log, validator, stop, state, args) -> None:
+def run(strategy, trainee, pairs, folder, log, validator, validations, stop, args) -> None:
   """The loop. Returns after the last step.
 
   Raises:
     Stopped: after a signal, once the step is finished and saved.
-    RunError: a loss is not finite.
+    RunError: a loss or a variable is not finite; the data cannot be read any more.
   """
   batches = batches_of(strategy, pairs, folder, args)
   step = make_step(strategy, trainee, args)
   last_save, prefix = time.time(), folder.resumed
   last = args.num_steps - 1
 
-  for s in range(folder.start, args.num_steps):
-    profile(s, folder, args)
+  def validate(s):
+    """True if the model after step s is the best so far. A validation that a signal cuts off is left to --resume."""
+    if not validator or not (s == last or (s > 0 and s % args.val_every == 0)) or validations.last == s:
+      return False
     begun = time.time()
-    batch = [next(batches) for _ in range(args.iter_size)]
+    scores = validator(stop)
+    if scores is None:
+      return False
+    if folder.writes:
+      log.validation(s, *scores, time.time() - begun)
+    return validations.add(s, scores[0])
+
+  def save(s):
+    tensors = {**trainee.saved(), **validations.saved()}
+    return folder.save(s, tensors, (validations.best_step, validations.best_miou))
+
+  if folder.resumed and validate(folder.start - 1) and folder.writes:
+    prefix = save(folder.start - 1)
+  for s in range(folder.start, args.num_steps):
+    log.profile(s)
+    begun = time.time()
+    batch = next_batches(batches, s, args)
     waited = time.time() - begun
     metrics = {name: float(value) for name, value in step(batch, tf.constant(s)).items()}
     log.step(s, metrics, time.time() - begun, waited)
@@ -121,47 +152,39 @@ def run(strategy, trainee, pairs, folder, log, validator, stop, state, args) -> 
       stop_at_nonfinite(s, metrics, trainee, pairs, folder, args)
     if folder.writes and s % args.update_tb_every == 0:
       log.pictures(s, trainee.model, [strategy.experimental_local_results(x)[0] for x in batch[0]])
-    if validator and (s == last or (s > 0 and s % args.val_every == 0)):
-      best = validate(s, validator, log, folder, state)
-      due = best
-    else:
-      due = False
-    due |= s == last or (s > 0 and s % args.save_pred_every == 0) or bool(stop.signum)
+    due = validate(s)
+    signum = stop_signal(strategy, stop)
+    due |= s == last or (s > 0 and s % args.save_pred_every == 0) or bool(signum)
     due |= bool(args.save_minutes) and time.time() - last_save > 60 * args.save_minutes
     if due and folder.writes:
-      prefix = folder.save(s, {**trainee.saved(), **state}, int(state['training/best_step']))
+      prefix = save(s)
       last_save = time.time()
-    if stop.signum and s < last:
-      name = 'Ctrl-C' if stop.signum == 2 else 'SIGTERM'
-      raise Stopped(f'stopped by {name} after step {s}; saved {prefix}; go on with --resume', stop.signum)
-  best = int(state['training/best_step'])
+    if signum and s < last:
+      name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
+      raise Stopped(f'stopped by {name} after step {s}; saved {prefix}; go on with --resume', signum)
+  best = validations.best_step
   log.summary(
     last_checkpoint=prefix,
     best_checkpoint=checkpoint.path_of(folder.folder, best) if best >= 0 else None,
-    best_miou=round(float(state['training/best_miou']), 6) if best >= 0 else None,
+    best_miou=round(validations.best_miou, 6) if best >= 0 else None,
   )
 
 
-def validate(s: int, validator, log, folder, state) -> bool:
-  """Scores the model after step s; True if it is the best so far, which `state` then remembers."""
-  begun = time.time()
-  miou, iou = validator()
-  log.validation(s, miou, iou, time.time() - begun)
-  if not miou > state['training/best_miou']:
-    return False
-  state.update({'training/best_step': np.int64(s), 'training/best_miou': np.float32(miou)})
-  folder.write_best(s, miou)
-  return True
+def next_batches(batches, s: int, args) -> list:
+  """The --iter-size global batches of step s."""
+  try:
+    return [next(batches) for _ in range(args.iter_size)]
+  except tf.errors.OpError as e:
+    raise RunError(
+      f'step {s}: an image or label that was there at the start cannot be read any more; mend it and go on with '
+      f'--resume ({one_line(e)[:400]})'
+    ) from None
 
 
-def profile(s: int, folder, args) -> None:
-  """Starts and stops TensorBoard's profiler around the steps of --profile-steps."""
-  if args.profile_steps and folder.writes:
-    first, last = args.profile_steps
-    if s == first:
-      tf.profiler.experimental.start(folder.folder)
-    elif s == last + 1:
-      tf.profiler.experimental.stop()
+def stop_signal(strategy, stop) -> int:
+  """The signal that asks this run to stop, on whichever worker it came in; 0 for none."""
+  rank, workers = distribute.worker(strategy)
+  return int(max(distribute.sum_over_workers(strategy, np.eye(workers)[rank] * stop.signum)))
 
 
 def stop_at_nonfinite(s: int, metrics, trainee, pairs, folder, args) -> None:
@@ -176,5 +199,5 @@ def stop_at_nonfinite(s: int, metrics, trainee, pairs, folder, args) -> None:
   tqdm.write(f'files of step {s}: ' + ' '.join(files))
   raise RunError(
     f'step {s}: the loss is not finite ({terms}); update not made, weights kept in {where}; files: '
-    f'{", ".join(files[:8])}{" ..." if len(files) > 8 else ""}; lower --learning-rate or give --clip-norm'
+    f'{", ".join(files[:8])}{" ..." if len(files) > 8 else ""}; start again with a lower --learning-rate or --clip-norm'
   )

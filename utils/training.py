@@ -124,15 +124,9 @@ def make_step(strategy, trainee, args):
     return lambda batches, s: whole_step(*batches[0], s)
 
   # Several: counts of all, gradients batch by batch into sums that each replica keeps for itself, one update.
-  sums = [
-    tf.Variable(
-      tf.zeros_like(v),
-      trainable=False,
-      synchronization=tf.VariableSynchronization.ON_READ,
-      aggregation=tf.VariableAggregation.SUM,
-    )
-    for v in trainee.trained
-  ]
+  own = {'synchronization': tf.VariableSynchronization.ON_READ, 'aggregation': tf.VariableAggregation.SUM}
+  with strategy.scope():
+    sums = [tf.Variable(tf.zeros_like(v), trainable=False, **own) for v in trainee.trained]
 
   def accumulate_on_replica(images, labels, counts, s, first):
     gradients, terms = gradients_of(images, labels, counts, s)

@@ -4,23 +4,29 @@ import numpy as np
 import tensorflow as tf
 
 from seg_models.image_reader import decode_image
-from utils import metrics
+from utils import distribute, metrics
 from utils.general import read_label
 from utils.inference import class_map, probability_function, scores
 
 
 class Validator:
-  """Scores the model on `pairs`, one image at a time."""
+  """Scores the model on `pairs`, one image at a time, every worker its share."""
 
-  def __init__(self, model, pairs, args):
-    self.pairs, self.args = pairs, args
+  def __init__(self, strategy, model, pairs, args):
+    rank, workers = distribute.worker(strategy)
+    self.strategy, self.pairs, self.args = strategy, pairs[rank::workers], args
     self.probabilities = probability_function(model, args.input_size)
 
-  def __call__(self) -> tuple[float, np.ndarray]:
-    """-> (mIoU, IoU [C] with NaN for classes with neither truth nor prediction)."""
-    matrix = 0
-    images = ((pair, decode_image(tf.io.read_file(pair.image)).numpy()) for pair in self.pairs)
+  def __call__(self, stop) -> tuple[float, np.ndarray] | None:
+    """-> (mIoU, IoU [C] with NaN for classes with neither truth nor prediction); None if `stop.signum` cut it off."""
+    classes = self.args.num_classes
+    matrix = np.zeros((classes, classes + 1), np.int64)
+    images = itertools.takewhile(lambda _: not stop.signum, map(read, self.pairs))
     for pair, score in scores(images, self.probabilities, self.args.input_size, self.args.val_strides):
-      matrix = matrix + metrics.confusion(class_map(score), read_label(pair.label), self.args.num_classes)
-    iou = metrics.iou(matrix)
+      matrix += metrics.confusion(class_map(score), read_label(pair.label), classes)
+    cut_off = stop.signum > 0
+    *matrix, cut_off = distribute.sum_over_workers(self.strategy, np.append(matrix, cut_off))
+    if cut_off:
+      return None
+    iou = metrics.iou(np.reshape(matrix, [classes, classes + 1]))
     return metrics.mean(iou), iou
