@@ -34,6 +34,11 @@ def probability_function(model, window: tuple[int, int]) -> Callable:
   return probabilities
 
 
+def windows_at_once() -> int:
+  """How many windows a run of the network takes, if nobody says."""
+  return 16 if tf.config.list_physical_devices('GPU') else 4
+
+
 class Pass:
   """One look at an image: a scale, mirrored or not. Collects its windows' probabilities, then gives its score."""
 

@@ -17,7 +17,7 @@ from utils import checkpoint, distribute, precision
 from utils.datasets import colours
 from utils.errors import InputError, one_line
 from utils.general import claim, list_images, read_list, whole_file, write_png
-from utils.inference import class_map, probability_function, scores
+from utils.inference import class_map, probability_function, scores, windows_at_once
 from utils.visualisation import colour, read_colormap
 
 MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # beyond it a file is taken for a decompression bomb
@@ -36,7 +36,7 @@ def predict(args, scales=(1.0,), flip: bool = False) -> int:
   checkpoint.restore(args.restore_from, wanted, 'check --model, --backbone and --num-classes')
   precision.apply(model, args.precision)
   probabilities = probability_function(model, args.input_size)
-  batch_size = args.batch_size or (16 if tf.config.list_physical_devices('GPU') else 4)
+  batch_size = args.batch_size or windows_at_once()
   part = '-'.join(map(str, args.shard)) if args.shard else 'lock'
   with claim_folder(args.save_dir, part):
     failed = run(paths, probabilities, outputs, (args.input_size, args.strides, scales, flip, batch_size))

@@ -65,7 +65,8 @@ class RunFolder:
 
   def __init__(self, args, objective: str, chief: bool = True):
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
-    self.config = {**vars(args), 'objective': objective, 'data_list_contents': digest(args.data_list)}
+    self.flags = vars(args)
+    self.config = {**self.flags, 'objective': objective, 'data_list_contents': digest(args.data_list)}
     self._stack = contextlib.ExitStack()
     with self._stack:
       if chief:
@@ -117,8 +118,9 @@ class RunFolder:
     now = json.loads(json.dumps(self.config))
     for key in DECISIVE:
       if key in before and key in now and before[key] != now[key]:
+        name = f'--{key.replace("_", "-")}' if key in self.flags else key.replace('_', ' ')
         raise InputError(
-          f'{path}: the run to resume has {key} {before[key]}, not {now[key]}; give the same, or another --snapshot-dir'
+          f'{path}: the run to resume has {name} {before[key]}, not {now[key]}; give that, or another --snapshot-dir'
         )
 
   def _clear(self):
@@ -130,23 +132,20 @@ class RunFolder:
       with contextlib.suppress(FileNotFoundError):
         os.remove(path)
 
-  def save(self, step: int, tensors: dict, best: tuple[int, float]) -> str:
+  def save(self, step: int, tensors: dict, validations) -> str:
     """Writes checkpoint `step`, tidies up (see there), and returns its prefix."""
     prefix = checkpoint.path_of(self.folder, step)
     checkpoint.save(prefix, tensors)
-    self.tidy(best)
+    self.tidy(validations)
     return prefix
 
-  def tidy(self, best: tuple[int, float]) -> None:
-    """Brings the files `best` and `checkpoint` up to date and removes what --keep does not keep.
-
-    `best` is the step and mIoU of the best validation; step -1: none yet.
-    """
-    step, miou = best
-    if step >= 0:
-      facts = {'checkpoint': f'{checkpoint.PREFIX}-{step}', 'step': step, 'miou': miou}
+  def tidy(self, validations) -> None:
+    """Brings the files `best` and `checkpoint` up to date and removes the checkpoints that --keep does not keep."""
+    best = validations.best_step
+    if best >= 0:
+      facts = {'checkpoint': f'{checkpoint.PREFIX}-{best}', 'step': best, 'miou': validations.best_miou}
       write_text(self.path('best'), json.dumps(facts) + '\n')
-    checkpoint.keep_newest(self.folder, self.keep, step)
+    checkpoint.keep_newest(self.folder, self.keep, best)
 
 
 def digest(data_list: str) -> str:

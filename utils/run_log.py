@@ -1,8 +1,6 @@
 """What a run tells: progress bar, log.csv, TensorBoard, a final summary."""
 
-import csv
 import json
-import os
 import resource
 import sys
 import time
@@ -12,18 +10,20 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from seg_models.image_reader import MEAN
+from utils.csv_log import CsvLog
 from utils.datasets import class_names, colours
-from utils.general import whole_file, write_text
+from utils.general import write_text
 from utils.visualisation import colour
 
 
 class RunLog:
   """Writes the story of one run into its snapshot folder (`quiet`: nowhere, for workers that are not the chief).
 
-  log.csv has a line a step: step, losses, lr, images/s, seconds waited for data, resident memory in MB.
+  log.csv has a line a step: step, losses, lr, images/s, seconds waited for data, resident memory in MB. validation.csv
+  has a line a validation: step, mIoU and IoU per class in percent (those after step `validated` are done again).
   """
 
-  def __init__(self, folder, args, objective, quiet: bool = False):
+  def __init__(self, folder, args, objective, validated: int = -1, quiet: bool = False):
     self.folder, self.args, self.objective = folder, args, objective
     self.images = args.batch_size * args.iter_size
     self.begun, self.rows, self.quiet = time.time(), 0, quiet
@@ -32,21 +32,20 @@ class RunLog:
     )
     self.events = tf.summary.create_noop_writer() if quiet else tf.summary.create_file_writer(folder.folder)
     self.names = class_names(args.num_classes)
-    self.csv = self.file = None
+    self.steps = CsvLog(folder.path('log.csv'), folder.start)
+    self.validations = CsvLog(folder.path('validation.csv'), validated + 1)
+    self.profiling = False
 
   def step(self, s: int, metrics: dict, seconds: float, waited: float) -> None:
     """`metrics` {name: float} of step s, which took `seconds`, of which `waited` for data."""
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform != 'darwin' else 1e6)
-    row = {'step': s, **metrics, 'images_per_second': self.images / seconds, 'waited': waited, 'memory_mb': memory}
+    speed = {'images_per_second': self.images / seconds, 'waited': waited, 'memory_mb': resident_memory()}
+    row = {'step': s, **metrics, **speed}
     self.rows += 1
     self.bar.set_postfix(loss=f'{metrics["loss"]:.4f}', lr=f'{metrics["lr"]:.2e}', refresh=False)
     self.bar.update()
     if self.quiet:
       return
-    if self.csv is None:
-      self._open_csv(list(row))
-    self.csv.writerow({k: f'{v:.7g}' if isinstance(v, float) else v for k, v in row.items()})
-    self.file.flush()
+    self.steps.write(row)
     if s % self.args.update_tb_every == 0:
       with self.events.as_default(step=s):
         for name, value in row.items():
@@ -75,9 +74,11 @@ class RunLog:
       tf.summary.image('input_truth_prediction', panel, max_outputs=number)
 
   def validation(self, s: int, miou: float, iou: np.ndarray, seconds: float) -> None:
-    """The validation's mIoU and IoU per class (NaN: absent) to the console and TensorBoard."""
+    """The validation's mIoU and IoU per class (NaN: absent) to the console, validation.csv and TensorBoard."""
     classes = ', '.join(f'{n} {100 * v:.1f}' for n, v in zip(self.names, iou, strict=True) if np.isfinite(v))
     tqdm.write(f'step {s}: validation mIoU {100 * miou:.2f}% in {seconds:.0f} s ({classes})')
+    percent = {name: f'{100 * v:.4f}' for name, v in zip(self.names, iou, strict=True)}
+    self.validations.write({'step': s, 'mIoU': f'{100 * miou:.4f}', **percent})
     with self.events.as_default(step=s):
       tf.summary.scalar('val/mIoU', miou)
       for name, value in zip(self.names, iou, strict=True):
@@ -85,19 +86,18 @@ class RunLog:
           tf.summary.scalar(f'val/IoU/{name}', value)
     self.events.flush()
 
-  def _open_csv(self, columns):
-    """Opens log.csv; of an earlier part of the run, the lines before this part's first step are kept."""
-    path = self.folder.path('log.csv')
-    kept = []
-    if self.folder.start and os.path.exists(path):
-      with open(path, newline='', encoding='utf-8') as f:
-        kept = [r for r in csv.DictReader(f) if (r.get('step') or '').isdigit() and int(r['step']) < self.folder.start]
-    with whole_file(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as f:
-      writer = csv.DictWriter(f, columns, extrasaction='ignore', restval='')
-      writer.writeheader()
-      writer.writerows(kept)
-    self.file = open(path, 'a', newline='', encoding='utf-8')  # noqa: SIM115 (closed by close)
-    self.csv = csv.DictWriter(self.file, columns)
+  def profile(self, s: int) -> None:
+    """To be called before step s: starts and stops TensorBoard's profiler around the steps of --profile-steps."""
+    first, last = self.args.profile_steps or (None, None)
+    if s == first and not self.quiet:
+      tf.profiler.experimental.start(self.folder.folder)
+      self.profiling = True
+    elif self.profiling and s > last:
+      self._stop_profile()
+
+  def _stop_profile(self):
+    tf.profiler.experimental.stop()
+    self.profiling = False
 
   def summary(self, **facts) -> None:
     """Prints and keeps how the run ended."""
@@ -109,7 +109,18 @@ class RunLog:
     tqdm.write(', '.join(f'{k.replace("_", " ")} {v}' for k, v in facts.items() if v is not None))
 
   def close(self) -> None:
+    if self.profiling:
+      self._stop_profile()
     self.bar.close()
     self.events.close()
-    if self.file:
-      self.file.close()
+    self.steps.close()
+    self.validations.close()
+
+
+def resident_memory() -> float:
+  """Memory that this process holds, in MB; where the system does not say, the most that it has held."""
+  try:
+    with open('/proc/self/statm', 'rb') as f:
+      return int(f.read().split()[1]) * resource.getpagesize() / 1e6
+  except OSError:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform != 'darwin' else 1e6)

@@ -4,25 +4,40 @@ Update s is followed, where it is due, by validation and checkpoint s. Everythin
 function of the flags and s, so a run resumed at s + 1 is the unbroken run.
 """
 
-import os
+import argparse
 import signal
 import time
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from seg_models.image_reader import file_index, training_dataset
+from seg_models.image_reader import training_dataset
 from seg_models.models import build
-from utils import checkpoint, distribute, precision
+from utils import distribute, nonfinite, precision
 from utils.check_data import check_pairs
 from utils.errors import InputError, RunError, Stopped, one_line
-from utils.general import read_list
+from utils.general import Pair, read_list
 from utils.run_folder import RunFolder, StopRequest
 from utils.run_log import RunLog
 from utils.start import Validations, initial_state
 from utils.training import Trainee, make_step
 from utils.validation import Validator
+
+
+class Run(NamedTuple):
+  """What the parts of a run share."""
+
+  args: argparse.Namespace
+  strategy: tf.distribute.Strategy
+  trainee: Trainee
+  pairs: list[Pair]
+  folder: RunFolder
+  log: RunLog
+  validator: Validator | None
+  validations: Validations
+  stop: StopRequest
+
 
 LOST_WORKER = (
   tf.errors.UnavailableError,
@@ -54,11 +69,11 @@ def train(args, make_objective) -> None:
     if folder.writes:
       print(said)
     agree_on_start(strategy, folder)
-    log = RunLog(folder, args, objective, quiet=not folder.writes)
+    log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
       with StopRequest() as stop:
-        run(strategy, trainee, pairs, folder, log, validator, validations, stop, args)
+        loop(Run(args, strategy, trainee, pairs, folder, log, validator, validations, stop))
     except tf.errors.OpError as e:
       raise fault(e, strategy, folder) from None
     finally:
@@ -89,58 +104,18 @@ def agree_on_start(strategy, folder) -> None:
     )
 
 
-def batches_of(strategy, pairs, folder, args):
-  """An endless iterator of global batches (images, labels), from step `folder.start` on."""
-
-  def dataset(context):
-    share = (context.input_pipeline_id, context.num_input_pipelines)
-    examples = training_dataset(
-      pairs,
-      args.batch_size,
-      args.input_size,
-      args.ignore_label,
-      args.random_seed,
-      args.random_scale,
-      args.random_mirror,
-      args.random_crop,
-      folder.start * args.iter_size,
-      share,
-    )
-    return examples.batch(args.batch_size // context.num_replicas_in_sync, drop_remainder=True).prefetch(2)
-
-  return iter(strategy.distribute_datasets_from_function(dataset))
-
-
-def run(strategy, trainee, pairs, folder, log, validator, validations, stop, args) -> None:
-  """The loop. Returns after the last step.
+def loop(run: Run) -> None:
+  """Returns after the last step.
 
   Raises:
     Stopped: after a signal, once the step is finished and saved.
     RunError: a loss or a variable is not finite; the data cannot be read any more.
   """
-  batches = batches_of(strategy, pairs, folder, args)
-  step = make_step(strategy, trainee, args)
-  last_save, prefix = time.time(), folder.resumed
-  last = args.num_steps - 1
-
-  def validate(s):
-    """True if the model after step s is the best so far. A validation that a signal cuts off is left to --resume."""
-    if not validator or not (s == last or (s > 0 and s % args.val_every == 0)) or validations.last == s:
-      return False
-    begun = time.time()
-    scores = validator(stop)
-    if scores is None:
-      return False
-    if folder.writes:
-      log.validation(s, *scores, time.time() - begun)
-    return validations.add(s, scores[0])
-
-  def save(s):
-    tensors = {**trainee.saved(), **validations.saved()}
-    return folder.save(s, tensors, (validations.best_step, validations.best_miou))
-
-  if folder.resumed and validate(folder.start - 1) and folder.writes:
-    prefix = save(folder.start - 1)
+  args, folder, log = run.args, run.folder, run.log
+  batches, step = batches_of(run), make_step(run.strategy, run.trainee, args)
+  last_save, saved = time.time(), folder.resumed
+  if folder.resumed:
+    saved = go_on(run)
   for s in range(folder.start, args.num_steps):
     log.profile(s)
     begun = time.time()
@@ -148,26 +123,84 @@ def run(strategy, trainee, pairs, folder, log, validator, validations, stop, arg
     waited = time.time() - begun
     metrics = {name: float(value) for name, value in step(batch, tf.constant(s)).items()}
     log.step(s, metrics, time.time() - begun, waited)
-    if not np.isfinite(metrics['loss']):
-      stop_at_nonfinite(s, metrics, trainee, pairs, folder, args)
+    nonfinite.check_losses(s, metrics, run)
     if folder.writes and s % args.update_tb_every == 0:
-      log.pictures(s, trainee.model, [strategy.experimental_local_results(x)[0] for x in batch[0]])
-    due = validate(s)
-    signum = stop_signal(strategy, stop)
-    due |= s == last or (s > 0 and s % args.save_pred_every == 0) or bool(signum)
-    due |= bool(args.save_minutes) and time.time() - last_save > 60 * args.save_minutes
-    if due and folder.writes:
-      prefix = save(s)
-      last_save = time.time()
-    if signum and s < last:
-      name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
-      raise Stopped(f'stopped by {name} after step {s}; saved {prefix}; go on with --resume', signum)
-  best = validations.best_step
-  log.summary(
-    last_checkpoint=prefix,
-    best_checkpoint=checkpoint.path_of(folder.folder, best) if best >= 0 else None,
-    best_miou=round(validations.best_miou, 6) if best >= 0 else None,
-  )
+      log.pictures(s, run.trainee.model, [run.strategy.experimental_local_results(x)[0] for x in batch[0]])
+    best = validate(run, s)
+    signum = stop_signal(run)
+    due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
+    if due or (args.save_minutes and time.time() - last_save > 60 * args.save_minutes):
+      last_save, saved = time.time(), save(run, s)
+    if signum and s < args.num_steps - 1:
+      raise stopped(signum, s, saved)
+  log.summary(last_checkpoint=saved, **run.validations.summary(folder))
+
+
+def go_on(run: Run) -> str:
+  """Does what the part of the run that ended at checkpoint `folder.resumed` had left to do; returns that checkpoint."""
+  folder, s = run.folder, run.folder.start - 1
+  if folder.writes:
+    folder.tidy(run.validations)
+  if validate(run, s):
+    save(run, s)
+  signum = stop_signal(run)
+  if signum and s < run.args.num_steps - 1:
+    raise stopped(signum, s, folder.resumed)
+  return folder.resumed
+
+
+def validate(run: Run, s: int) -> bool:
+  """Validates the model after step s if that is due; True if it is the best so far.
+
+  A validation that a signal cuts off is done when the run goes on.
+  """
+  due = s == run.args.num_steps - 1 or (s > 0 and s % run.args.val_every == 0)
+  if not (run.validator and due) or run.validations.last == s:
+    return False
+  begun = time.time()
+  scores = run.validator(run.stop)
+  if scores is None:
+    return False
+  if run.folder.writes:
+    run.log.validation(s, *scores, time.time() - begun)
+  return run.validations.add(s, scores[0])
+
+
+def save(run: Run, s: int) -> str | None:
+  """Writes checkpoint s and returns its prefix (None on a worker that does not write)."""
+  if not run.folder.writes:
+    return None
+  tensors = nonfinite.arrays(run.trainee.saved())
+  nonfinite.check_variables(s, tensors, run)
+  return run.folder.save(s, {**tensors, **run.validations.saved()}, run.validations)
+
+
+def stopped(signum: int, s: int, saved: str | None) -> Stopped:
+  name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
+  return Stopped(f'stopped by {name} after step {s}; saved {saved}; go on with --resume', signum)
+
+
+def batches_of(run: Run):
+  """An endless iterator of global batches (images, labels), from step `folder.start` on."""
+  args = run.args
+
+  def dataset(context):
+    share = (context.input_pipeline_id, context.num_input_pipelines)
+    examples = training_dataset(
+      run.pairs,
+      args.batch_size,
+      args.input_size,
+      args.ignore_label,
+      args.random_seed,
+      args.random_scale,
+      args.random_mirror,
+      args.random_crop,
+      run.folder.start * args.iter_size,
+      share,
+    )
+    return examples.batch(args.batch_size // context.num_replicas_in_sync, drop_remainder=True).prefetch(2)
+
+  return iter(run.strategy.distribute_datasets_from_function(dataset))
 
 
 def next_batches(batches, s: int, args) -> list:
@@ -181,23 +214,7 @@ def next_batches(batches, s: int, args) -> list:
     ) from None
 
 
-def stop_signal(strategy, stop) -> int:
+def stop_signal(run: Run) -> int:
   """The signal that asks this run to stop, on whichever worker it came in; 0 for none."""
-  rank, workers = distribute.worker(strategy)
-  return int(max(distribute.sum_over_workers(strategy, np.eye(workers)[rank] * stop.signum)))
-
-
-def stop_at_nonfinite(s: int, metrics, trainee, pairs, folder, args) -> None:
-  """Names the step, the losses and the batch's files, saves the state in a folder of its own, and raises RunError."""
-  first = s * args.iter_size * args.batch_size
-  positions = range(first, first + args.iter_size * args.batch_size)
-  files = [pairs[int(file_index(p, len(pairs), args.random_seed))].image for p in positions]
-  terms = ', '.join(f'{name} {value}' for name, value in metrics.items() if not np.isfinite(value) and name != 'loss')
-  where = os.path.join(folder.folder, 'nonfinite', f'{checkpoint.PREFIX}-{s}')
-  if folder.writes:
-    checkpoint.save(where, trainee.saved())
-  tqdm.write(f'files of step {s}: ' + ' '.join(files))
-  raise RunError(
-    f'step {s}: the loss is not finite ({terms}); update not made, weights kept in {where}; files: '
-    f'{", ".join(files[:8])}{" ..." if len(files) > 8 else ""}; start again with a lower --learning-rate or --clip-norm'
-  )
+  rank, workers = distribute.worker(run.strategy)
+  return int(max(distribute.sum_over_workers(run.strategy, np.eye(workers)[rank] * run.stop.signum)))
