@@ -27,7 +27,6 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 : "${GT_DIR:=$DATA_DIR/VOC2012/segcls}"
 : "${INST_DIR:=$DATA_DIR/VOC2012/seginst}"
 : "${CLASS_NAMES:=$OUT/classes.txt}"
-: "${COLORMAP:=$root/misc/colormapvoc.mat}"
 
 PYTHON="$(bash "$root/bashscripts/setup.sh")"
 "$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT"

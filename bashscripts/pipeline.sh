@@ -30,6 +30,8 @@
 : "${CHECKPOINT:=}"             # predict with this one instead of the stage's own
 : "${STRING_REPLACE:=,}"        # from a prediction's file name to its truth's
 : "${INST_DIR:=}"               # empty: no instance-wise score
+: "${INST_STRING_REPLACE:=$STRING_REPLACE}"
+: "${COLORMAP:=}"               # empty: by the number of classes
 : "${CLASS_NAMES:=}"
 : "${TRAIN_FLAGS:=}"
 : "${PREDICT_FLAGS:=}"
@@ -88,20 +90,23 @@ train() {
 predict() {
   local results="$1" checkpoint="$2" script="$3" flags=()
   case "$script" in *_msc) flags+=(--flip-aug --scale-aug) ;; esac
+  [ -z "$COLORMAP" ] || flags+=(--colormap "$COLORMAP")
   # shellcheck disable=SC2206
   flags+=($PREDICT_FLAGS)
   once "$results/predict.done" "$PYTHON" "$root/pyscripts/inference/$script.py" \
     --model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL" \
     --data-dir "$DATA_DIR" --data-list "$PREDICT_LIST" --restore-from "$checkpoint" --save-dir "$results" \
-    --input-size "$WINDOW" --strides "$STRIDES" --colormap "$COLORMAP" ${flags[@]+"${flags[@]}"}
+    --input-size "$WINDOW" --strides "$STRIDES" ${flags[@]+"${flags[@]}"}
 }
 
 # score RESULTS: both scores are printed, and kept beside the pictures.
 score() {
-  local results="$1" flags=(--num-classes "$NUM_CLASSES" --string-replace "$STRING_REPLACE")
+  local results="$1" flags=()
+  flags+=(--data-list "$PREDICT_LIST" --num-classes "$NUM_CLASSES" --string-replace "$STRING_REPLACE")
   [ -z "$CLASS_NAMES" ] || flags+=(--class-names "$CLASS_NAMES")
   benchmark "$results" mIoU "${flags[@]}"
-  [ -z "$INST_DIR" ] || benchmark "$results" instance --inst-dir "$INST_DIR" "${flags[@]}"
+  [ -z "$INST_DIR" ] || benchmark "$results" instance "${flags[@]}" \
+    --inst-dir "$INST_DIR" --inst-string-replace "$INST_STRING_REPLACE"
 }
 
 benchmark() {

@@ -33,8 +33,9 @@ def files(args) -> list[pairs.Files]:
   """The files to score; says on standard error how many truths have no prediction."""
   rule = pairs.replacement(args.string_replace)
   inst_dir = getattr(args, 'inst_dir', '')
+  inst_rule = pairs.replacement(getattr(args, 'inst_string_replace', '') or args.string_replace)
   names = pairs.predictions(args.pred_dir, args.data_list)
-  found, left = pairs.find(names, args.pred_dir, args.gt_dir, inst_dir, rule, rule)
+  found, left = pairs.find(names, args.pred_dir, args.gt_dir, inst_dir, rule, inst_rule)
   if left:
     print(f'note: {left} files below {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
   return found
@@ -44,16 +45,13 @@ def percent(fraction: float) -> str:
   return 'n/a' if fraction != fraction else f'{100 * fraction:.4f}%'
 
 
-def print_iou(iou, matrix, names: list[str]) -> None:
+def print_iou(iou, pixel_accuracy: float, names: list[str]) -> None:
   """One line a class, then the two means."""
   for i, (name, value) in enumerate(zip(names, iou, strict=True)):
     print(f'class {name}: {i:02d}, acc: {percent(value)}')
-  print(f'mean IOU: {percent(metrics.mean(iou))}')
-  print(f'mean Pixel Acc: {percent(metrics.pixel_accuracy(matrix))}')
+  print(f'mean IOU: {percent(counting.mean(iou))}')
+  print(f'mean Pixel Acc: {percent(pixel_accuracy)}')
 
 
 def class_names(args) -> list[str]:
-  return datasets.class_names(args.num_classes, args.class_names)
-
-
-score = scoring.score
+  return labels.class_names(args.num_classes, args.class_names)

@@ -11,11 +11,10 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${SNAPSHOT_DIR:=$root/snapshots/camvid/pspnet_aaf}"
 
 # The data: `python dataset/prepare_camvid.py --help`.
-: "${DATAROOT:=$root/data}" # holds CamVid
+: "${DATAROOT:=$root/data}" # holds CamVid, and that train, trainannot, ...
 : "${DATA_DIR:=$DATAROOT/CamVid}"
 : "${NUM_CLASSES:=11}"
 : "${IGNORE_LABEL:=11}" # CamVid's void
-: "${COLORMAP:=$root/misc/colormapcamvid.mat}"
 
 : "${STAGE1_LIST:=$root/dataset/camvid/train.txt}"
 : "${STAGE1_STEPS:=1000}"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What every Cityscapes recipe shares. The data: `python dataset/prepare_cityscapes.py --help`.
 
-: "${DATAROOT:=$root/data}" # holds Cityscapes
+: "${DATAROOT:=$root/data}" # holds Cityscapes, and that leftImg8bit and gtFine
 : "${DATA_DIR:=$DATAROOT/Cityscapes}"
 : "${NUM_CLASSES:=19}"
 : "${COLORMAP:=$root/misc/colormapcs.mat}"
@@ -16,5 +16,6 @@
 : "${WINDOW:=720,720}"
 : "${STRIDES:=480,480}"
 : "${GT_DIR:=$DATA_DIR/gtFineId/val}"
-: "${INST_DIR=}" # see prepare_cityscapes.py
+: "${INST_DIR=$DATA_DIR/gtFineId/val}"
 : "${STRING_REPLACE:=leftImg8bit,gtFineId_labelIds}"
+: "${INST_STRING_REPLACE:=leftImg8bit,gtFineId_instanceIds}"

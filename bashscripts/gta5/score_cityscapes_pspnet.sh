@@ -10,11 +10,12 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${SNAPSHOT_DIR:=$root/snapshots/gta5/pspnet_aaf}"
 : "${PARTS:=predict score}"
 
-# The data: `python dataset/prepare_gta5.py --help`.
-: "${DATAROOT:=$root/data}" # holds GTA5
+# The data: `python dataset/prepare_gta5.py --help`. The paper scores GTA5's part 1 alone (2,500 images).
+: "${DATAROOT:=$root/data}" # holds GTA5, and that images and labels
 : "${DATA_DIR:=$DATAROOT/GTA5}"
-: "${PREDICT_LIST:=$root/dataset/gta5/val.txt}"
-: "${GT_DIR:=$DATA_DIR/labelsTrainIds}"
+: "${PREDICT_LIST:=$root/dataset/gta5/all.txt}"
+: "${GT_DIR:=$DATA_DIR/trainids}"
+: "${INST_DIR=}" # GTA5 has no instance masks
 : "${STRING_REPLACE:=,}"
 
 . "$root/bashscripts/cityscapes/values.sh"
