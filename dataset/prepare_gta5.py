@@ -13,7 +13,6 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from PIL import Image
 
 from utils import arguments, check_data, convert, datasets, errors, general, lists, parallel
 from utils.errors import InputError
@@ -78,15 +77,12 @@ def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
 
 def train_ids(path: str) -> np.ndarray:
   """Train ids of a label image, from its label ids if these are what its values are, else from its colours."""
-  try:
-    with Image.open(path) as image:
-      if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
-        return TRAIN_IDS[np.asarray(image)]
-      if image.mode not in ('P', 'RGB', 'RGBA'):
-        raise InputError(f'{path}: is a {image.mode} picture, not label ids or colours; unpack it again')
-      return from_colours(path, np.asarray(image.convert('RGB')))
-  except general.UNDECODABLE as e:
-    raise general.undecodable(path, e) from None
+  with general.open_picture(path) as image:
+    if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
+      return TRAIN_IDS[np.asarray(image)]
+    if image.mode not in ('P', 'RGB', 'RGBA'):
+      raise InputError(f'{path}: is a {image.mode} picture, not label ids or colours; unpack it again')
+    return from_colours(path, np.asarray(image.convert('RGB')))
 
 
 def _is_id_palette(image) -> bool:

@@ -42,7 +42,8 @@ def fault(pair, num_classes=3, ignore_label=255):
 def test_sound_pairs_pass(pair, tmp_path):
   check_data.check_pairs([pair, general.Pair(pair.image, None)], 3, 255)
   palette = save(tmp_path / 'p.png', np.arange(48).reshape(6, 8) % 3, 'P')
-  assert Image.open(palette).mode == 'P'
+  with Image.open(palette) as image:
+    assert image.mode == 'P'
   check_data.check_pairs([general.Pair(pair.image, palette)], 3, 255)
 
 
@@ -66,8 +67,8 @@ def test_ignore_label_must_not_be_a_class(pair):
     (lambda p, path: p._replace(label=save(path, np.zeros((8, 6)))), 'is 6 x 8 while'),
     (lambda p, path: p._replace(label=save(path, [[38, 75, 113, 220, 0, 0, 0, 0]] * 6)), 'prepare_voc12.py'),
     (lambda p, path: p._replace(label=save(path.with_suffix('.jpg'), np.zeros((6, 8)))), 'labels must be PNG'),
-    (lambda p, path: p._replace(label=str(path)), 'no such label image'),
-    (lambda p, path: p._replace(image=str(path)), 'no such image'),
+    (lambda p, path: p._replace(label=str(path)), 'no such file'),
+    (lambda p, path: p._replace(image=str(path)), 'no such file'),
     (lambda p, path: p._replace(image=save(path.with_suffix('.gif'), np.zeros((6, 8)))), 'is GIF'),
     (lambda p, path: p._replace(image=cut(p.image, path, 0)), 'it is empty'),
     (lambda p, path: p._replace(image=cut(p.image, path, -2)), 'its end is missing'),

@@ -51,8 +51,8 @@ def snapshot(folder) -> dict[str, tuple]:
 
 def png(path):
   """A PNG's pixels as they are, and its mode."""
-  image = Image.open(path)
-  return np.asarray(image), image.mode
+  with Image.open(path) as image:
+    return np.asarray(image), image.mode
 
 
 # ---- VOC and SBD
@@ -427,7 +427,7 @@ def test_killed_in_the_middle_and_continued(tmp_path, rng):
   assert 5 <= len(done) < 120
   times = {path: path.stat().st_mtime_ns for path in done}
   for path in done:
-    Image.open(path).load()
+    png(path)
   assert subprocess.run(command, capture_output=True, check=False).returncode == 0
   assert len(list(out.glob('ulm*.png'))) == 120
   assert all(path.stat().st_mtime_ns == changed for path, changed in times.items())

@@ -9,7 +9,6 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from utils import datasets, general, parallel
 from utils.datasets import VOID
@@ -73,17 +72,12 @@ def inspect(pair: general.Pair, num_classes: int, ignore_label: int, thorough: b
 
 def image_size(path: str, thorough: bool = False) -> tuple[int, int]:
   """Width and height of a JPEG or PNG, from its header. A file that was cut short is found by its missing end."""
-  try:
-    with Image.open(path) as image:
-      if image.format not in FORMATS:
-        raise InputError(f'{path}: is {image.format}, and images must be JPEG or PNG; convert it')
-      if thorough or not _ends_whole(path, image.format):
-        image.load()
-      return image.size
-  except FileNotFoundError:
-    raise InputError(f'{path}: no such image') from None
-  except general.UNDECODABLE as e:
-    raise general.undecodable(path, e) from None
+  with general.open_picture(path) as image:
+    if image.format not in FORMATS:
+      raise InputError(f'{path}: is {image.format}, and images must be JPEG or PNG; convert it')
+    if thorough or not _ends_whole(path, image.format):
+      image.load()
+    return image.size
 
 
 def _ends_whole(path: str, image_format: str) -> bool:

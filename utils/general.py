@@ -4,25 +4,33 @@ Conventions: an image list has one line an image, `image label` relative to the 
 is an 8-bit (16-bit for instance ids) single-channel image; of a palette image the index counts, not the colour.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pathlib
 import socket
+import struct
 import tempfile
-from typing import NamedTuple
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from utils.errors import InputError, one_line
+
+if TYPE_CHECKING:
+  import numpy as np
 
 try:
   import fcntl
 except ImportError:  # Windows
   fcntl = None
 
+# The formats that a picture may have. Pillow knows more, some of which start programs to be decoded (EPS: Ghostscript).
+FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
 # What Pillow raises over a file that it cannot make a picture of.
-UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+UNDECODABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 class Pair(NamedTuple):
@@ -112,6 +120,8 @@ def read_label(path: str) -> np.ndarray:
   Raises:
     InputError: not an image, damaged, or with more than one channel.
   """
+  import numpy as np  # not above: scripts that only count labels start twice as fast without
+
   with open_label(path) as image:
     label = np.asarray(image)
   return label.astype(np.uint8) if label.dtype == bool else label
@@ -119,24 +129,27 @@ def read_label(path: str) -> np.ndarray:
 
 @contextlib.contextmanager
 def open_label(path: str):
-  """A label image opened by Pillow, not yet decoded; what goes wrong inside the block is an InputError too."""
+  """`open_picture` for a label image."""
+  with open_picture(path) as image:
+    if image.mode not in ('L', 'P', '1', 'I;16', 'I;16B', 'I'):
+      raise InputError(
+        f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids'
+      )
+    yield image
+
+
+@contextlib.contextmanager
+def open_picture(path: str):
+  """A picture opened by Pillow, not yet decoded; what goes wrong inside the block is an InputError too."""
   try:
-    with Image.open(path) as image:
-      if image.mode not in ('L', 'P', '1', 'I;16', 'I;16B', 'I'):
-        raise InputError(
-          f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids'
-        )
+    with Image.open(path, formats=FORMATS) as image:
       yield image
   except FileNotFoundError:
-    raise InputError(f'{path}: no such label image') from None
+    raise InputError(f'{path}: no such file') from None
   except UNDECODABLE as e:
-    raise undecodable(path, e) from None
-
-
-def undecodable(path: str, error: Exception) -> InputError:
-  """The one way to say that Pillow cannot decode a file: `error` is one of UNDECODABLE."""
-  reason = 'it is empty' if os.path.isfile(path) and not os.path.getsize(path) else one_line(error)
-  return InputError(f'{path}: cannot be decoded ({reason.replace(f" {path!r}", "")}); replace the file')
+    empty = os.path.isfile(path) and not os.path.getsize(path)
+    reason = 'it is empty' if empty else one_line(e).replace(f' {path!r}', '')
+    raise InputError(f'{path}: cannot be decoded ({reason}); replace the file') from None
 
 
 @contextlib.contextmanager
