@@ -1,0 +1,151 @@
+"""What the tests of training share: a network of two layers, a handful of small images, and runs of the scripts.
+
+A test file takes over the fixtures that it needs: `data = tiny.data`.
+"""
+
+import argparse
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from network.common.layers import Conv
+from utils import checkpoint, errors, train_flags, train_loop
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CLASSES = 3
+FLAGS = {
+  'model': 'fcn8s',
+  'backbone': 'resnet_v1_14',
+  'num_classes': CLASSES,
+  'input_size': '32,32',
+  'batch_size': 2,
+  'iter_size': 1,
+  'num_steps': 6,
+  'learning_rate': 1e-3,
+  'save_pred_every': 2,
+  'random_crop': True,
+  'random_scale': True,
+  'random_mirror': True,
+}
+
+
+class Toy(tf.Module):
+  """Stands in for a segmentation model: one strided convolution with batch norm, one 1x1 convolution to classes."""
+
+  name_of_model = 'fcn8s'
+
+  def __init__(self, num_classes=CLASSES, seed=0):
+    super().__init__()
+    self.first = Conv('resnet_v1_14/conv1', 3, 6, 3, stride=8, batch_norm_decay=0.9, seed=seed)
+    self.classifier = Conv('resnet_v1_14/block5/fc1_voc12', 6, num_classes, 1, relu=False, seed=seed)
+    self.compute_dtype = tf.float32
+
+  def __call__(self, images, training=False):
+    x = self.first(tf.cast(images, self.compute_dtype), training)
+    return tf.cast(self.classifier(x), tf.float32)
+
+  @property
+  def head_variables(self):
+    return self.classifier.variables
+
+
+@pytest.fixture
+def toy(monkeypatch):
+  """Makes the scripts train `Toy` in place of the networks."""
+  monkeypatch.setattr(train_loop, 'build', lambda model, backbone, num_classes, seed: Toy(num_classes, seed))
+
+
+@pytest.fixture
+def deterministic():
+  """--deterministic is a switch of the whole process: here it is turned back."""
+  yield
+  from tensorflow.python.util import _pywrap_determinism  # TensorFlow has no public way
+
+  _pywrap_determinism.enable(False)
+
+
+@pytest.fixture(scope='session')
+def data(tmp_path_factory):
+  """A folder of seven small images of different sizes with labels of classes 0 to 2 and void, and list.txt."""
+  folder = tmp_path_factory.mktemp('data')
+  rng = np.random.default_rng(0)
+  lines = []
+  for i in range(7):
+    height, width = 40 + 4 * i, 56 - 4 * i
+    label = rng.integers(0, CLASSES, (height // 8, width // 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    label[: 3 * i] = 255
+    image = 80 * np.minimum(label, 2)[..., np.newaxis] + rng.integers(0, 60, (*label.shape, 3))
+    Image.fromarray(image.astype(np.uint8)).save(folder / f'{i}.jpg')
+    Image.fromarray(label).save(folder / f'{i}.png')
+    lines.append(f'{i}.jpg {i}.png')
+  (folder / 'list.txt').write_text('\n'.join(lines) + '\n')
+  return folder
+
+
+def flags(data, snapshot, **changes) -> list[str]:
+  """The command line of a short run; a change to None or False leaves the flag out."""
+  values = {**FLAGS, 'data_dir': data, 'data_list': data / 'list.txt', 'snapshot_dir': snapshot, **changes}
+  words = []
+  for name, value in values.items():
+    if value is not None and value is not False:
+      words += [f'--{name.replace("_", "-")}', *([] if value is True else [str(value)])]
+  return words
+
+
+def arguments(data, snapshot, affinity=False, **changes) -> argparse.Namespace:
+  return train_flags.parse('', flags(data, snapshot, **changes), affinity)
+
+
+def train(data, snapshot, script='train', **changes) -> None:
+  """Runs a training script's main in this process."""
+  importlib.import_module(f'pyscripts.train.{script}').main(flags(data, snapshot, **changes))
+
+
+def refusal(data, snapshot, script='train', **changes) -> str:
+  """The one line with which a training script refuses these flags."""
+  with pytest.raises(errors.InputError) as e:
+    train(data, snapshot, script, **changes)
+  return str(e.value)
+
+
+def start(data, snapshot, script='train', before=None, **changes) -> subprocess.Popen:
+  """Runs a training script in a process of its own; `before` is Python that it runs first."""
+  words = flags(data, snapshot, **changes)
+  code = (
+    f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
+    f'{before or ""}\n'
+    f'from utils import errors\n'
+    f'from pyscripts.train import {script}\n'
+    f'sys.exit(errors.run({script}.main, {words!r}))'
+  )
+  environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
+  return subprocess.Popen(
+    [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+  )
+
+
+def contents(prefix) -> dict:
+  """Every tensor of a checkpoint, read."""
+  reader = checkpoint.Reader(str(prefix))
+  return {name: reader.get(name) for name in reader.shapes}
+
+
+def last_checkpoint(snapshot) -> dict:
+  """Every tensor of a folder's newest checkpoint."""
+  return contents(checkpoint.path_of(str(snapshot), checkpoint.steps_in(str(snapshot))[-1]))
+
+
+def assert_same(one: dict, other: dict) -> None:
+  """Both hold the same names and, bit for bit, the same values."""
+  assert one.keys() == other.keys()
+  different = [
+    name for name in one if not np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == 'f')
+  ]
+  assert not different
