@@ -1,0 +1,25 @@
+"""What the tests share. Three logical CPU devices stand for three GPUs."""
+
+import os
+import sys
+
+import pytest
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+
+def pytest_collection_finish(session):
+  """Before TensorFlow runs anything its CPU is split; where no collected test imports it, neither does this."""
+  tf = sys.modules.get('tensorflow')
+  if tf is not None:
+    cpu = tf.config.list_physical_devices('CPU')[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 3)
+    tf.config.list_logical_devices()
+
+
+@pytest.fixture
+def mirrored():
+  """`mirrored(n)`: a MirroredStrategy on n logical CPU devices, n at most 3."""
+  import tensorflow as tf
+
+  return lambda n: tf.distribute.MirroredStrategy([f'/cpu:{i}' for i in range(n)])
