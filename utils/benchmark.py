@@ -1,11 +1,8 @@
 """What the benchmark scripts share: flags, the pass over the files, the printed lines."""
 
-import os
 import sys
 
-os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
-
-from utils import arguments, datasets, metrics, pairs, scoring
+from utils import arguments, counting, labels, pairs
 
 
 def parser(description: str) -> arguments.Parser:

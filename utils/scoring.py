@@ -4,8 +4,7 @@ import functools
 
 import numpy as np
 
-from utils import forked, general, metrics
-from utils.errors import InputError
+from utils import counting, forked, general, metrics
 from utils.pairs import Files
 
 
@@ -15,15 +14,7 @@ class Image:
   def __init__(self, files: Files, num_classes: int):
     self.files, self.num_classes = files, num_classes
     self.pred, self.truth = general.read_label(files.pred), general.read_label(files.truth)
-    self._same_size(files.truth, self.truth)
-
-  def _same_size(self, path: str, array: np.ndarray) -> None:
-    if array.shape != self.pred.shape:
-      sizes = [' x '.join(map(str, a.shape[1::-1])) for a in (self.pred, array)]
-      raise InputError(
-        f'{self.files.pred}: is {sizes[0]} while its truth {path} is {sizes[1]} (width x height); '
-        'predict at the size of the image'
-      )
+    counting.check_size(files.pred, self.pred.shape[::-1], files.truth, self.truth.shape[::-1])
 
   @functools.cached_property
   def confusion(self) -> np.ndarray:
@@ -33,7 +24,7 @@ class Image:
   def instances(self) -> np.ndarray:
     """The instance ids, of the truth's shape."""
     ids = general.read_label(self.files.instances)
-    self._same_size(self.files.instances, ids)
+    counting.check_size(self.files.pred, self.pred.shape[::-1], self.files.instances, ids.shape[::-1])
     return ids
 
 

@@ -1,18 +1,18 @@
 """Score predictions by the mean intersection over union (mIoU) of their classes."""
 
+import functools
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import benchmark, errors, metrics, scoring
+from utils import benchmark, counting, errors, forked
 
 
 def main(argv=None) -> None:
   args = benchmark.parser(__doc__).parse_args(argv)
   names = benchmark.class_names(args)
-  scores = scoring.score(benchmark.files(args), args.num_classes, {'confusion': scoring.Confusion})
-  matrix = scores['confusion'].matrix
-  benchmark.print_iou(metrics.iou(matrix), matrix, names)
+  counts = forked.total(functools.partial(counting.Counts, args.num_classes), benchmark.files(args), 'scoring')
+  benchmark.print_iou(counts.iou(), counts.pixel_accuracy(), names)
 
 
 if __name__ == '__main__':
