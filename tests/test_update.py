@@ -23,15 +23,8 @@ def batch(seed, void=0.0, size=4, side=32):
 
 
 def trainee_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, **changes):
-  args = arguments(
-    data,
-    'unused',
-    num_steps=num_steps,
-    learning_rate=RATE,
-    use_global_status=frozen,
-    weight_decay=weight_decay,
-    **changes,
-  )
+  changes |= {'num_steps': num_steps, 'learning_rate': RATE, 'weight_decay': weight_decay}
+  args = arguments(data, 'unused', use_global_status=frozen, **changes)
   trainee = Trainee(Toy(), objective or CrossEntropy(CLASSES), weight_decay, frozen)
   return trainee, make_step(tf.distribute.get_strategy(), trainee, args)
 

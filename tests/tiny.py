@@ -145,7 +145,4 @@ def last_checkpoint(snapshot) -> dict:
 def assert_same(one: dict, other: dict) -> None:
   """Both hold the same names and, bit for bit, the same values."""
   assert one.keys() == other.keys()
-  different = [
-    name for name in one if not np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == 'f')
-  ]
-  assert not different
+  assert not [name for name in one if not np.array_equal(one[name], other[name], equal_nan=True)]

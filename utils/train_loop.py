@@ -18,9 +18,10 @@ from utils import distribute, nonfinite, precision
 from utils.check_data import check_pairs
 from utils.errors import InputError, RunError, Stopped, one_line
 from utils.general import Pair, read_list
-from utils.run_folder import RunFolder, StopRequest
+from utils.run_folder import RunFolder
 from utils.run_log import RunLog
 from utils.start import Validations, initial_state
+from utils.stop_request import StopRequest
 from utils.training import Trainee, make_step
 from utils.validation import Validator
 
