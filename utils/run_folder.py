@@ -38,6 +38,7 @@ DECISIVE = (
   'weight_decay',
   'clip_norm',
   'use_global_status',
+  'batch_norm_decay',
   'precision',
   'random_seed',
   'random_scale',

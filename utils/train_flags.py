@@ -55,6 +55,11 @@ def _add_optimisation_flags(parser):
   group.add_argument('--clip-norm', type=real(0, above=True), help='clip the global norm of the gradients')
   group.add_argument('--is-training', action='store_true', help='accepted for old scripts; training scripts train')
   group.add_argument('--use-global-status', action='store_true', help="freeze batch norm at the checkpoint's")
+  group.add_argument(
+    '--batch-norm-decay',
+    type=real(0, 1, below=True),
+    help='of the moving averages; default: 0.9997 in the backbone, 0.99 in the head. Short runs from scratch need less',
+  )
   add_precision_flag(group)
   group.add_argument('--xla', action='store_true', help='compile the whole step with XLA (one GPU; slow on a CPU)')
   group.add_argument('--deterministic', action='store_true', help='bit-identical runs on one machine')

@@ -59,6 +59,7 @@ def train(args, make_objective) -> None:
     tf.config.experimental.enable_op_determinism()
   with strategy.scope():
     model = build(args.model, args.backbone, args.num_classes, args.random_seed)
+    model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
     trainee = Trainee(model, objective, args.weight_decay, args.use_global_status)
   precision.apply(model, args.precision)

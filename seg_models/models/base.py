@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from network.common.layers import BatchNorm
 from network.common.resnet_v1 import ResNet
 from seg_models.input_size import size_problem
 
@@ -32,6 +33,12 @@ class SegmentationModel(tf.Module):
 
   def head(self, x, training):
     raise NotImplementedError
+
+  def set_batch_norm_decay(self, decay: float | None) -> None:
+    """Another decay of the moving averages, in backbone and head; None leaves the recorded ones."""
+    for module in self.submodules if decay is not None else ():
+      if isinstance(module, BatchNorm):
+        module.decay = decay
 
   @property
   def head_variables(self):
