@@ -90,6 +90,8 @@ class Reader:
     if not os.path.isfile(prefix) and not os.path.isfile(f'{prefix}.index'):
       beside = sorted(glob.glob(glob.escape(prefix) + '*'))
       hint = f'; did you mean {beside[0].removesuffix(".index")}?' if beside else '; check --restore-from'
+      if os.path.basename(prefix) in ('resnet_v1_101.ckpt', 'resnet_v1_50.ckpt'):
+        hint = '; fetch it with `python dataset/fetch_resnet.py`'
       raise InputError(f'{prefix}: no such checkpoint (neither {prefix}.index nor a V1 file){hint}')
     try:
       self._reader = tf.train.load_checkpoint(prefix)
