@@ -107,13 +107,13 @@ def test_edge_weights_climb(data):
 
 def test_frozen_batch_norm_moves_nothing_of_itself(data):
   trainee, step = trainee_and_step(data)
-  norm = trainee.model.first.batch_norm
+  norm = trainee.model.backbone.batch_norm
   norm.moving_mean.assign_add([3.0] * 6)
-  before, weights = values(norm.variables), trainee.model.first.weights.numpy()
+  before, weights = values(norm.variables), trainee.model.backbone.weights.numpy()
   step([batch(0)], tf.constant(0))
   for old, new in zip(before, norm.variables, strict=True):
     np.testing.assert_array_equal(old, new)
-  assert np.any(weights != trainee.model.first.weights.numpy())
+  assert np.any(weights != trainee.model.backbone.weights.numpy())
 
 
 @pytest.mark.parametrize('objective', [CrossEntropy(CLASSES), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0)])
@@ -138,13 +138,13 @@ def test_iter_size_is_one_larger_batch(data, objective):
 def test_each_batch_of_a_step_updates_the_averages(data):
   trainee, step = trainee_and_step(data, iter_size=2, frozen=False)
   batches = [batch(0), batch(1)]
-  mean, variance, weights = np.zeros(6), np.ones(6), trainee.model.first.weights
+  mean, variance, weights = np.zeros(6), np.ones(6), trainee.model.backbone.weights
   for images, _ in batches:
     x = tf.nn.conv2d(images, weights, 8, [[0, 0], [1, 1], [1, 1], [0, 0]])
     mean = 0.9 * mean + 0.1 * np.mean(x, (0, 1, 2))
     variance = 0.9 * variance + 0.1 * np.var(x, (0, 1, 2))
   step(batches, tf.constant(0))
-  norm = trainee.model.first.batch_norm
+  norm = trainee.model.backbone.batch_norm
   np.testing.assert_allclose(norm.moving_mean, mean, rtol=1e-4, atol=1e-4)
   np.testing.assert_allclose(norm.moving_variance, variance, rtol=1e-4)
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import Conv
+from seg_models.models.base import SegmentationModel
 from utils import checkpoint, errors, train_flags, train_loop
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -36,24 +37,19 @@ FLAGS = {
 }
 
 
-class Toy(tf.Module):
+class Toy(SegmentationModel):
   """Stands in for a segmentation model: one strided convolution with batch norm, one 1x1 convolution to classes."""
 
   name_of_model = 'fcn8s'
 
   def __init__(self, num_classes=CLASSES, seed=0):
-    super().__init__()
-    self.first = Conv('resnet_v1_14/conv1', 3, 6, 3, stride=8, batch_norm_decay=0.9, seed=seed)
+    tf.Module.__init__(self)
+    self.backbone = Conv('resnet_v1_14/conv1', 3, 6, 3, stride=8, batch_norm_decay=0.9, seed=seed)
     self.classifier = Conv('resnet_v1_14/block5/fc1_voc12', 6, num_classes, 1, relu=False, seed=seed)
     self.compute_dtype = tf.float32
 
-  def __call__(self, images, training=False):
-    x = self.first(tf.cast(images, self.compute_dtype), training)
-    return tf.cast(self.classifier(x), tf.float32)
-
-  @property
-  def head_variables(self):
-    return self.classifier.variables
+  def head(self, x, training):
+    return self.classifier(x)
 
 
 @pytest.fixture

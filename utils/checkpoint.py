@@ -20,6 +20,7 @@ from utils.general import write_text
 
 PREFIX = 'model.ckpt'
 PARTS = ('.data-00000-of-00001', '.index')  # in the order in which they are put in place
+UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 
 
 def save(prefix: str, tensors: dict) -> None:
@@ -96,13 +97,13 @@ class Reader:
     try:
       self._reader = tf.train.load_checkpoint(prefix)
       self.shapes = {k: tuple(v) for k, v in self._reader.get_variable_to_shape_map().items()}
-    except (tf.errors.OpError, ValueError, RuntimeError, UnicodeDecodeError) as e:
+    except UNREADABLE as e:
       raise InputError(f'{prefix}: cannot be read as a checkpoint ({_reason(e)}); fetch or save it again') from None
 
   def get(self, name: str) -> np.ndarray:
     try:
       return self._reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, RuntimeError) as e:
+    except UNREADABLE as e:
       raise InputError(f'{self.prefix}: {name} cannot be read ({_reason(e)}); the file is damaged') from None
 
 
