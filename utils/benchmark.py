@@ -1,41 +1,102 @@
-"""What the benchmark scripts share: flags, the pass over the files, the printed lines."""
+"""What the benchmark scripts share: flags, the pass over the files, what is printed and written."""
 
+import functools
 import sys
 
-from utils import arguments, counting, labels, pairs
+from utils import arguments, counting, forked, general, labels, pairs
+from utils.errors import InputError
 
 
-def parser(description: str) -> arguments.Parser:
+def parser(description: str, inst_required: bool = False) -> arguments.Parser:
   flags = arguments.Parser(description)
-  flags.add_argument('--pred-dir', required=True, help='folder of predictions: label images, in sub-folders or flat')
-  flags.add_argument('--gt-dir', required=True, help='folder of the truth; searched by name where the path differs')
-  flags.add_argument('--num-classes', type=arguments.whole(1, 256), default=21, help='truth from here on is void')
-  flags.add_argument(
-    '--string-replace', default=',', metavar='OLD,NEW', help='how a prediction path below its folder becomes the truth'
-  )
-  flags.add_argument(
-    '--class-names',
-    default='',
-    metavar='FILE',
-    help='one name a line; by default the data set that has'
-    ' that many classes names them (VOC 21, Cityscapes 19, CamVid 11)',
-  )
-  flags.add_argument(
-    '--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction'
-  )
+  add = flags.add_argument
+  add('--pred-dir', required=True, help='folder of predictions: label images, in sub-folders or flat')
+  add_truth(flags)
+  add('--inst-dir', default='', required=inst_required, help='folder of instance id images, 8 or 16 bit; 255 is void')
+  add('--inst-string-replace', default='', metavar='OLD,NEW', help='for --inst-dir; by default as --string-replace')
+  add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
+  add('--cityscapes', action='store_true', help="also category IoU and, with Cityscapes' --inst-dir, iIoU")
+  add('--json', default='', metavar='FILE', help='write every figure and the confusion matrix, in percent')
+  add('--csv', default='', metavar='FILE', help='write a table, one row a class, in percent')
   return flags
+
+
+def add_truth(flags: arguments.Parser) -> None:
+  """The flags that say what predictions are compared with."""
+  add = flags.add_argument
+  add('--gt-dir', required=True, help='folder of the truth; searched by name where the path differs')
+  add('--num-classes', type=arguments.whole(1, 256), default=21, help='truth from here on is void')
+  add(
+    '--string-replace', default=',', metavar='OLD,NEW', help="makes a prediction's path (below its folder) the truth's"
+  )
+  add('--class-names', default='', metavar='FILE', help='one name a line; by default those of VOC for 21 classes, of '
+      'Cityscapes for 19, of CamVid for 11')  # fmt: skip
+  add('--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction')
 
 
 def files(args) -> list[pairs.Files]:
   """The files to score; says on standard error how many truths have no prediction."""
   rule = pairs.replacement(args.string_replace)
-  inst_dir = getattr(args, 'inst_dir', '')
-  inst_rule = pairs.replacement(getattr(args, 'inst_string_replace', '') or args.string_replace)
+  inst_rule = pairs.replacement(args.inst_string_replace) if args.inst_string_replace else rule
   names = pairs.predictions(args.pred_dir, args.data_list)
-  found, left = pairs.find(names, args.pred_dir, args.gt_dir, inst_dir, rule, inst_rule)
+  found, left = pairs.find(names, args.pred_dir, args.gt_dir, args.inst_dir, rule, inst_rule)
   if left:
     print(f'note: {left} files below {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
   return found
+
+
+def run(args, instance_wise: bool = False) -> None:
+  """Scores, prints, writes. Without a wish for more than IoU, counts by Pillow alone."""
+  names = labels.class_names(args.num_classes, args.class_names)
+  check(args)
+  more = args.boundary or args.cityscapes or args.json or args.csv
+  if not more and not args.inst_dir:
+    counts = forked.total(functools.partial(counting.Counts, args.num_classes), files(args), 'scoring')
+    print_iou(counts.iou(), counts.pixel_accuracy(), names)
+    return
+  from utils import score_files, scoring  # NumPy and OpenCV
+
+  found = files(args)
+  report = score_files.merged([part.report() for part in scoring.score(found, args.num_classes, makers(args)).values()])
+  print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
+  if more or not instance_wise:
+    for name, value in list(report.means.items())[2:]:
+      print(f'{name}: {percent(value)}')
+  content = score_files.as_dict(
+    report, names, unit='percent', pred_dir=args.pred_dir, gt_dir=args.gt_dir, images=len(found)
+  )
+  if args.json:
+    score_files.write_json(args.json, content)
+  if args.csv:
+    score_files.write_csv(args.csv, content)
+
+
+def check(args) -> None:
+  """Says what cannot be before the work begins."""
+  for flag, path in (('--json', args.json), ('--csv', args.csv)):
+    general.check_output_file(flag, path)
+  if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
+    raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
+
+
+def makers(args) -> dict:
+  """The metrics that the flags ask for."""
+  from utils import scoring
+
+  chosen = {'confusion': scoring.Confusion}
+  if args.inst_dir:
+    chosen['instances'] = scoring.InstanceWise
+  if args.boundary:
+    from utils import boundaries
+
+    chosen.update(boundaries.METRICS)
+  if args.cityscapes:
+    from utils import cityscapes_scores
+
+    chosen['categories'] = cityscapes_scores.Categories
+    if args.inst_dir:
+      chosen['weighted'] = cityscapes_scores.InstanceWeighted
+  return chosen
 
 
 def percent(fraction: float) -> str:
@@ -48,7 +109,3 @@ def print_iou(iou, pixel_accuracy: float, names: list[str]) -> None:
     print(f'class {name}: {i:02d}, acc: {percent(value)}')
   print(f'mean IOU: {percent(counting.mean(iou))}')
   print(f'mean Pixel Acc: {percent(pixel_accuracy)}')
-
-
-def class_names(args) -> list[str]:
-  return labels.class_names(args.num_classes, args.class_names)

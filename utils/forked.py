@@ -5,6 +5,7 @@ they start in a millisecond with everything loaded; they only decode and count. 
 loaded, or this is not Linux) the work is done here, with the same result.
 """
 
+import contextlib
 import os
 import pickle
 import selectors
@@ -57,9 +58,10 @@ def _together(make, parts, processes, bar):
   os.close(fill)
   workers = {}  # the reading end of a process' pipe -> its number
   try:
-    for _ in range(processes):
-      reader, pid = _start(make, parts, queue)
-      workers[reader] = pid
+    with _one_thread_each():
+      for _ in range(processes):
+        reader, pid = _start(make, parts, queue)
+        workers[reader] = pid
     return _gather(workers, len(parts), bar)
   finally:
     os.close(queue)
@@ -68,6 +70,18 @@ def _together(make, parts, processes, bar):
       os.kill(pid, signal.SIGKILL)  # it has nothing more to say; an unreaped process can be signalled safely
       os.waitpid(pid, 0)
     bar.close()
+
+
+@contextlib.contextmanager
+def _one_thread_each():
+  """OpenCV's threads do not survive a fork, and as many processes as cores need none."""
+  cv2 = sys.modules.get('cv2')
+  threads = cv2.getNumThreads() if cv2 else 0
+  if cv2:
+    cv2.setNumThreads(1)
+  yield
+  if cv2:
+    cv2.setNumThreads(threads)
 
 
 def _start(make, parts, queue) -> tuple[int, int]:

@@ -249,3 +249,21 @@ def claim(folder, name: str):
     with contextlib.suppress(FileNotFoundError):
       os.remove(path)
     os.close(handle)
+
+
+def check_output_file(flag: str, path: str) -> None:
+  """Says before long work that its result could not be written: `path` (empty: nothing to write) for `flag`.
+
+  Raises:
+    InputError: it is a folder, or below something that is no folder or cannot be written to.
+  """
+  if not path:
+    return
+  if os.path.isdir(path):
+    raise InputError(f'{flag} {path}: is a folder; name a file')
+  parent = os.path.dirname(os.path.abspath(path))
+  while not os.path.exists(parent):
+    parent = os.path.dirname(parent)
+  if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+    reason = 'cannot be written to' if os.path.isdir(parent) else 'is no folder'
+    raise InputError(f'{flag} {path}: {parent} {reason}; name a file elsewhere')

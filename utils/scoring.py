@@ -1,6 +1,7 @@
 """Scores of prediction files against truth files, summed over a data set one image at a time."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,28 +9,45 @@ from utils import counting, forked, general, metrics
 from utils.pairs import Files
 
 
+class Report(NamedTuple):
+  """What a metric has to say: scores as fractions, NaN where there is none."""
+
+  means: dict[str, float]  # the name that is printed -> one figure for the data set
+  columns: dict[str, np.ndarray]  # the column's name -> a figure for each class, [C]
+  more: dict = {}  # noqa: RUF012 (never changed) - further figures, kept in JSON files only
+
+
 class Image:
-  """One image to score: what every metric looks at."""
+  """One image to score, and what several metrics look at."""
 
   def __init__(self, files: Files, num_classes: int):
     self.files, self.num_classes = files, num_classes
-    self.pred, self.truth = general.read_label(files.pred), general.read_label(files.truth)
-    counting.check_size(files.pred, self.pred.shape[::-1], files.truth, self.truth.shape[::-1])
+    self.pred = general.read_label(files.pred)
+    self.truth = self._read_other(files.truth)
+
+  def _read_other(self, path: str) -> np.ndarray:
+    labels = general.read_label(path)
+    counting.check_size(self.files.pred, self.pred.shape[::-1], path, labels.shape[::-1])
+    return labels
+
+  @functools.cached_property
+  def instances(self) -> np.ndarray:
+    """The instance ids, of the truth's shape."""
+    return self._read_other(self.files.instances)
 
   @functools.cached_property
   def confusion(self) -> np.ndarray:
     return metrics.confusion(self.pred, self.truth, self.num_classes)
 
   @functools.cached_property
-  def instances(self) -> np.ndarray:
-    """The instance ids, of the truth's shape."""
-    ids = general.read_label(self.files.instances)
-    counting.check_size(self.files.pred, self.pred.shape[::-1], self.files.instances, ids.shape[::-1])
-    return ids
+  def regions(self) -> tuple[np.ndarray, np.ndarray]:
+    from utils import boundaries  # loads OpenCV
+
+    return boundaries.regions(self)
 
 
 class Confusion:
-  """The confusion matrix of a data set."""
+  """The confusion matrix of a data set, and all scores that follow from it."""
 
   def __init__(self, num_classes: int):
     self.matrix = np.zeros((num_classes, num_classes + 1), np.int64)
@@ -39,6 +57,18 @@ class Confusion:
 
   def join(self, other: 'Confusion') -> None:
     self.matrix += other.matrix
+
+  def report(self) -> Report:
+    truth, pred, _ = metrics.parts(self.matrix)
+    iou, accuracy = metrics.iou(self.matrix), metrics.class_accuracy(self.matrix)
+    means = {
+      'mean IOU': metrics.mean(iou),
+      'mean Pixel Acc': metrics.pixel_accuracy(self.matrix),
+      'mean Class Acc': metrics.mean(accuracy),
+      'frequency weighted IOU': metrics.frequency_weighted_iou(self.matrix),
+    }
+    columns = {'iou': iou, 'accuracy': accuracy, 'truth_pixels': truth, 'predicted_pixels': pred}
+    return Report(means, columns, {'confusion': self.matrix})
 
 
 class InstanceWise:
@@ -60,6 +90,10 @@ class InstanceWise:
   def iou(self) -> np.ndarray:
     return metrics.ratio(self.weighted, self.number)
 
+  def report(self) -> Report:
+    means = {'mean instance-wise IOU': metrics.mean(self.iou())}
+    return Report(means, {'instance_iou': self.iou(), 'instances': self.number})
+
 
 def instances_by_class(truth: np.ndarray, ids: np.ndarray, num_classes: int, void: int = 255) -> np.ndarray:
   """The number of instances of each class, [C].
@@ -73,23 +107,22 @@ def instances_by_class(truth: np.ndarray, ids: np.ndarray, num_classes: int, voi
   return np.bincount(votes.reshape(-1, num_classes).argmax(axis=1), minlength=num_classes)
 
 
-class Scores:
-  """Several metrics fed with the same images: the one pass over the files."""
+class Metrics:
+  """Several metrics fed with the same images, in one pass over the files."""
 
-  def __init__(self, num_classes: int, **parts):
-    self.num_classes, self.parts = num_classes, parts
+  def __init__(self, num_classes: int, makers: dict):
+    self.num_classes, self.parts = num_classes, {name: maker(num_classes) for name, maker in makers.items()}
 
   def add(self, files: Files) -> None:
     image = Image(files, self.num_classes)
     for part in self.parts.values():
       part.add(image)
 
-  def join(self, other: 'Scores') -> None:
+  def join(self, other: 'Metrics') -> None:
     for name, part in self.parts.items():
       part.join(other.parts[name])
 
 
 def score(files: list[Files], num_classes: int, makers: dict) -> dict:
   """Each of `makers` (name -> a function of the number of classes that makes a metric) after all the files."""
-  make = lambda: Scores(num_classes, **{name: maker(num_classes) for name, maker in makers.items()})  # noqa: E731
-  return forked.total(make, files, 'scoring').parts
+  return forked.total(functools.partial(Metrics, num_classes, makers), files, 'scoring').parts
