@@ -136,17 +136,17 @@ forget_halves() {
 }
 
 install() {
-  local name stamp missing=() files=()
+  local name missing=() files=()
   for name in "$@"; do
-    files+=(-r "$root/$name")
-    stamp="$(stamp_of "$name")"
-    [ "$stamp" = "$(cat "$venv/.installed-$name" 2>/dev/null)" ] || missing+=("$name")
+    if [ "$(stamp_of "$name")" != "$(cat "$venv/.installed-$name" 2>/dev/null)" ]; then
+      missing+=("$name") files+=(-r "$root/$name")
+    fi
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
   forget_halves
-  say "installing ${missing[*]} into $venv (several hundred MB the first time)"
+  say "installing ${missing[*]} into $venv (the first time several hundred MB)"
   "$python" -m pip install --disable-pip-version-check --no-input --prefer-binary "${files[@]}" >&2 ||
-    fail "pip could not install $* (its last lines are above); run this again to go on where it stopped"
+    fail "pip could not install ${missing[*]} (its last lines are above); run this again to go on where it stopped"
   "$python" -c 'import cv2, numpy, PIL, scipy, tensorboard, tensorflow, tqdm' 2>"$venv/.import-error" ||
     fail "$venv does not import ($(tail -n 1 "$venv/.import-error")); remove it (rm -r $venv) and run this again"
   rm "$venv/.import-error"

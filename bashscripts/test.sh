@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets the project up (see setup.sh) and runs every check: style, duplicate code, shell scripts, tests. Arguments go to
-# pytest: `bash bashscripts/test.sh tests/test_losses.py -k void`.
+# pytest: `bash bashscripts/test.sh tests/test_losses.py -k void`. WORKERS is the number of test processes (0: none but
+# pytest's own, for a debugger).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,6 +10,10 @@ bin="$(dirname "$python")"
 
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-"$bin/pylint" --rcfile=pyproject.toml --score=no --recursive=y dataset network pyscripts seg_models utils tests
+"$bin/pylint" --rcfile=pyproject.toml --score=no --recursive=y dataset network pyscripts seg_models tests utils
 find bashscripts .ci -type f \( -name '*.sh' -o -name run \) -exec "$bin/shellcheck" {} +
-exec "$python" -m pytest "$@"
+
+# Two test processes: most of a test's time is one thread's (tracing), and each process holds its own TensorFlow. Tests
+# of one file share what they train, so they stay together.
+export TF_FORCE_GPU_ALLOW_GROWTH=true
+exec "$python" -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"

@@ -1,19 +1,25 @@
 """The bash scripts: what they would run, that they resume and stop, and that each runs to its end on a tiny tree."""
 
+import functools
 import json
 import os
 import pathlib
 import shlex
 import subprocess
+import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BASH = ROOT / 'bashscripts'
 LOSSES = ('', '_affinity', '_aaf')
 VOC = [f'voc12/train_pspnet{loss}{gpus}.sh' for loss in LOSSES for gpus in ('', '_mgpu')]
 CITYSCAPES = [f'cityscapes/train_pspnet{loss}_mgpu.sh' for loss in LOSSES]
-RECIPES = [*VOC, *CITYSCAPES, 'camvid/train_pspnet_aaf.sh', 'gta5/score_cityscapes_pspnet.sh']
+CAMVID = ['camvid/train_pspnet_aaf.sh']
+GTA5 = ['gta5/score_cityscapes_pspnet.sh']
+RECIPES = VOC + CITYSCAPES + CAMVID + GTA5
 
 
 def bash(script, *args, **values):
@@ -153,7 +159,7 @@ def test_stops_at_the_first_failure(fake):
 
 
 def test_started_again_it_goes_on_where_it_stopped(fake):
-  whole = ['train_aaf_mgpu', 'inference_msc', 'benchmark_by_mIoU']
+  whole = ['train_aaf_mgpu', 'inference_msc', 'benchmark_by_mIoU', 'benchmark_by_instance']
   assert fake() == (0, whole)
   assert fake() == (0, whole[2:])
   assert fake(STRIDES='240,240') == (0, whole[1:])
@@ -191,3 +197,83 @@ def test_two_machines_under_slurm(fake, tmp_path):
   assert (code, names[:3]) == (0, ['train_aaf_mgpu', 'train_aaf_mgpu', 'inference'])
   done = (tmp_path / 'snap shots/stage1/train.done').read_text()
   assert '--num-gpu 8' in done and '--cluster slurm' in done
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+  """A tiny tree of each data set in its official layout, prepared by its own tool, and the values that suit it."""
+  root = tmp_path_factory.mktemp('tiny')
+  small = {'BACKBONE': 'resnet_v1_14', 'BATCH_SIZE': 2, 'NUM_GPU': 2, 'STAGE1_STEPS': 1, 'STAGE2_STEPS': 1}
+  small |= {'TRAIN_INPUT_SIZE': '48,48', 'WINDOW': '48,48', 'STRIDES': '48,48', 'RESTORE_FROM': ''}
+  rng = np.random.default_rng(0)
+
+  def picture(path, *shape, high=256, dtype=np.uint8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, high, (52, 60, *shape)).astype(dtype)).save(path)
+
+  prepare('make_demo', '--out-dir', root / 'voc12', '--num-train', 2, '--num-val', 1, '--image-size', '64,64')
+  for split in ('train', 'val'):
+    for i in range(2):
+      name = f'{split}/aachen/aachen_00000{i}'
+      picture(root / f'cityscapes/leftImg8bit/{name}_leftImg8bit.png', 3)
+      picture(root / f'cityscapes/gtFine/{name}_gtFine_labelIds.png', high=34)
+      picture(root / f'cityscapes/gtFine/{name}_gtFine_instanceIds.png', high=30000, dtype=np.uint16)
+      picture(root / f'camvid/{split}/{i}.jpg', 3)
+      picture(root / f'camvid/{split}annot/{i}.png', high=12)
+  picture(root / 'gta5/images/00001.png', 3)
+  picture(root / 'gta5/labels/00001.png', high=34)
+  for name in ('cityscapes', 'camvid', 'gta5'):
+    prepare(f'prepare_{name}', '--data-dir', root / name, '--list-dir', root / name)
+
+  def values(name):
+    data_dir, lists = root / name, root / name
+    own = {'voc12': {'DATA_DIR': data_dir / 'VOCdevkit', 'STAGE2_LIST': lists / 'train.txt'}}
+    own['gta5'] = {'PREDICT_LIST': lists / 'all.txt'}
+    own['camvid'] = {'GT_DIR': data_dir / 'valannot'}
+    common = {'DATA_DIR': data_dir, 'STAGE1_LIST': lists / 'train.txt', 'PREDICT_LIST': lists / 'val.txt'}
+    return {**small, **common, **own.get(name, {}), 'SNAPSHOT_DIR': root / 'snapshots' / name}
+
+  return values
+
+
+def prepare(tool, *args):
+  command = [sys.executable, ROOT / f'dataset/{tool}.py', *map(str, args)]
+  result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+  assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope='module')
+def finished(tiny):
+  """Runs a recipe to its end, once: script -> (its last stage's folder, what it printed)."""
+
+  @functools.cache
+  def run(script, stages=1, **more):
+    values = tiny(script.split('/')[0])
+    values['SNAPSHOT_DIR'] /= pathlib.Path(script).stem
+    if stages == 1:
+      values['STAGE2_LIST'] = ''
+    result = bash(script, PYTHON=sys.executable, **values, **more)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return values['SNAPSHOT_DIR'] / f'stage{stages}', result.stdout
+
+  return run
+
+
+@pytest.mark.parametrize('script', VOC[:-1] + CITYSCAPES + CAMVID)
+def test_runs_to_its_end(script, finished):
+  folder, printed = finished(script)
+  assert printed.count('mean IOU: ') == (1 if script in CAMVID else 2)
+  assert (folder / 'model.ckpt-1.index').exists()
+  assert len(list(folder.glob('results/val/color/*.png'))) == (1 if script in VOC else 2)
+
+
+def test_second_stage_runs_to_its_end(finished):
+  folder, printed = finished(VOC[-1], stages=2)
+  assert printed.count('mean IOU: ') == 4
+  assert (folder / 'model.ckpt-1.index').exists()
+
+
+def test_cityscapes_network_is_scored_on_gta5(finished):
+  trained, _ = finished(CITYSCAPES[-1])
+  folder, printed = finished(GTA5[0], CHECKPOINT=trained / 'model.ckpt-1')
+  assert printed.count('mean IOU: ') == 1 and (folder / 'results/all/mIoU.txt').exists()
