@@ -65,7 +65,7 @@ class InstanceWeighted(Categories):
     ids, index = np.unique(image.instances[told_apart], return_inverse=True)
     pred = np.minimum(metrics.clip(image.pred[told_apart], width - 1), width - 1)
     counts = np.bincount(index * width + pred, minlength=len(ids) * width).reshape(-1, width)
-    for label_id, pixels in zip((ids // 1000).tolist(), counts, strict=True):
+    for label_id, pixels in zip((ids.astype(np.int64) // 1000).tolist(), counts, strict=True):
       if label_id in _CLASS_OF and _SIZES[_CLASS_OF[label_id]]:
         c = _CLASS_OF[label_id]
         weight = _SIZES[c] / pixels.sum()
