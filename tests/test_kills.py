@@ -1,0 +1,156 @@
+"""Processes that are killed, that run out of disk, that are asked to stop: with a real network and real signals.
+
+KILLS=20 kills that often (the default is for every day).
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests import tiny
+from tests.tiny import ROOT, assert_same, contents, last_checkpoint, start
+from utils import checkpoint
+
+data = tiny.data
+KILLS = int(os.environ.get('KILLS', '2'))
+RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
+
+
+def finish(process, timeout=300) -> tuple[int, str]:
+  out = process.communicate(timeout=timeout)[0]
+  return process.returncode, out
+
+
+@pytest.fixture(scope='module')
+def unbroken(data, tmp_path_factory):
+  """The last checkpoint of a run that nothing interrupts, and how long it took from its first checkpoint on."""
+  folder = tmp_path_factory.mktemp('unbroken')
+  code, out = finish(start(data, folder, val_list=data / 'list.txt', **RUN))
+  assert code == 0, out
+  return last_checkpoint(folder)
+
+
+def wait_for(condition, process, seconds=120):
+  end = time.time() + seconds
+  while not condition():
+    assert time.time() < end
+    if process.poll() is not None:
+      return
+    time.sleep(0.005)
+
+
+def assert_readable(folder):
+  """Every checkpoint that a reader of the folder would find can be read, whole."""
+  for step in checkpoint.steps_in(folder):
+    assert len(contents(checkpoint.path_of(folder, step))) == 145
+
+
+def test_killed_at_random_moments_a_run_ends_as_unbroken(data, tmp_path, unbroken):
+  """Some kills fall in a checkpoint's writing: every other one waits for its temporary folder to appear."""
+  folder, rng = str(tmp_path / 'run'), random.Random(KILLS)
+  killed, in_writing, process = 0, 0, None
+  while killed < KILLS:
+    before = checkpoint.steps_in(folder)
+    process = start(data, folder, resume=True, val_list=data / 'list.txt', **RUN)
+    wait_for(lambda before=before: checkpoint.steps_in(folder) != before, process)
+    if rng.random() < 0.5:
+      wait_for(lambda: any(name.startswith('.writing') for name in os.listdir(folder)), process, 60)
+      time.sleep(rng.uniform(0, 0.1))
+    else:
+      time.sleep(rng.uniform(0, 0.5))
+    process.kill()
+    finish(process)
+    killed += 1
+    in_writing += any(name.startswith('.writing') for name in os.listdir(folder))
+    assert_readable(folder)
+    if checkpoint.steps_in(folder)[-1] > RUN['num_steps'] - 4:  # leave something to kill
+      for step in checkpoint.steps_in(folder)[1:]:
+        for part in checkpoint.PARTS:
+          os.remove(checkpoint.path_of(folder, step) + part)
+  code, out = finish(start(data, folder, resume=True, val_list=data / 'list.txt', **RUN))
+  assert code == 0, out
+  print(f'{killed} kills, {in_writing} of them while a checkpoint was written')
+  assert_same(unbroken, last_checkpoint(folder))
+  assert not [name for name in os.listdir(folder) if name.startswith('.writing')]
+
+
+def test_sigterm_saves_and_exits_with_143(data, tmp_path, unbroken):
+  folder = str(tmp_path / 'run')
+  process = start(data, folder, val_list=data / 'list.txt', **RUN)
+  wait_for(lambda: checkpoint.steps_in(folder), process)
+  process.terminate()
+  code, out = finish(process)
+  assert code == 143
+  step = checkpoint.steps_in(folder)[-1]
+  assert f'stopped by SIGTERM after step {step}; saved {folder}/model.ckpt-{step}; go on with --resume' in out
+  assert 'Traceback' not in out
+  code, out = finish(start(data, folder, resume=True, val_list=data / 'list.txt', **RUN))
+  assert code == 0, out
+  assert_same(unbroken, last_checkpoint(folder))
+
+
+def test_a_second_signal_ends_even_a_step_that_hangs():
+  """Python itself would look at signals only after the call, 2^31 rounds of a hash here."""
+  code = (
+    f'import sys, os, hashlib; sys.path.insert(0, {str(ROOT)!r})\n'
+    'from utils.stop_request import StopRequest\n'
+    'with StopRequest():\n'
+    '  print("in", flush=True)\n'
+    '  hashlib.pbkdf2_hmac("sha512", b"", b"", 2**31 - 1)\n'
+  )
+  process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
+  try:
+    assert process.stdout.readline() == 'in\n'
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+  finally:
+    process.kill()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize('small', ['file size', 'disk'])
+def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, small):
+  """A checkpoint here is 64 MB: a limit on file sizes from step 2 on; a disk for two and a half of them."""
+  folder, before = str(tmp_path / 'run'), None
+  if small == 'disk':
+    mounted = (
+      os.path.ismount(folder)
+      or not subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=160m', 'tmpfs', str(tmp_path)], capture_output=True
+      ).returncode
+    )
+    if not mounted:
+      pytest.skip('only root can mount a small disk')
+  else:
+    before = (
+      'import resource\n'
+      'from utils import run_folder\n'
+      'save = run_folder.RunFolder.save\n'
+      'def limited(self, step, *args):\n'
+      '  if step > 2: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000_000, 40_000_000))\n'
+      '  return save(self, step, *args)\n'
+      'run_folder.RunFolder.save = limited\n'
+    )
+  try:
+    code, out = finish(start(data, folder, before=before, num_steps=8, save_pred_every=1))
+    assert code == 1, out
+    assert 'Traceback' not in out
+    line = out.strip().splitlines()[-1]
+    assert line.startswith('error: ') and 'model.ckpt-3: the checkpoint could not be written (' in line, out
+    assert 'the earlier ones are whole' in line
+    assert checkpoint.steps_in(folder) == [1, 2]
+    assert_readable(folder)
+    assert not [name for name in os.listdir(folder) if name.startswith('.writing') or 'ckpt-3' in name]
+  finally:
+    if small == 'disk':
+      shutil.rmtree(folder, ignore_errors=True)
+      subprocess.run(['umount', str(tmp_path)], check=True)
