@@ -6,18 +6,19 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 : "${OUT:=$root/demo}"
-: "${STEPS:=400}"
+: "${STEPS:=300}"
 
 : "${TRAIN:=train_aaf}"
 : "${BACKBONE:=resnet_v1_14}"
-: "${BATCH_SIZE:=4}"
-: "${TRAIN_INPUT_SIZE:=144,144}"
+: "${BATCH_SIZE:=8}"
+: "${TRAIN_INPUT_SIZE:=96,96}"
+: "${TRAIN_FLAGS:=--batch-norm-decay 0.95}" # so short a run: averages that keep up with it
 : "${SNAPSHOT_DIR:=$OUT/$TRAIN-$STEPS}"
 : "${RESTORE_FROM:=}"
 
 : "${STAGE1_LIST:=$OUT/train.txt}"
 : "${STAGE1_STEPS:=$STEPS}"
-: "${STAGE1_LEARNING_RATE:=1e-3}"
+: "${STAGE1_LEARNING_RATE:=3e-3}"
 : "${STAGE1_PREDICT:=inference_msc}"
 
 : "${PREDICT_LIST:=$OUT/val.txt}"

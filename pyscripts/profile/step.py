@@ -1,5 +1,5 @@
-"""Measures a training step and a forward pass: times as medians, achieved GFLOP/s against this machine's matrix product,
-and what the affinity losses add. Synthetic data; the reader is measured by reader.py."""
+"""Measures a training step and a forward pass: times as medians, achieved GFLOP/s against this machine's matrix
+product, and what the affinity losses add. Synthetic data; the reader is measured by reader.py."""
 
 import pathlib
 import sys
