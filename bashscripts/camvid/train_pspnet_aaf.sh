@@ -8,6 +8,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${BACKBONE:=resnet_v1_14}"
 : "${BATCH_SIZE:=4}"
 : "${TRAIN_INPUT_SIZE:=192,192}"
+: "${TRAIN_FLAGS:=--batch-norm-decay 0.97}" # so short a run: averages that keep up with it
 : "${SNAPSHOT_DIR:=$root/snapshots/camvid/pspnet_aaf}"
 
 # The data: `python dataset/prepare_camvid.py --help`.
@@ -18,7 +19,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 : "${STAGE1_LIST:=$root/dataset/camvid/train.txt}"
 : "${STAGE1_STEPS:=1000}"
-: "${STAGE1_LEARNING_RATE:=1e-3}"
+: "${STAGE1_LEARNING_RATE:=3e-3}"
 : "${STAGE1_PREDICT:=inference_msc}"
 
 : "${PREDICT_LIST:=$root/dataset/camvid/test.txt}"
