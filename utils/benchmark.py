@@ -37,7 +37,7 @@ def add_truth(flags: arguments.Parser) -> None:
 def files(args) -> list[pairs.Files]:
   """The files to score; says on standard error how many truths have no prediction."""
   rule = pairs.replacement(args.string_replace)
-  inst_rule = pairs.replacement(args.inst_string_replace) if args.inst_string_replace else rule
+  inst_rule = pairs.replacement(args.inst_string_replace, '--inst-string-replace') if args.inst_string_replace else rule
   names = pairs.predictions(args.pred_dir, args.data_list)
   found, left = pairs.find(names, args.pred_dir, args.gt_dir, args.inst_dir, rule, inst_rule)
   if left:
@@ -48,7 +48,7 @@ def files(args) -> list[pairs.Files]:
 def run(args, instance_wise: bool = False) -> None:
   """Scores, prints, writes. Without a wish for more than IoU, counts by Pillow alone."""
   names = labels.class_names(args.num_classes, args.class_names)
-  check(args)
+  check(args, instance_wise)
   more = args.boundary or args.cityscapes or args.json or args.csv
   if not more and not args.inst_dir:
     counts = forked.total(functools.partial(counting.Counts, args.num_classes), files(args), 'scoring')
@@ -71,8 +71,10 @@ def run(args, instance_wise: bool = False) -> None:
     score_files.write_csv(args.csv, content)
 
 
-def check(args) -> None:
+def check(args, inst_required: bool) -> None:
   """Says what cannot be before the work begins."""
+  if inst_required:
+    pairs.directory('--inst-dir', args.inst_dir)
   for flag, path in (('--json', args.json), ('--csv', args.csv)):
     general.check_output_file(flag, path)
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):

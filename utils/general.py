@@ -131,6 +131,8 @@ def read_label(path: str) -> np.ndarray:
 def open_label(path: str):
   """`open_picture` for a label image."""
   with open_picture(path) as image:
+    if image.format == 'JPEG':
+      raise InputError(f'{path}: is JPEG, and labels must be PNG (JPEG changes class ids); convert it')
     if image.mode not in ('L', 'P', '1', 'I;16', 'I;16B', 'I'):
       raise InputError(
         f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids'

@@ -24,7 +24,8 @@ class Folder:
   """A folder of label images in which files are looked up by path and, failing that, by name."""
 
   def __init__(self, flag: str, root: str):
-    self.flag, self.root, self._by_name, self._found = flag, _directory(flag, root), None, set()
+    self.flag, self.root, self._by_name, self._found = flag, directory(flag, root), None, set()
+    self.rule_flag = '--inst-string-replace' if flag == '--inst-dir' else '--string-replace'
 
   @property
   def by_name(self) -> dict[str, list[str]]:
@@ -40,15 +41,16 @@ class Folder:
     name = os.path.normpath(name)
     if os.path.isfile(os.path.join(self.root, name)):
       return self._take(name)
+    what = 'instances' if self.flag == '--inst-dir' else 'truth'
     found = self.by_name.get(os.path.basename(name), [])
     if not found:
       raise InputError(
-        f'{wanted_by}: has no truth: no {name} and no other {os.path.basename(name)} below {self.flag} {self.root}; '
-        'check the folders and --string-replace old,new'
+        f'{wanted_by}: has no {what}: no {name} and no other {os.path.basename(name)} below {self.flag} {self.root}; '
+        f'check the folders and {self.rule_flag} old,new'
       )
     if len(found) > 1:
       raise InputError(
-        f'{wanted_by}: its truth is ambiguous: {" and ".join(sorted(found)[:2])} below {self.flag} {self.root} both '
+        f'{wanted_by}: its {what} is ambiguous: {" and ".join(sorted(found)[:2])} below {self.flag} {self.root} both '
         f'carry the name; keep the predictions in the same sub-folders, or narrow {self.flag}'
       )
     return self._take(found[0])
@@ -62,7 +64,7 @@ class Folder:
     return sum(name not in self._found for names in self.by_name.values() for name in names)
 
 
-def _directory(flag: str, root: str) -> str:
+def directory(flag: str, root: str) -> str:
   if not root:
     raise InputError(f'{flag} is empty; give a folder of label images')
   if not os.path.isdir(root):
@@ -91,11 +93,11 @@ def walk(root: str) -> list[str]:
   return sorted(paths)
 
 
-def replacement(text: str) -> tuple[str, str]:
+def replacement(text: str, flag: str = '--string-replace') -> tuple[str, str]:
   """The two halves of `--string-replace old,new`."""
   parts = text.split(',')
   if len(parts) != 2 or (parts[1] and not parts[0]):
-    raise InputError(f"--string-replace '{text}': write old,new (`,` replaces nothing)")
+    raise InputError(f"{flag} '{text}': write old,new (`,` replaces nothing)")
   return parts[0], parts[1]
 
 
@@ -106,7 +108,10 @@ def replaced(name: str, rule: tuple[str, str]) -> str:
 def predictions(pred_dir: str, data_list: str = '') -> list[str]:
   """The predictions below `pred_dir`; of those, with a list file, the ones of the listed images, all of which must be
   there (an image `a/b.jpg` has the prediction `b.png`, in whatever sub-folder)."""
-  _directory('--pred-dir', pred_dir)
+  directory('--pred-dir', pred_dir)
+  gray, color = (os.path.join(pred_dir, part) for part in ('gray', 'color'))
+  if os.path.isdir(gray) and os.path.isdir(color):
+    raise InputError(f'--pred-dir {pred_dir}: holds class ids and their colours; give {gray}')
   names = walk(pred_dir)
   if not names:
     raise InputError(f'--pred-dir {pred_dir}: holds no predictions (label images such as NAME.png)')

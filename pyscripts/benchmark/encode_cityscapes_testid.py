@@ -30,10 +30,14 @@ class Encoder:
       raise InputError(
         f'{path}: holds {pred[wrong][0]}, which is no train id (0 to {self.top - 1}, 255); is it encoded already?'
       )
-    general.write_png(os.path.join(self.save_dir, os.path.splitext(name)[0] + '.png'), self.table[pred])
+    general.write_png(encoded_path(self.save_dir, name), self.table[pred])
 
   def join(self, other) -> None:
     """Nothing to join: the files are the result."""
+
+
+def encoded_path(save_dir: str, name: str) -> str:
+  return os.path.join(save_dir, os.path.splitext(name)[0] + '.png')
 
 
 def main(argv=None) -> None:
@@ -42,8 +46,17 @@ def main(argv=None) -> None:
   flags.add_argument('--save-dir', required=True, help='where the encoded files go; another folder')
   args = flags.parse_args(argv)
   names = pairs.predictions(args.pred_dir)
+  if not args.save_dir:
+    raise InputError('--save-dir is empty; give a folder for the encoded files')
   if os.path.realpath(args.save_dir) == os.path.realpath(args.pred_dir):
     raise InputError(f'--save-dir {args.save_dir}: is --pred-dir itself; give another folder')
+  owners = {}
+  for name in names:
+    path = encoded_path(args.save_dir, name)
+    if path in owners:
+      raise InputError(f'--pred-dir {args.pred_dir}: {owners[path]} and {name} would get one name, {path}; rename one')
+    owners[path] = name
+    general.check_output_file('--save-dir', path)
   forked.total(lambda: Encoder(args.pred_dir, args.save_dir), names, 'encoding')
   print(f'{len(names)} files encoded below {args.save_dir}')
 
