@@ -1,0 +1,29 @@
+"""Each training script takes a real step of a real network."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from tests.tiny import last_checkpoint, train
+
+data = tiny.data
+
+
+@pytest.mark.parametrize(
+  ('script', 'model', 'objective', 'edge_weights'),
+  [
+    ('train', {'model': 'pspnet', 'input_size': '48,48'}, 'CrossEntropy', 0),
+    ('train_affinity', {'model': 'deeplab', 'input_size': '40,32'}, 'Affinity', 0),
+    ('train_aaf', {'model': 'fcn8s', 'input_size': '40,48'}, 'AdaptiveAffinity', 2),
+  ],
+)
+def test_one_step(data, tmp_path, script, model, objective, edge_weights):
+  train(data, tmp_path, script, num_steps=1, val_list=data / 'list.txt', **model)
+  got = last_checkpoint(tmp_path)
+  assert json.loads((tmp_path / 'config').read_text())['objective'] == objective
+  assert [got[name].any() for name in ('edge_w', 'nonedge_w') if name in got] == [True] * edge_weights
+  moved = [name for name in got if name.endswith('/Momentum') and np.any(got[name])]
+  assert len(moved) == sum(name.endswith('/Momentum') for name in got)
+  assert all(np.all(np.isfinite(value)) for name, value in got.items() if name != 'training/best_miou')

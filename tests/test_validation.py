@@ -1,0 +1,36 @@
+"""Validation while training is what the inference and benchmark scripts say of the checkpoint."""
+
+import re
+
+import numpy as np
+import pytest
+
+from pyscripts.benchmark import benchmark_by_mIoU
+from pyscripts.inference import inference
+from tests import tiny
+from tests.tiny import CLASSES, FLAGS, train
+
+data = tiny.data
+
+
+def test_validation_is_inference_and_benchmark(data, tmp_path, capfd):
+  """A real network, on images smaller and larger than its window, at several steps of a run."""
+  train(
+    data, tmp_path / 'run', num_steps=3, val_list=data / 'list.txt', val_every=1, val_strides='20,16', save_pred_every=1
+  )
+  lines = (tmp_path / 'run' / 'validation.csv').read_text().splitlines()
+  assert lines[0] == 'step,mIoU,0,1,2' and len(lines) == 3
+  capfd.readouterr()
+  for line in lines[1:]:
+    step, miou, *iou = line.split(',')
+    flags = [f'--{name}={FLAGS[name.replace("-", "_")]}' for name in ('model', 'backbone', 'num-classes', 'input-size')]
+    flags += [f'--data-dir={data}', f'--data-list={data}/list.txt', '--strides=20,16']
+    flags += [f'--restore-from={tmp_path}/run/model.ckpt-{step}', f'--save-dir={tmp_path}/predictions-{step}']
+    inference.main(flags)
+    folders = [f'--pred-dir={tmp_path}/predictions-{step}/gray', f'--gt-dir={data}', f'--num-classes={CLASSES}']
+    benchmark_by_mIoU.main(folders)
+    out = capfd.readouterr().out
+    classes = re.findall(r'^class .*: \d+, acc: *([\d.]+)', out, re.M)
+    np.testing.assert_allclose(np.float64(iou), np.float64(classes), atol=1.01e-4)
+    [mean] = re.findall(r'^mean IOU: *([\d.]+)%', out, re.M)
+    assert float(miou) == pytest.approx(float(mean), abs=1.01e-4)
