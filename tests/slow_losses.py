@@ -36,6 +36,6 @@ def sums_and_counts(labels, probs, num_classes, margin, sizes):
 
 
 def losses(labels, probs, num_classes, margin, weights, sizes):
-  """[2, S]: means over the edge and over the non-edge entries of each size; weights [2, C, S] (1 for the plain loss)."""
+  """Means over the edge and over the non-edge entries of each size, [2, S]; weights [2, C, S], 1 for the plain loss."""
   sums, counts = sums_and_counts(labels, probs, num_classes, margin, sizes)
   return np.divide((weights * sums).sum(1), counts, out=np.zeros_like(counts), where=counts > 0)

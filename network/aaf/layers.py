@@ -52,12 +52,16 @@ class Layout:
     """From a pixel to its eight neighbours at the distance `size`."""
     return [size * (dy * self.pitch + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
 
-  def at(self, x, shift=0):
+  def at(self, x, shift):
     """What lies `shift` further on from each pixel: [..., M + L + M] -> [..., L]."""
     first = [0] * (len(x.shape) - 1)
     return tf.slice(x, [*first, self.margin + shift], [*x.shape[:-1], self.length])
 
-  def counted(self, labels, centre, neighbour):
-    """From each pixel, does the pair count whose pixels lie `centre` and `neighbour` further on? One of them is 0."""
-    one, other, opposite = (self.at(labels, x) != IGNORED for x in (centre, neighbour, 2 * centre - neighbour))
-    return one & other & opposite
+  def each_at(self, xs, shift):
+    """`at` of every tensor of a structure."""
+    return tf.nest.map_structure(lambda x: self.at(x, shift), xs)
+
+
+def counted(centre, neighbour, opposite):
+  """True where a pair counts, by the labels of its two pixels and of the one opposite to the neighbour."""
+  return (centre != IGNORED) & (neighbour != IGNORED) & (opposite != IGNORED)

@@ -14,14 +14,16 @@ No tensor of pairs x classes is stored. XLA compiles the sums over a size's pair
 a pixel's eight neighbours are eight shifts (`layers.Layout`). The gradient is written out, so that it is such a loop.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
-from .layers import IGNORED, Layout, classes_only
+from .layers import IGNORED, Layout, classes_only, counted
 
 FLOOR = 1e-4  # p and 1 - p are clipped to [FLOOR, 1] before the logarithm
 SIZES = (1, 2, 3)  # of the adaptive loss
 
-compiled = tf.function(jit_compile=True, autograph=False)
+compiled = tf.function(jit_compile=True, autograph=False)  # these take labels from `classes_only`
 
 
 def affinity_loss(labels, probs, num_classes: int, kld_margin: float):
@@ -52,12 +54,13 @@ def adaptive_affinity_loss(labels, probs, num_classes: int, kld_margin: float, w
 
 def affinity_counts(labels, num_classes: int, sizes=SIZES):
   """How many edge and non-edge entries there are: float32 (edge [S], nonedge [S]). The labels alone decide."""
-  return counts(labels, num_classes, tuple(sizes))
+  return counts(classes_only(labels, num_classes), num_classes, tuple(sizes))
 
 
 def affinity_sums(labels, probs, num_classes: int, kld_margin: float, sizes=SIZES):
   """Sums of the edge and of the non-edge entries by the centre's label: float32 (edge [C, S], nonedge [C, S])."""
   tf.debugging.assert_shapes([(labels, 'NHW'), (probs, ('N', 'H', 'W', num_classes))])
+  labels = classes_only(labels, num_classes)
   settings = num_classes, kld_margin, tuple(sizes)
 
   @tf.custom_gradient
@@ -72,63 +75,69 @@ def affinity_sums(labels, probs, num_classes: int, kld_margin: float, sizes=SIZE
 
 @compiled
 def counts(labels, num_classes, sizes):
-  labels = classes_only(labels, num_classes)
   layout = Layout(tf.shape(labels), max(sizes))
   labels = layout.lay(labels, IGNORED)
+  centre = layout.at(labels, 0)
 
   def of_size(size):
-    pairs = [layout.counted(labels, 0, shift) for shift in layout.shifts(size)]
-    differ = [layout.at(labels) != layout.at(labels, shift) for shift in layout.shifts(size)]
-    edges = 2 * tf.math.count_nonzero(tf.logical_and(pairs, differ), dtype=tf.int32)
-    entries = num_classes * tf.math.count_nonzero(pairs, dtype=tf.int32)
-    return tf.cast(edges, tf.float32), tf.cast(entries - edges, tf.float32)
+    pairs, differ = [], []
+    for shift in layout.shifts(size):
+      neighbour, opposite = layout.at(labels, shift), layout.at(labels, -shift)
+      pairs.append(counted(centre, neighbour, opposite))
+      differ.append(centre != neighbour)
+    edges = 2 * count(tf.logical_and(pairs, differ))
+    return edges, num_classes * count(pairs) - edges
 
   return tf.map_fn(of_size, tf.constant(sizes), fn_output_signature=(tf.float32, tf.float32))
 
 
-class Entries:
-  """What the entries of all pairs are made of, laid out for shifting: labels [L], classes [C, 1], the others [C, L].
+def count(mask):
+  return tf.cast(tf.math.count_nonzero(mask, dtype=tf.int32), tf.float32)
 
-  `centre` and `neighbour` are shifts from each pixel to the two pixels of a pair; one of them is 0.
-  """
 
-  def __init__(self, labels, probs, num_classes, sizes):
-    labels = classes_only(labels, num_classes)
-    self.layout = Layout(tf.shape(labels), max(sizes))
-    self.labels = self.layout.lay(labels, IGNORED)
-    self.classes = tf.range(num_classes)[:, tf.newaxis]
-    p = self.layout.lay(tf.transpose(tf.ensure_shape(probs, [None, None, None, num_classes]), [3, 0, 1, 2]), 0.0)
-    self.p, self.q = tf.clip_by_value(p, FLOOR, 1.0), tf.clip_by_value(1 - p, FLOOR, 1.0)
-    self.log_p, self.log_q = tf.math.log(self.p), tf.math.log(self.q)
+class Pixels(NamedTuple):
+  """What an entry takes of a pixel, for all pixels at once: label [L]; the others [C, L]."""
 
-  def is_edge(self, centre, neighbour):
-    one, other = (self.layout.at(self.labels, shift) == self.classes for shift in (centre, neighbour))
-    return one ^ other
+  label: tf.Tensor
+  p: tf.Tensor
+  q: tf.Tensor
+  log_p: tf.Tensor
+  log_q: tf.Tensor
 
-  def log_ratios(self, centre, neighbour):
-    """log(p_j / p_i), log(q_j / q_i)."""
-    at = self.layout.at
-    return [at(x, neighbour) - at(x, centre) for x in (self.log_p, self.log_q)]
 
-  def kl(self, centre, neighbour):
-    p, q = self.layout.at(self.p, neighbour), self.layout.at(self.q, neighbour)
-    log_p, log_q = self.log_ratios(centre, neighbour)
-    return p * log_p + q * log_q
+def lay_out(labels, probs, num_classes, sizes):
+  """The layout, and the pixels laid out."""
+  layout = Layout(tf.shape(labels), max(sizes))
+  labels = layout.lay(labels, IGNORED)
+  probs = tf.ensure_shape(probs, [None, None, None, num_classes])
+  p = layout.lay(tf.transpose(probs, [3, 0, 1, 2]), 0.0)
+  p, q = tf.clip_by_value(p, FLOOR, 1.0), tf.clip_by_value(1 - p, FLOOR, 1.0)
+  return layout, Pixels(labels, p, q, tf.math.log(p), tf.math.log(q))
+
+
+def kl(i, j):
+  return j.p * (j.log_p - i.log_p) + j.q * (j.log_q - i.log_q)
+
+
+def is_edge(i, j):
+  classes = tf.range(i.p.shape[0])[:, tf.newaxis]
+  return (i.label == classes) ^ (j.label == classes)
 
 
 @compiled
 def sums(labels, probs, num_classes, margin, sizes):
-  entries = Entries(labels, probs, num_classes, sizes)
-  layout = entries.layout
-  by_label = tf.one_hot(layout.at(entries.labels), num_classes)
+  layout, pixels = lay_out(labels, probs, num_classes, sizes)
+  i = layout.each_at(pixels, 0)
+  by_label = tf.one_hot(i.label, num_classes)
 
   def of_size(size):
     edge = nonedge = 0.0
     for shift in layout.shifts(size):
-      pair = 0, shift
-      counted, is_edge, kl = layout.counted(entries.labels, *pair), entries.is_edge(*pair), entries.kl(*pair)
-      edge += tf.where(counted & is_edge, tf.nn.relu(margin - kl), 0)
-      nonedge += tf.where(counted & ~is_edge, kl, 0)
+      j = layout.each_at(pixels, shift)
+      pair = counted(i.label, j.label, layout.at(pixels.label, -shift))
+      cost, at_edge = kl(i, j), is_edge(i, j)
+      edge += tf.where(pair & at_edge, tf.nn.relu(margin - cost), 0)
+      nonedge += tf.where(pair & ~at_edge, cost, 0)
     return tuple(tf.reduce_sum(tf.matmul(x, by_label), 0) for x in (edge, nonedge))
 
   by_size = tf.map_fn(of_size, tf.constant(sizes), fn_output_signature=(tf.float32, tf.float32))
@@ -146,26 +155,27 @@ def sums_gradient(labels, probs, d_edge, d_nonedge, num_classes, margin, sizes):
 
   without the terms of p where p_i is clipped, and without those of q where q_i is.
   """
-  entries = Entries(labels, probs, num_classes, sizes)
-  layout, at = entries.layout, entries.layout.at
-  free_p, free_q = (tf.cast(at(x) > FLOOR, tf.float32) for x in (entries.p, entries.q))
-  inverse_p, inverse_q = free_p / at(entries.p), free_q / at(entries.q)
+  layout, pixels = lay_out(labels, probs, num_classes, sizes)
+  i = layout.each_at(pixels, 0)
+  free_p, free_q = (tf.cast(x > FLOOR, tf.float32) for x in (i.p, i.q))
+  inverse_p, inverse_q = free_p / i.p, free_q / i.q
+
+  def d_kl(i, j, opposite, d_edge, d_nonedge):
+    d = tf.where(is_edge(i, j), tf.where(kl(i, j) < margin, -d_edge, 0), d_nonedge)
+    return tf.where(counted(i.label, j.label, opposite), d, 0)
 
   def add_size(d_p, of_size):
     size, *upstream = of_size
-    d_edge, d_nonedge = (tf.gather(x, tf.maximum(entries.labels, 0)) for x in upstream)
-
-    def d_kl(*pair):
-      edge = tf.where(entries.kl(*pair) < margin, -at(d_edge, pair[0]), 0)
-      d = tf.where(entries.is_edge(*pair), edge, at(d_nonedge, pair[0]))
-      return tf.where(layout.counted(entries.labels, *pair), d, 0)
-
+    upstream = [tf.gather(by_label, tf.maximum(pixels.label, 0)) for by_label in upstream]
+    upstream_i = layout.each_at(upstream, 0)
     for shift in layout.shifts(size):
-      d_p += d_kl(0, shift) * (at(entries.q, shift) * inverse_q - at(entries.p, shift) * inverse_p)
-      log_p, log_q = entries.log_ratios(shift, 0)
-      d_p += d_kl(shift, 0) * (free_p * (log_p + 1) - free_q * (log_q + 1))
+      j, upstream_j = layout.each_at(pixels, shift), layout.each_at(upstream, shift)
+      d = d_kl(i, j, layout.at(pixels.label, -shift), *upstream_i)
+      d_p += d * (j.q * inverse_q - j.p * inverse_p)
+      d = d_kl(j, i, layout.at(pixels.label, 2 * shift), *upstream_j)
+      d_p += d * (free_p * (i.log_p - j.log_p + 1) - free_q * (i.log_q - j.log_q + 1))
     return d_p
 
   by_size = tf.constant(sizes), tf.transpose(d_edge), tf.transpose(d_nonedge)
-  d_p = tf.foldl(add_size, by_size, tf.zeros_like(free_p))
+  d_p = tf.foldl(add_size, by_size, tf.zeros_like(i.p))
   return tf.transpose(layout.unlay(d_p), [1, 2, 3, 0])
