@@ -443,11 +443,24 @@ def test_originals_are_never_replaced(tmp_path):
     convert.run([convert.Job(source, str(tmp_path / 'out' / 'a.png'), general.read_label)], 'test')
 
 
-def test_output_that_cannot_be_written_ends_the_run(tmp_path):
+@pytest.mark.parametrize(('output', 'words'), [('file/a.png', 'cannot be made'), ('taken/a.png', 'cannot be written')])
+def test_output_that_cannot_be_written_ends_the_run(tmp_path, output, words):
   source = save(tmp_path / 'a.png', np.zeros((5, 7), np.uint8))
   (tmp_path / 'file').write_text('')
-  with pytest.raises(RunError, match='cannot be written'):
-    convert.run([convert.Job(source, str(tmp_path / 'file' / 'a.png'), general.read_label)], 'test')
+  (tmp_path / 'taken' / 'a.png').mkdir(parents=True)
+  with pytest.raises(RunError, match=words):
+    convert.run([convert.Job(source, str(tmp_path / output), general.read_label)], 'test')
+
+
+def test_two_processes_do_not_convert_into_one_folder(tmp_path):
+  source, out = save(tmp_path / 'a.png', np.zeros((5, 7), np.uint8)), tmp_path / 'out'
+  out.mkdir()
+  jobs = [convert.Job(source, str(out / 'a.png'), general.read_label)]
+  taken = pytest.raises(InputError, match=f'process {os.getpid()} on .* is writing there')
+  with general.claim(str(out), 'converting'), taken:
+    convert.run(jobs, 'test')
+  assert convert.run(jobs, 'test') == []
+  assert os.listdir(out) == ['a.png']
 
 
 def test_permissions_follow_the_umask_from_every_thread(tmp_path):

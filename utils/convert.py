@@ -3,6 +3,7 @@
 Loads no TensorFlow.
 """
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -27,18 +28,34 @@ def run(jobs: Iterable[Job], title: str) -> list[str]:
   """Does the jobs whose output is not there, not whole or older than its source. Returns a line for each that failed.
 
   Raises:
-    InputError: an output would replace its own source.
+    InputError: an output would replace its own source, or another process is at work on the same outputs.
     RunError: an output cannot be written (a full disk, a folder that is not ours): the rest would fail alike.
   """
   jobs, faults, written = list(jobs), [], 0
   for job in jobs:
     _guard(job)
-  for fault, new in parallel.each(_do, jobs, title):
-    faults += [fault] if fault else []
-    written += new
+  with _claim(jobs):
+    for fault, new in parallel.each(_do, jobs, title):
+      faults += [fault] if fault else []
+      written += new
   kept = len(jobs) - written - len(faults)
   print(f'{title}: {written} files written, {kept} were there already, {len(faults)} failed')
   return faults
+
+
+@contextlib.contextmanager
+def _claim(jobs: list[Job]):
+  """Holds the folder that all outputs are in for this process."""
+  if not jobs:
+    yield
+    return
+  folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs])
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as e:
+    raise RunError(f'{folder}: cannot be made ({e.strerror or e}); what is there already is kept') from None
+  with general.claim(folder, 'converting'):
+    yield
 
 
 def _guard(job: Job) -> None:
