@@ -7,6 +7,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 : "${OUT:=$root/demo}"
 : "${STEPS:=300}"
+: "${SCENES:=--num-train 240 --num-val 40 --image-size 144,144}"
 
 : "${TRAIN:=train_aaf}"
 : "${BACKBONE:=resnet_v1_14}"
@@ -30,13 +31,14 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 : "${CLASS_NAMES:=$OUT/classes.txt}"
 
 PYTHON="$(bash "$root/bashscripts/setup.sh")"
-"$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT"
+# shellcheck disable=SC2086  # several flags in one value
+"$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT" $SCENES
 : "${NUM_CLASSES:=$(grep -c . "$CLASS_NAMES")}"
 . "$root/bashscripts/pipeline.sh"
 
 results="$SNAPSHOT_DIR/stage1/results/val"
 echo
-echo "$(tail -n 2 "$results/mIoU.txt" | paste -s -d ',' -), on $(grep -c . "$PREDICT_LIST") scenes that the network never saw"
+echo "$(grep '^mean' "$results/mIoU.txt" | paste -s -d ',' -), on $(grep -c . "$PREDICT_LIST") scenes that the network never saw"
 echo "pictures:    $results/color/*.png"
 echo "the truth:   $GT_DIR/val_*.png, the scenes $DATA_DIR/VOC2012/JPEGImages/val_*.jpg"
 echo "TensorBoard: $(dirname "$PYTHON")/tensorboard --logdir $SNAPSHOT_DIR"

@@ -19,6 +19,8 @@ VOC = [f'voc12/train_pspnet{loss}{gpus}.sh' for loss in LOSSES for gpus in ('', 
 CITYSCAPES = [f'cityscapes/train_pspnet{loss}_mgpu.sh' for loss in LOSSES]
 CAMVID = ['camvid/train_pspnet_aaf.sh']
 GTA5 = ['gta5/score_cityscapes_pspnet.sh']
+BUILD = 'gpu' if (pathlib.Path(sys.prefix) / '.installed-requirements.txt').exists() else 'cpu'
+INSTALLED = pathlib.Path(sys.prefix) / f'.installed-requirements{"" if BUILD == "gpu" else "-cpu"}.txt'
 RECIPES = VOC + CITYSCAPES + CAMVID + GTA5
 
 
@@ -203,7 +205,7 @@ def test_two_machines_under_slurm(fake, tmp_path):
 def tiny(tmp_path_factory):
   """A tiny tree of each data set in its official layout, prepared by its own tool, and the values that suit it."""
   root = tmp_path_factory.mktemp('tiny')
-  small = {'BACKBONE': 'resnet_v1_14', 'BATCH_SIZE': 2, 'NUM_GPU': 2, 'STAGE1_STEPS': 1, 'STAGE2_STEPS': 1}
+  small = {'BACKBONE': 'resnet_v1_14', 'BATCH_SIZE': 2, 'NUM_GPU': 1, 'STAGE1_STEPS': 1, 'STAGE2_STEPS': 1}
   small |= {'TRAIN_INPUT_SIZE': '48,48', 'WINDOW': '48,48', 'STRIDES': '48,48', 'RESTORE_FROM': ''}
   rng = np.random.default_rng(0)
 
@@ -252,7 +254,7 @@ def finished(tiny):
     values['SNAPSHOT_DIR'] /= pathlib.Path(script).stem
     if stages == 1:
       values['STAGE2_LIST'] = ''
-    result = bash(script, PYTHON=sys.executable, **values, **more)
+    result = bash(script, PYTHON=sys.executable, **{**values, **more})
     assert result.returncode == 0, result.stdout + result.stderr
     return values['SNAPSHOT_DIR'] / f'stage{stages}', result.stdout
 
@@ -268,7 +270,7 @@ def test_runs_to_its_end(script, finished):
 
 
 def test_second_stage_runs_to_its_end(finished):
-  folder, printed = finished(VOC[-1], stages=2)
+  folder, printed = finished(VOC[-1], stages=2, NUM_GPU=2)
   assert printed.count('mean IOU: ') == 4
   assert (folder / 'model.ckpt-1.index').exists()
 
@@ -277,3 +279,15 @@ def test_cityscapes_network_is_scored_on_gta5(finished):
   trained, _ = finished(CITYSCAPES[-1])
   folder, printed = finished(GTA5[0], CHECKPOINT=trained / 'model.ckpt-1')
   assert printed.count('mean IOU: ') == 1 and (folder / 'results/all/mIoU.txt').exists()
+
+
+@pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')
+def test_demo_runs_to_its_end(tmp_path):
+  scenes = '--num-train 8 --num-val 2 --image-size 64,64'
+  result = bash(
+    'demo.sh', VENV=sys.prefix, OUT=tmp_path, STEPS=1, SCENES=scenes, TRAIN_INPUT_SIZE='48,48', TENSORFLOW=BUILD
+  )
+  assert result.returncode == 0, result.stdout + result.stderr
+  assert 'mean IOU' in result.stdout.splitlines()[-4] and '2 scenes' in result.stdout.splitlines()[-4]
+  (pictures,) = [line.split()[-1] for line in result.stdout.splitlines() if line.startswith('pictures:')]
+  assert len(list(tmp_path.glob(str(pathlib.Path(pictures).relative_to(tmp_path))))) == 2
