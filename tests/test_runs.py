@@ -1,5 +1,6 @@
 """Runs that are stopped, go on, validate, keep and refuse."""
 
+import argparse
 import csv
 import json
 import os
@@ -263,3 +264,31 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   assert {'seg_loss', 'lr', 'images_per_second', 'memory_mb', 'input_truth_prediction'} <= tags.keys()
   assert tags['seg_loss'] == tags['lr'] == [0, 2, 4]
   assert tags['val/mIoU'] == [3, 5]
+
+
+def test_files_that_vanish_are_named(data, tmp_path, monkeypatch):
+  shutil.copytree(data, tmp_path / 'data')
+
+  def vanish():
+    for path in (tmp_path / 'data').glob('*.jpg'):
+      path.unlink()
+
+  at_step(monkeypatch, 1, vanish)
+  with pytest.raises(errors.RunError) as e:
+    train(tmp_path / 'data', tmp_path / 'run', num_steps=60)
+  assert 'cannot be read any more; mend it and go on with --resume' in str(e.value)
+  assert f'{tmp_path}/data/' in str(e.value) and '.jpg; No such file' in str(e.value)
+
+
+@pytest.mark.parametrize(
+  ('message', 'says'),
+  [
+    ('/run/events.v2; No space left on device', 'no room there; its checkpoints are whole'),
+    ('OOM when allocating tensor with shape[8,256]', 'out of memory; give a smaller --batch-size'),
+  ],
+)
+def test_exhausted_resources_are_told_apart(tmp_path, message, says):
+  error = tf.errors.ResourceExhaustedError(None, None, '{{function_node step}} ' + message)
+  folder = argparse.Namespace(folder=str(tmp_path))
+  line = str(train_loop.fault(error, tf.distribute.get_strategy(), folder))
+  assert says in line and line.endswith(f'({message})')

@@ -1,5 +1,6 @@
 """What a run tells: progress bar, log.csv, TensorBoard, a final summary."""
 
+import contextlib
 import json
 import resource
 import sys
@@ -103,6 +104,7 @@ class RunLog:
     """Prints and keeps how the run ended."""
     if self.quiet:
       return
+    self.events.flush()
     seconds = time.time() - self.begun
     facts = {'steps_done_now': self.rows, 'seconds': round(seconds, 1), **facts}
     write_text(self.folder.path('summary.json'), json.dumps(facts, indent=2) + '\n')
@@ -112,7 +114,8 @@ class RunLog:
     if self.profiling:
       self._stop_profile()
     self.bar.close()
-    self.events.close()
+    with contextlib.suppress(tf.errors.OpError):  # a full disk: said when the events were flushed
+      self.events.close()
     self.steps.close()
     self.validations.close()
 

@@ -5,6 +5,9 @@ function of the flags and s, so a run resumed at s + 1 is the unbroken run.
 """
 
 import argparse
+import errno
+import os
+import re
 import signal
 import time
 from typing import NamedTuple
@@ -24,6 +27,8 @@ from utils.start import Validations, initial_state
 from utils.stop_request import StopRequest
 from utils.training import Trainee, make_step
 from utils.validation import Validator
+
+DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 
 
 class Run(NamedTuple):
@@ -67,9 +72,9 @@ def train(args, make_objective) -> None:
     if folder.writes:
       print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
     validations = Validations()
-    said = initial_state(trainee, validations, folder, args)
+    line = initial_state(trainee, validations, folder, args)
     if folder.writes:
-      print(said)
+      print(line)
     agree_on_start(strategy, folder)
     log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
@@ -84,15 +89,22 @@ def train(args, make_objective) -> None:
 
 def fault(error, strategy, folder) -> RunError:
   """What to say when TensorFlow fails in the middle of a run."""
-  reason = one_line(error)[:300]
+  reason = said(error)
   if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
     return RunError(
       f'another worker has died or cannot be reached; the checkpoints in {folder.folder} are whole: start all workers '
       f'again with --resume ({reason})'
     )
+  if any(words in reason for words in DISK_FULL):
+    return RunError(f'{folder.folder}: no room there; its checkpoints are whole, go on with --resume ({reason})')
   if isinstance(error, tf.errors.ResourceExhaustedError):
     return RunError(f'out of memory; give a smaller --batch-size (and a larger --iter-size) or --input-size ({reason})')
   return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
+
+
+def said(error: tf.errors.OpError) -> str:
+  """TensorFlow's message without the names of its operations, in one line."""
+  return re.sub(r'{{.*?}} ?', '', one_line(error))[:300]
 
 
 def agree_on_start(strategy, folder) -> None:
@@ -212,7 +224,7 @@ def next_batches(batches, s: int, args) -> list:
   except tf.errors.OpError as e:
     raise RunError(
       f'step {s}: an image or label that was there at the start cannot be read any more; mend it and go on with '
-      f'--resume ({one_line(e)[:400]})'
+      f'--resume ({said(e)})'
     ) from None
 
 
