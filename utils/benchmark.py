@@ -34,12 +34,12 @@ def add_truth(flags: arguments.Parser) -> None:
   add('--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction')
 
 
-def files(args) -> list[pairs.Files]:
+def pairs_of(pred_dir: str, args, inst_dir: str = '', inst_string_replace: str = '') -> list[pairs.Files]:
   """The files to score; says on standard error how many truths have no prediction."""
   rule = pairs.replacement(args.string_replace)
-  inst_rule = pairs.replacement(args.inst_string_replace, '--inst-string-replace') if args.inst_string_replace else rule
-  names = pairs.predictions(args.pred_dir, args.data_list)
-  found, left = pairs.find(names, args.pred_dir, args.gt_dir, args.inst_dir, rule, inst_rule)
+  inst_rule = pairs.replacement(inst_string_replace, '--inst-string-replace') if inst_string_replace else rule
+  names = pairs.predictions(pred_dir, args.data_list)
+  found, left = pairs.find(names, pred_dir, args.gt_dir, inst_dir, rule, inst_rule)
   if left:
     print(f'note: {left} files below {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
   return found
@@ -49,14 +49,14 @@ def run(args, instance_wise: bool = False) -> None:
   """Scores, prints, writes. Without a wish for more than IoU, counts by Pillow alone."""
   names = labels.class_names(args.num_classes, args.class_names)
   check(args, instance_wise)
+  found = pairs_of(args.pred_dir, args, args.inst_dir, args.inst_string_replace)
   more = args.boundary or args.cityscapes or args.json or args.csv
   if not more and not args.inst_dir:
-    counts = forked.total(functools.partial(counting.Counts, args.num_classes), files(args), 'scoring')
+    counts = forked.total(functools.partial(counting.Counts, args.num_classes), found, 'scoring')
     print_iou(counts.iou(), counts.pixel_accuracy(), names)
     return
   from utils import score_files, scoring  # NumPy and OpenCV
 
-  found = files(args)
   report = score_files.merged([part.report() for part in scoring.score(found, args.num_classes, makers(args)).values()])
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
   if more or not instance_wise:

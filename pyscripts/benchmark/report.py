@@ -1,0 +1,57 @@
+"""Write one HTML file that shows the scores of one or several folders of predictions side by side: tables, confusion
+matrix, trimap curve, and the best, worst and most changed images. It needs no network and no server: open it."""
+
+import functools
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from utils import arguments, benchmark, errors, general, labels
+
+
+def parse(argv):
+  flags = arguments.Parser(__doc__)
+  add = flags.add_argument
+  add(
+    '--pred-dir', required=True, nargs='+', metavar='DIR', help='folders of predictions; changes are from first to last'
+  )
+  add('--name', nargs='+', default=[], metavar='NAME', help="what to call them; by default the folders' own names")
+  benchmark.add_truth(flags)
+  add('--image-dir', default='', metavar='DIR', help='the images, found by name, to be shown beside the predictions')
+  add('--out', required=True, metavar='FILE', help='the HTML file to write')
+  add('--title', default='Segmentation report', help="the page's heading")
+  add('--num-images', type=arguments.whole(0, 1000), default=6, help='images in each group')
+  add('--picture-width', type=arguments.whole(16, 4096), default=320, help='pixels')
+  return flags.parse_args(argv)
+
+
+def main(argv=None) -> None:
+  args = parse(argv)
+  folder_names = own_names(args.pred_dir, args.name)
+  classes = labels.class_names(args.num_classes, args.class_names)
+  general.check_output_file('--out', args.out)
+  from utils import report  # NumPy and OpenCV, not needed for --help
+
+  files = [benchmark.pairs_of(folder, args) for folder in args.pred_dir]
+  report.check_same_images(args.pred_dir, files)
+  photos = report.photos(args.image_dir, files[0])
+  make = functools.partial(report.Folder, num_classes=args.num_classes)
+  folders = [make(name, found) for name, found in zip(folder_names, files, strict=True)]
+  content = report.content(args.title, folders, classes, photos, args.num_images, args.picture_width)
+  general.write_text(args.out, report.page(content))
+  print(f'{args.out}: {content["images"]} images, {len(folders)} folders')
+
+
+def own_names(folders: list[str], names: list[str]) -> list[str]:
+  """The names given, or the shortest ends of the paths that tell the folders apart (`gray` alone tells little)."""
+  if names and len(names) != len(folders):
+    raise errors.InputError(f'--name: {len(names)} names for {len(folders)} folders of --pred-dir; give one for each')
+  parts = [[part for part in pathlib.Path(folder).resolve().parts if part not in ('gray', '/')] for folder in folders]
+  depth = 1
+  while len({tuple(part[-depth:]) for part in parts}) < len(parts) and depth < max(map(len, parts)):
+    depth += 1
+  return names or ['/'.join(part[-depth:]) for part in parts]
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))
