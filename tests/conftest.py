@@ -19,7 +19,15 @@ def pytest_collection_finish(session):
 
 @pytest.fixture
 def mirrored():
-  """`mirrored(n)`: a MirroredStrategy on n logical CPU devices, n at most 3."""
+  """`mirrored(n)`: a MirroredStrategy on n logical CPU devices, n at most 3.
+
+  TensorFlow's collective operations take groups of one size only within a process. Two devices have them, as in
+  training; other numbers add up on one device.
+  """
   import tensorflow as tf
 
-  return lambda n: tf.distribute.MirroredStrategy([f'/cpu:{i}' for i in range(n)])
+  def strategy(devices):
+    operations = None if devices == 2 else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([f'/cpu:{i}' for i in range(devices)], operations)
+
+  return strategy
