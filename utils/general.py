@@ -205,7 +205,7 @@ def write_png(path, array: np.ndarray, palette: np.ndarray | None = None) -> Non
 
 
 def list_images(folder: str) -> list[str]:
-  """The JPEG and PNG files of a folder (not below it), by name.
+  """The JPEG and PNG files of a folder (not below it), by name; hidden ones are passed over.
 
   Raises:
     InputError: no such folder, or none in it.
@@ -214,7 +214,8 @@ def list_images(folder: str) -> list[str]:
     names = sorted(os.listdir(folder))
   except OSError as e:
     raise InputError(f'{folder}: {e.strerror}; give a folder of images') from None
-  images = [os.path.join(folder, n) for n in names if n.lower().endswith(('.jpg', '.jpeg', '.png'))]
+  names = [name for name in names if name.lower().endswith(('.jpg', '.jpeg', '.png')) and not name.startswith('.')]
+  images = [os.path.join(folder, name) for name in names]
   if not images:
     raise InputError(f'{folder}: holds no .jpg, .jpeg or .png file; give a folder of images')
   return images
@@ -225,14 +226,17 @@ def claim(folder, name: str):
   """Holds `folder` for this process while the block runs; the claim dies with the process, however it ends.
 
   Raises:
-    InputError: another process holds it.
+    InputError: another process holds it, or it cannot be written.
   """
   path = os.path.join(folder, f'.{name}')
   if fcntl is None:  # not on this system: nothing to hold it with
     yield
     return
   while True:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+      handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as e:
+      raise InputError(f'{folder}: cannot be written ({e.strerror}); name another folder') from None
     try:
       fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -4,9 +4,12 @@ Conventions: images are uint8 RGB [h, w, 3]; scores are float32 [h, w, C]. Per s
 the scores of all scales and flips are added up, in the image's own size.
 
 Windows of all scales, flips and images run through the network in one queue, so that batches are full whatever the
-images' sizes; memory does not grow with the number of images.
+images' sizes; memory does not grow with the number of images. While the network computes a batch, the results of the
+batch before are added up.
 """
 
+import collections
+import concurrent.futures
 import math
 from collections.abc import Callable, Iterable, Iterator
 
@@ -14,8 +17,11 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from network.common.layers import resize_bilinear
+from network.common.layers import EPSILON, Conv, resize_bilinear
 from seg_models.image_reader import MEAN
+from utils.errors import RunError
+
+OPENCV_CHANNELS = 128  # the most that an image of OpenCV may have
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -32,6 +38,19 @@ def probability_function(model, window: tuple[int, int]) -> Callable:
     return tf.nn.softmax(resize_bilinear(model(windows, training=False), window))
 
   return probabilities
+
+
+def freeze(model) -> None:
+  """Turns a model's variables into constants of its dtype, batch norm folded into the convolutions, which spares the
+  network these casts and normalisations at every call: y = (x * w - mean) gamma / sqrt(variance + eps) + beta =
+  x * (w s) + (beta - mean s). The model can then predict, no more."""
+  for conv in [module for module in model.submodules if isinstance(module, Conv)]:
+    weights, biases, norm = conv.weights, conv.biases, conv.batch_norm
+    if norm is not None:
+      scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + EPSILON)
+      weights, biases = weights * scale, norm.beta - norm.moving_mean * scale
+    conv.weights, conv.biases = tf.cast(weights, model.compute_dtype), tf.cast(biases, model.compute_dtype)
+    conv.batch_norm = None
 
 
 def windows_at_once() -> int:
@@ -74,9 +93,18 @@ class Pass:
         covered[start : start + self.window[axis]] += 1
       mean /= np.expand_dims(covered[: self.size[axis]], [1, 2] if axis == 0 else [0, 2])
     self.total = self.pixels = None
-    if mean.shape[:2] != tuple(self.shape):
-      mean = cv2.resize(mean, self.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    mean = resize_scores(mean, self.shape)
     return mean[:, ::-1] if self.mirrored else mean
+
+
+def resize_scores(score: np.ndarray, size) -> np.ndarray:
+  """[h, w, C] resized to `size` as OpenCV does it: bilinear with half-pixel centres."""
+  if score.shape[:2] == tuple(size):
+    return score
+  parts = [score[..., i : i + OPENCV_CHANNELS] for i in range(0, score.shape[-1], OPENCV_CHANNELS)]
+  resized = [cv2.resize(part, size[::-1], interpolation=cv2.INTER_LINEAR) for part in parts]
+  resized = [part.reshape(*size, -1) for part in resized]  # OpenCV drops the axis of a single channel
+  return resized[0] if len(resized) == 1 else np.concatenate(resized, -1)
 
 
 def resize_padded(image: np.ndarray, size, padded, mirrored: bool) -> np.ndarray:
@@ -107,40 +135,62 @@ def scores(
     window, strides: (height, width) in pixels.
     batch_size: windows a run of the network.
   """
-  queue = []  # (pass, place) of windows that wait for a full batch
-  images_begun = []  # [key, passes not yet finished, score or None], in order
+  queue = collections.deque()  # (pass, entry, place) of windows that wait for a full batch
+  running = collections.deque()  # (windows, their probabilities to come)
+  entries = collections.deque()  # of the images begun, in order
 
-  def run():
-    batch = queue[:batch_size]
-    del queue[:batch_size]
-    out = probabilities(np.stack([one.cut(place) for one, _, place in batch])).numpy()
-    for (one, entry, place), window_probabilities in zip(batch, out, strict=True):
+  def start(network):
+    batch = [queue.popleft() for _ in range(min(batch_size, len(queue)))]
+    windows = np.stack([one.cut(place) for one, _, place in batch])
+    running.append((batch, network.submit(compute, probabilities, windows)))
+
+  def collect():
+    batch, out = running.popleft()
+    for (one, entry, place), window_probabilities in zip(batch, out.result(), strict=True):
       if one.add(place, window_probabilities):
-        entry[1] -= 1
-        score = one.score()
-        entry[2] = score if entry[2] is None else np.add(entry[2], score, out=entry[2])
+        entry.add(one.score())
 
   def finished():
-    while images_begun and not images_begun[0][1]:
-      key, _, score = images_begun.pop(0)
-      yield key, score
+    while entries and not entries[0].waiting:
+      entry = entries.popleft()
+      yield entry.key, entry.score
 
-  for key, image in images:
-    mirrors = (False, True) if flip else (False,)
-    entry = [key, len(scales) * len(mirrors), None]
-    images_begun.append(entry)
-    for scale in scales:
-      for mirrored in mirrors:
+  with concurrent.futures.ThreadPoolExecutor(1, 'network') as network:
+    for key, image in images:
+      looks = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
+      entries.append(Entry(key, len(looks)))
+      for scale, mirrored in looks:
         one = Pass(image, scale, mirrored, window, strides)
-        queue += [(one, entry, place) for place in one.places]
+        queue.extend((one, entries[-1], place) for place in one.places)
         while len(queue) >= batch_size:
-          run()
+          start(network)
+          if len(running) > 1:
+            collect()
+      yield from finished()
+    while queue or running:
+      if queue:
+        start(network)
+      if len(running) > 1 or not queue:
+        collect()
     yield from finished()
-  while queue:
-    run()
-  yield from finished()
 
 
-def class_map(score: np.ndarray) -> np.ndarray:
-  """The best class of each pixel: [h, w, C] -> uint8 [h, w]."""
-  return np.argmax(score, -1).astype(np.uint8)
+class Entry:
+  """The sum of an image's passes, `waiting` of which are not in yet."""
+
+  def __init__(self, key, waiting: int):
+    self.key, self.waiting, self.score = key, waiting, None
+
+  def add(self, score: np.ndarray) -> None:
+    self.waiting -= 1
+    self.score = score if self.score is None else np.add(self.score, score, out=self.score)
+
+
+def compute(probabilities: Callable, windows: np.ndarray) -> np.ndarray:
+  """Runs the network; the result shares the tensor's memory where it can."""
+  try:
+    return np.asarray(probabilities(windows))
+  except tf.errors.ResourceExhaustedError:
+    raise RunError(
+      f'out of memory with {len(windows)} windows at a time; give a smaller --batch-size (or --input-size)'
+    ) from None

@@ -1,10 +1,11 @@
-"""The flags of the prediction scripts and what can be said about them before TensorFlow loads."""
+"""The flags of the prediction scripts, and what can be checked and settled before TensorFlow loads."""
 
 import argparse
 
 from seg_models.input_size import size_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
 from utils.errors import InputError
+from utils.outputs import Outputs, images_to_do
 
 
 def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespace:
@@ -46,6 +47,19 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   return args
 
 
+def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
+  """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed."""
+  outputs = Outputs(args)
+  paths = images_to_do(args, outputs)
+  with outputs.claim('-'.join(map(str, args.shard)) if args.shard else 'lock'):
+    if not paths:
+      print(f'nothing left to predict: {args.save_dir}')
+      return 0
+    from utils.predict import predict  # here, so that --help and bad input are answered before TensorFlow loads
+
+    return predict(args, paths, outputs, scales, flip)
+
+
 def _shard(text: str) -> tuple[int, int]:
   try:
     part, parts = (int(number) for number in text.split('/'))
@@ -60,6 +74,10 @@ def _check(args):
   given = [flag for flag in ('data_list', 'image', 'image_dir') if getattr(args, flag)]
   if len(given) != 1:
     raise InputError('give one of --data-list, --image and --image-dir' + (', not several' if given else ''))
+  if not args.save_dir:
+    raise InputError('--save-dir is empty; name a folder for the predictions')
+  if not args.restore_from:
+    raise InputError('--restore-from is empty; name a checkpoint, SNAPSHOTS/model.ckpt-30000 say')
   problem = size_problem(args.model, *args.input_size)
   if problem:
     raise InputError(f'--input-size: {problem}')

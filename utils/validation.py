@@ -9,7 +9,8 @@ from seg_models.image_reader import decode_image
 from utils import distribute, metrics
 from utils.errors import RunError, one_line
 from utils.general import read_label
-from utils.inference import class_map, probability_function, scores, windows_at_once
+from utils.inference import probability_function, scores, windows_at_once
+from utils.outputs import class_map
 
 
 class Validator:

@@ -1,6 +1,6 @@
 """Class ids to pictures. Loads no TensorFlow.
 
-Conventions: a palette is uint8 RGB [n, 3]; class ids at or beyond n (void among them) get the last fallback, black.
+Conventions: a palette is uint8 RGB [n, 3]; class ids beyond it are black, 255 (void) white.
 """
 
 import pathlib
@@ -36,8 +36,13 @@ def read_colormap(path: str) -> np.ndarray:
 
 
 def colour(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
-  """Class ids [..., h, w] to uint8 RGB [..., h, w, 3]; ids beyond the palette are black, 255 white."""
+  """Class ids [..., h, w] to uint8 RGB [..., h, w, 3]."""
   table = np.zeros((256, 3), np.uint8)
   table[255] = 255
   table[: min(256, len(palette))] = palette[:256]
   return table[np.clip(labels, 0, 255)]
+
+
+def blend(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+  """Half of each of two uint8 pictures, rounded up."""
+  return ((image.astype(np.uint16) + pixels + 1) // 2).astype(np.uint8)

@@ -9,10 +9,7 @@ from utils import errors, inference_flags
 
 
 def main(argv=None):
-  args = inference_flags.parse(__doc__, argv, multi_scale=False)
-  from utils.predict import predict  # here, so that --help need not load TensorFlow
-
-  return predict(args)
+  return inference_flags.run(inference_flags.parse(__doc__, argv))
 
 
 if __name__ == '__main__':

@@ -12,9 +12,7 @@ SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 def main(argv=None):
   args = inference_flags.parse(__doc__, argv, multi_scale=True)
-  from utils.predict import predict  # here, so that --help need not load TensorFlow
-
-  return predict(args, SCALES if args.scale_aug else (1.0,), args.flip_aug)
+  return inference_flags.run(args, SCALES if args.scale_aug else (1.0,), args.flip_aug)
 
 
 if __name__ == '__main__':
