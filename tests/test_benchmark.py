@@ -212,7 +212,7 @@ def saved_as(path, array, mode):
 
 
 @pytest.mark.parametrize('mode', ['L', 'P', 'I;16', '1'])
-@pytest.mark.parametrize('classes', [1, 2, 7, 255, 256])
+@pytest.mark.parametrize('classes', [1, 2, 7, 15, 16, 255, 256])
 def test_counting_by_pillow_equals_the_confusion_matrix(tmp_path, mode, classes):
   rng = np.random.default_rng(classes)
   truth, pred = (rng.integers(0, 256, [11, 13], np.uint8) for _ in range(2))
