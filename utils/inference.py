@@ -49,7 +49,7 @@ def freeze(model) -> None:
     if norm is not None:
       scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + EPSILON)
       weights, biases = weights * scale, norm.beta - norm.moving_mean * scale
-    conv.weights, conv.biases = tf.cast(weights, model.compute_dtype), tf.cast(biases, model.compute_dtype)
+    conv.weights, conv.biases = (tf.cast(tf.identity(x), model.compute_dtype) for x in (weights, biases))
     conv.batch_norm = None
 
 
