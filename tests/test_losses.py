@@ -116,6 +116,9 @@ def test_gradient_stops_where_a_probability_is_clipped():
   # The middle pixel is the only centre. Free are its 1 - p of class 0, its p of class 1 and its 1 - p of class 2, each
   # with d/dx of sum_j x_j log(x_j / x) = -sum_j x_j / x, over 2 pairs x 3 classes of non-edge entries.
   np.testing.assert_allclose(gradient[0, 0, 1], np.array([0.7 + 0.4, -(0.7 + 0.4), 2]) / 6, 1e-4)
+  # The left pixel is a neighbour alone: d/dx_j is log(x_j / x) + 1. Its p of class 2 is clipped.
+  ratios = np.array([(0.3 / 1e-4) / 0.7, 0.7 / (0.3 / 1e-4)])
+  np.testing.assert_allclose(gradient[0, 0, 0], np.array([*np.log(ratios), -1]) / 6, 1e-4)
 
 
 def test_ignored_part_equals_its_absence():

@@ -6,7 +6,7 @@ import recorded
 import tensorflow as tf
 
 from seg_models.models import MODELS, build
-from seg_models.models.deeplab import RATES, DeepLab, deeplab_resnet101
+from seg_models.models.deeplab import DeepLab, deeplab_resnet101
 from seg_models.models.fcn import fcn8s_resnet101
 from seg_models.models.pspnet import PSPNet, pspnet_resnet101
 
@@ -54,7 +54,7 @@ def test_deeplab_sums_four_atrous_convolutions():
   features = np.zeros([1, 49, 49, network.backbone.channels], np.float32)
   features[0, 24, 24, 7] = 1
   expected = np.zeros([49, 49, 2], np.float32)
-  for i, (branch, rate) in enumerate(zip(network.branches, RATES, strict=True)):
+  for i, (branch, rate) in enumerate(zip(network.branches, (6, 12, 18, 24), strict=True)):
     branch.biases.assign([i, 2 * i])
     expected += branch.biases.numpy()
     for y, x in np.ndindex(3, 3):
