@@ -22,21 +22,36 @@ KILLS = int(os.environ.get('KILLS', '2'))
 RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
 
 
-def finish(process, timeout=300) -> tuple[int, str]:
+@pytest.fixture(scope='module')
+def launch():
+  """`tiny.start`, and the end of what a failing test leaves running."""
+  processes = []
+
+  def launch(*args, **kwargs):
+    processes.append(start(*args, **kwargs))
+    return processes[-1]
+
+  yield launch
+  for process in processes:
+    process.kill()
+    process.communicate()
+
+
+def finish(process, timeout=600) -> tuple[int, str]:
   out = process.communicate(timeout=timeout)[0]
   return process.returncode, out
 
 
 @pytest.fixture(scope='module')
-def unbroken(data, tmp_path_factory):
+def unbroken(data, tmp_path_factory, launch):
   """The last checkpoint of a run that nothing interrupts, and how long it took from its first checkpoint on."""
   folder = tmp_path_factory.mktemp('unbroken')
-  code, out = finish(start(data, folder, val_list=data / 'list.txt', **RUN))
+  code, out = finish(launch(data, folder, val_list=data / 'list.txt', **RUN))
   assert code == 0, out
   return last_checkpoint(folder)
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=600):
   end = time.time() + seconds
   while not condition():
     assert time.time() < end
@@ -51,13 +66,13 @@ def assert_readable(folder):
     assert len(contents(checkpoint.path_of(folder, step))) == 145
 
 
-def test_killed_at_random_moments_a_run_ends_as_unbroken(data, tmp_path, unbroken):
+def test_killed_at_random_moments_a_run_ends_as_unbroken(data, tmp_path, unbroken, launch):
   """Some kills fall in a checkpoint's writing: every other one waits for its temporary folder to appear."""
   folder, rng = str(tmp_path / 'run'), random.Random(KILLS)
   killed, in_writing, process = 0, 0, None
   while killed < KILLS:
     before = checkpoint.steps_in(folder)
-    process = start(data, folder, resume=True, val_list=data / 'list.txt', **RUN)
+    process = launch(data, folder, resume=True, val_list=data / 'list.txt', **RUN)
     wait_for(lambda before=before: checkpoint.steps_in(folder) != before, process)
     if rng.random() < 0.5:
       wait_for(lambda: any(name.startswith('.writing') for name in os.listdir(folder)), process, 60)
@@ -73,26 +88,31 @@ def test_killed_at_random_moments_a_run_ends_as_unbroken(data, tmp_path, unbroke
       for step in checkpoint.steps_in(folder)[1:]:
         for part in checkpoint.PARTS:
           os.remove(checkpoint.path_of(folder, step) + part)
-  code, out = finish(start(data, folder, resume=True, val_list=data / 'list.txt', **RUN))
+  code, out = finish(launch(data, folder, resume=True, val_list=data / 'list.txt', **RUN))
   assert code == 0, out
   print(f'{killed} kills, {in_writing} of them while a checkpoint was written')
   assert_same(unbroken, last_checkpoint(folder))
   assert not [name for name in os.listdir(folder) if name.startswith('.writing')]
 
 
-def test_sigterm_saves_and_exits_with_143(data, tmp_path, unbroken):
-  folder = str(tmp_path / 'run')
-  process = start(data, folder, val_list=data / 'list.txt', **RUN)
-  wait_for(lambda: checkpoint.steps_in(folder), process)
-  process.terminate()
-  code, out = finish(process)
-  assert code == 143
+def test_sigterm_saves_and_exits_with_143(data, tmp_path, launch):
+  """On two replicas (of the CPU, where there are no GPUs), in the middle of joint batches."""
+  run = {'script': 'train_mgpu', 'num_gpu': 2, 'num_steps': 6, 'iter_size': 2, 'save_pred_every': 2}
+  run['deterministic'] = True
+  unbroken, folder = str(tmp_path / 'unbroken'), str(tmp_path / 'run')
+  processes = [launch(data, unbroken, **run), launch(data, folder, **run)]
+  wait_for(lambda: checkpoint.steps_in(folder), processes[1])
+  processes[1].terminate()
+  code, out = finish(processes[1])
+  assert code == 143, out
   step = checkpoint.steps_in(folder)[-1]
+  assert step < 5
   assert f'stopped by SIGTERM after step {step}; saved {folder}/model.ckpt-{step}; go on with --resume' in out
   assert 'Traceback' not in out
-  code, out = finish(start(data, folder, resume=True, val_list=data / 'list.txt', **RUN))
-  assert code == 0, out
-  assert_same(unbroken, last_checkpoint(folder))
+  for process in (processes[0], launch(data, folder, resume=True, **run)):
+    code, out = finish(process)
+    assert code == 0, out
+  assert_same(last_checkpoint(unbroken), last_checkpoint(folder))
 
 
 def test_a_second_signal_ends_even_a_step_that_hangs():
@@ -118,7 +138,7 @@ def test_a_second_signal_ends_even_a_step_that_hangs():
 
 
 @pytest.mark.parametrize('small', ['file size', 'disk'])
-def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, small):
+def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, small, launch):
   """A checkpoint here is 64 MB: a limit on file sizes from step 2 on; a disk for two and a half of them."""
   folder, before = str(tmp_path / 'run'), None
   if small == 'disk':
@@ -141,7 +161,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, sma
       'run_folder.RunFolder.save = limited\n'
     )
   try:
-    code, out = finish(start(data, folder, before=before, num_steps=8, save_pred_every=1))
+    code, out = finish(launch(data, folder, before=before, num_steps=8, save_pred_every=1))
     assert code == 1, out
     assert 'Traceback' not in out
     line = out.strip().splitlines()[-1]

@@ -1,6 +1,5 @@
 """Runs that are stopped, go on, validate, keep and refuse."""
 
-import argparse
 import csv
 import json
 import os
@@ -289,6 +288,28 @@ def test_files_that_vanish_are_named(data, tmp_path, monkeypatch):
 )
 def test_exhausted_resources_are_told_apart(tmp_path, message, says):
   error = tf.errors.ResourceExhaustedError(None, None, '{{function_node step}} ' + message)
-  folder = argparse.Namespace(folder=str(tmp_path))
-  line = str(train_loop.fault(error, tf.distribute.get_strategy(), folder))
+  line = str(train_loop.fault(error, tf.distribute.get_strategy(), str(tmp_path)))
   assert says in line and line.endswith(f'({message})')
+
+
+@pytest.mark.usefixtures('deterministic')
+def test_a_run_goes_on_from_the_newest_checkpoint_that_can_be_read(data, tmp_path, capsys):
+  folder = tmp_path / 'run'
+  train(data, folder, deterministic=True)
+  want = last_checkpoint(folder)
+  os.truncate(folder / 'model.ckpt-5.data-00000-of-00001', 100)
+  (folder / 'model.ckpt-4.index').write_bytes(b'')
+  capsys.readouterr()
+  train(data, folder, deterministic=True, resume=True)
+  out = capsys.readouterr().out
+  assert f'{folder}/model.ckpt-5.damaged: is damaged and was put aside' in out
+  assert f'variables from {folder}/model.ckpt-2, going on at step 3' in out
+  assert_same(want, last_checkpoint(folder))
+  for path in folder.glob('model.ckpt-?.index'):
+    path.write_bytes(b'')
+  assert 'none of its checkpoints can be read; give --overwrite' in refusal(data, folder, resume=True)
+
+
+def test_a_profile_of_some_steps(data, tmp_path):
+  train(data, tmp_path / 'run', profile_steps='4,5')
+  assert list((tmp_path / 'run' / 'plugins' / 'profile').glob('*/*.xplane.pb'))

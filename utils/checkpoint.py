@@ -107,6 +107,17 @@ class Reader:
       raise InputError(f'{self.prefix}: {name} cannot be read ({_reason(e)}); the file is damaged') from None
 
 
+def readable(prefix: str) -> bool:
+  """Whether every tensor of a checkpoint can be read (its checksums are right)."""
+  try:
+    reader = Reader(prefix)
+    for name in reader.shapes:
+      reader.get(name)
+  except InputError:
+    return False
+  return True
+
+
 def restore(prefix: str, variables: dict, mend: str) -> None:
   """Assigns every variable of {name: variable} from the checkpoint; all are checked before the first is assigned.
 
@@ -154,6 +165,13 @@ def steps_in(folder: str) -> list[int]:
     steps = sorted(int(match[1]) for match in found if match)
     return [step for step in steps if os.path.exists(path_of(folder, step) + PARTS[0])]
   return []
+
+
+def put_aside(prefix: str) -> str:
+  """Renames a checkpoint so that nobody takes it for one any more; returns the new prefix."""
+  for part in reversed(PARTS):
+    os.replace(prefix + part, f'{prefix}.damaged{part}')
+  return f'{prefix}.damaged'
 
 
 def keep_newest(folder: str, keep: int, best: int) -> None:

@@ -10,6 +10,7 @@ log.csv, validation.csv, events.out.tfevents.*, summary.json
 
 import contextlib
 import glob
+import itertools
 import json
 import os
 import shutil
@@ -73,8 +74,7 @@ class RunFolder:
         raise InputError(
           f'{self.folder}: holds {checkpoint.PREFIX}-{steps[-1]} already; give --resume, --overwrite or another folder'
         )
-      if args.overwrite:
-        steps = []
+      steps = [] if args.overwrite else self._whole(steps)
       self.resumed = checkpoint.path_of(self.folder, steps[-1]) if steps else None
       self.start = steps[-1] + 1 if steps else 0
       if steps:
@@ -100,6 +100,16 @@ class RunFolder:
       raise InputError(f'--snapshot-dir {self.folder}: cannot be made ({e.strerror}); name another') from None
     self._stack.enter_context(claim(self.folder, 'lock'))
 
+  def _whole(self, steps: list[int]) -> list[int]:
+    """Without the newest ones that cannot be read (a disk's fault, a copy that broke off); these are put aside."""
+    prefixes = {step: checkpoint.path_of(self.folder, step) for step in steps}
+    damaged = list(itertools.takewhile(lambda step: not checkpoint.readable(prefixes[step]), reversed(steps)))
+    if steps and len(damaged) == len(steps):
+      raise InputError(f'{self.folder}: none of its checkpoints can be read; give --overwrite or another folder')
+    for step in damaged if self.writes else ():
+      print(f'{checkpoint.put_aside(prefixes[step])}: is damaged and was put aside')
+    return steps[: len(steps) - len(damaged)]
+
   def path(self, name: str) -> str:
     return os.path.join(self.folder, name)
 
@@ -107,10 +117,10 @@ class RunFolder:
     path = self.path('config')
     try:
       with open(path, encoding='utf-8') as f:
-        before = json.load(f)
+        before = dict(json.load(f))
     except FileNotFoundError:
       return  # checkpoints of elsewhere: their shapes are checked when they are read
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
       raise InputError(f'{path}: cannot be read as JSON; delete it to resume with the flags given') from None
     now = json.loads(json.dumps(self.config))
     for key in DECISIVE:
