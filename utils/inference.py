@@ -128,7 +128,7 @@ def scores(
   flip: bool = False,
   batch_size: int = 1,
 ) -> Iterator[tuple[object, np.ndarray]]:
-  """Yields (key, score [h, w, C]) for every (key, image), in order.
+  """Yields (key, score [h, w, C]) for every (key, image), in order. What else is predicted does not change a score.
 
   Args:
     probabilities: from `probability_function`.
@@ -141,12 +141,14 @@ def scores(
 
   def start(network):
     batch = [queue.popleft() for _ in range(min(batch_size, len(queue)))]
-    windows = np.stack([one.cut(place) for one, _, place in batch])
+    windows = np.zeros((batch_size, *window, 3), np.float32)  # always full, as sums may differ in the last bit by size
+    for i, (one, _, place) in enumerate(batch):
+      windows[i] = one.cut(place)
     running.append((batch, network.submit(compute, probabilities, windows)))
 
   def collect():
     batch, out = running.popleft()
-    for (one, entry, place), window_probabilities in zip(batch, out.result(), strict=True):
+    for (one, entry, place), window_probabilities in zip(batch, out.result(), strict=False):
       if one.add(place, window_probabilities):
         entry.add(one.score())
 
