@@ -5,39 +5,50 @@ MultiWorkerMirroredStrategy; then every machine runs the same command, reads its
 chief (the first worker) alone writes.
 """
 
-import json
+import contextlib
 import os
+import sys
 
+import numpy as np
 import tensorflow as tf
 
-from utils.errors import InputError
+from utils import cluster
+from utils.errors import InputError, RunError, Stopped, one_line
+from utils.run_folder import DECISIVE, digest
 
-# A collective operation that waits longer than this for another worker fails: the other one is taken for dead. It is
-# longer than what workers may lawfully wait for each other (start-up, a checkpoint on a slow disk).
-TIMEOUT_SECONDS = 600
+# Besides the flags that decide a run's result, these must be equal on all workers, or they would wait for each other.
+EQUAL = (*DECISIVE, 'num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'worker_timeout')
 
 
 def choose(args) -> tf.distribute.Strategy:
   """The strategy that the flags and the environment ask for. To be called before TensorFlow runs anything.
 
+  Only the scripts with --num-gpu train on more than one device; the others do not look at TF_CONFIG.
+
   Raises:
-    InputError: more GPUs than there are, a batch that does not divide evenly, or a TF_CONFIG that is none.
+    InputError: more GPUs than there are, a batch that does not divide evenly, or a cluster that is none.
+    RunError: another worker is missing.
   """
   grow_memory()
-  wanted = getattr(args, 'num_gpu', 1)
-  if several_machines(args):
-    strategy = _several_machines(args, wanted)
-  elif hasattr(args, 'num_gpu'):
-    strategy = tf.distribute.MirroredStrategy(_devices(wanted))
-  else:
-    strategy = tf.distribute.get_strategy()
-  replicas = strategy.num_replicas_in_sync
-  if args.batch_size % replicas:
+  if not hasattr(args, 'num_gpu'):
+    return tf.distribute.get_strategy()
+  gpus = tf.config.list_physical_devices('GPU')
+  if gpus and args.num_gpu > len(gpus):
+    raise InputError(f'--num-gpu {args.num_gpu}: this machine has {len(gpus)}; give at most that')
+  workers = cluster.find(args.cluster)
+  if workers:
+    check_batch(args.batch_size, len(workers.workers) * (args.num_gpu if gpus else 1))
+    return several_machines(args, workers, gpus)
+  check_batch(args.batch_size, args.num_gpu)
+  return tf.distribute.MirroredStrategy(_devices(args.num_gpu))
+
+
+def check_batch(batch_size: int, replicas: int) -> None:
+  if batch_size % replicas:
     raise InputError(
-      f'--batch-size {args.batch_size} does not divide evenly among {replicas} replicas; '
-      f'give {max(1, args.batch_size // replicas) * replicas}, say'
+      f'--batch-size {batch_size} does not divide evenly among {replicas} replicas; '
+      f'give {max(1, batch_size // replicas) * replicas}, say'
     )
-  return strategy
 
 
 def grow_memory() -> None:
@@ -48,10 +59,7 @@ def grow_memory() -> None:
 
 def _devices(number: int) -> list[str]:
   """Names of `number` GPUs, or, on a machine without any, of as many logical CPU devices."""
-  gpus = tf.config.list_physical_devices('GPU')
-  if gpus:
-    if number > len(gpus):
-      raise InputError(f'--num-gpu {number}: this machine has {len(gpus)}; give at most that')
+  if tf.config.list_physical_devices('GPU'):
     return [f'/gpu:{i}' for i in range(number)]
   print(f'no GPU here: --num-gpu {number} runs on {number} logical CPU devices')
   try:
@@ -64,43 +72,27 @@ def _devices(number: int) -> list[str]:
   return [f'/cpu:{i}' for i in range(number)]
 
 
-def several_machines(args) -> bool:
-  if getattr(args, 'cluster', None) == 'slurm':
-    return True
-  text = os.environ.get('TF_CONFIG', '')
-  if not text:
-    return False
-  try:
-    config = json.loads(text)
-    cluster = config.get('cluster', {})
-    number = sum(len(cluster.get(role, [])) for role in ('chief', 'worker'))
-    if number and not {'type', 'index'} <= set(config.get('task', {})):
-      raise ValueError('no task type and index')
-  except (ValueError, AttributeError, TypeError) as e:
-    raise InputError(
-      f'TF_CONFIG: {text!r} is not what TensorFlow wants ({e}); '
-      'write {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
-    ) from None
-  return number > 1
-
-
-def _several_machines(args, num_gpu: int):
-  gpus = tf.config.list_physical_devices('GPU')
+def several_machines(args, workers: cluster.Cluster, gpus) -> tf.distribute.Strategy:
+  """Waits for the other workers and joins them."""
   if gpus:
-    if num_gpu > len(gpus):
-      raise InputError(f'--num-gpu {num_gpu}: this machine has {len(gpus)}; give at most that')
-    tf.config.set_visible_devices(gpus[:num_gpu], 'GPU')
+    tf.config.set_visible_devices(gpus[: args.num_gpu], 'GPU')
   else:
     print('no GPU here: one replica a machine, on its CPU')
-  resolver = None
-  if getattr(args, 'cluster', None) == 'slurm':
-    try:
-      resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(gpus_per_node=len(gpus) and num_gpu)
-      resolver.cluster_spec()
-    except (RuntimeError, ValueError, KeyError, OSError) as e:
-      raise InputError(f'--cluster slurm: no Slurm job step here ({e}); start the script by srun') from None
-  options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT_SECONDS)
-  return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver, communication_options=options)
+  cluster.meet(workers, common_facts(args), args.worker_timeout)
+  os.environ['TF_CONFIG'] = workers.tf_config()
+  options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=args.worker_timeout)
+  try:
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+  except tf.errors.OpError as e:
+    raise RunError(f'the workers could not be joined; start all of them again ({one_line(e)[:300]})') from None
+
+
+def common_facts(args) -> dict:
+  """What every worker must have been started with, by flag."""
+  flags = vars(args)
+  facts = {f'--{name.replace("_", "-")}': flags[name] for name in EQUAL if name in flags}
+  lists = {f'--{name.replace("_", "-")}': digest(flags[name]) for name in ('data_list', 'val_list') if flags[name]}
+  return {'script': os.path.basename(sys.argv[0]), **facts, **lists}
 
 
 def is_multi_worker(strategy) -> bool:
@@ -112,10 +104,7 @@ def worker(strategy) -> tuple[int, int]:
   if not is_multi_worker(strategy):
     return 0, 1
   resolver = strategy.cluster_resolver
-  tasks = [
-    (role, i) for role in ('chief', 'worker') for i in range(len(resolver.cluster_spec().as_dict().get(role, [])))
-  ]
-  return tasks.index((resolver.task_type, resolver.task_id)), len(tasks)
+  return resolver.task_id, resolver.cluster_spec().num_tasks('worker')
 
 
 def is_chief(strategy) -> bool:
@@ -133,3 +122,26 @@ def sum_over_workers(strategy, value):
     lambda context: value if context.replica_id_in_sync_group % replicas == 0 else tf.zeros_like(value)
   )
   return strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None).numpy()
+
+
+def wait_for_all(strategy) -> None:
+  """Returns when every worker has called it."""
+  sum_over_workers(strategy, np.zeros(1))
+
+
+@contextlib.contextmanager
+def leaving_together(strategy):
+  """After the last step, or a stop that all workers make, none goes before the chief has saved the last checkpoint, and
+  none while another may still wait for its answer."""
+
+  def part():
+    wait_for_all(strategy)
+    with contextlib.suppress(tf.errors.OpError):  # somebody has gone already, with all that it needed
+      wait_for_all(strategy)
+
+  try:
+    yield
+  except Stopped:
+    part()
+    raise
+  part()

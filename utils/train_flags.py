@@ -27,6 +27,13 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
     group = parser.add_argument_group('several GPUs and machines')
     group.add_argument('--num-gpu', type=whole(1), default=2, help='GPUs of this machine to train on')
     group.add_argument('--cluster', choices=('tf_config', 'slurm'), help='how several machines find each other')
+    group.add_argument(
+      '--worker-timeout',
+      type=real(0, above=True),
+      default=600.0,
+      metavar='SECONDS',
+      help='how long a worker waits for another, at the start or in a step, before it takes it for dead',
+    )
   args = parser.parse_args(argv)
   _check(args)
   return args

@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from seg_models.image_reader import training_dataset
 from seg_models.models import build
-from utils import distribute, nonfinite, precision
+from utils import checkpoint, distribute, nonfinite, precision
 from utils.check_data import check_pairs
-from utils.errors import InputError, RunError, Stopped, one_line
+from utils.errors import InputError, RunError, Stopped
 from utils.general import Pair, read_list
 from utils.run_folder import RunFolder
 from utils.run_log import RunLog
@@ -62,6 +62,14 @@ def train(args, make_objective) -> None:
   precision.check(args.precision)
   if args.deterministic:
     tf.config.experimental.enable_op_determinism()
+  try:
+    train_on(strategy, args, make_objective, pairs, val_pairs)
+  except tf.errors.OpError as e:
+    raise fault(e, strategy, args.snapshot_dir) from None
+
+
+def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
+  """Builds what is trained, sets it to what the run starts from, and runs it."""
   with strategy.scope():
     model = build(args.model, args.backbone, args.num_classes, args.random_seed)
     model.set_batch_norm_decay(args.batch_norm_decay)
@@ -79,32 +87,31 @@ def train(args, make_objective) -> None:
     log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
-      with StopRequest() as stop:
+      with StopRequest() as stop, distribute.leaving_together(strategy):
         loop(Run(args, strategy, trainee, pairs, folder, log, validator, validations, stop))
-    except tf.errors.OpError as e:
-      raise fault(e, strategy, folder) from None
     finally:
       log.close()
 
 
-def fault(error, strategy, folder) -> RunError:
+def fault(error, strategy, folder: str) -> RunError:
   """What to say when TensorFlow fails in the middle of a run."""
   reason = said(error)
   if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
     return RunError(
-      f'another worker has died or cannot be reached; the checkpoints in {folder.folder} are whole: start all workers '
+      f'another worker has died or cannot be reached; the checkpoints in {folder} are whole: start all workers '
       f'again with --resume ({reason})'
     )
   if any(words in reason for words in DISK_FULL):
-    return RunError(f'{folder.folder}: no room there; its checkpoints are whole, go on with --resume ({reason})')
+    return RunError(f'{folder}: no room there; its checkpoints are whole, go on with --resume ({reason})')
   if isinstance(error, tf.errors.ResourceExhaustedError):
     return RunError(f'out of memory; give a smaller --batch-size (and a larger --iter-size) or --input-size ({reason})')
   return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
 
 
 def said(error: tf.errors.OpError) -> str:
-  """TensorFlow's message without the names of its operations, in one line."""
-  return re.sub(r'{{.*?}} ?', '', one_line(error))[:300]
+  """TensorFlow's message without the names of its operations and where they stand in the code, in one line."""
+  lines = [line for line in str(error).splitlines() if not re.match(r'Graph execution|Detected at node|  File "', line)]
+  return ' '.join(re.sub(r'\[\[.*?]]|\[Op:.*?]|{{.*?}}', '', ' '.join(lines)).split())[:300]
 
 
 def agree_on_start(strategy, folder) -> None:
@@ -180,16 +187,16 @@ def validate(run: Run, s: int) -> bool:
   return run.validations.add(s, scores[0])
 
 
-def save(run: Run, s: int) -> str | None:
-  """Writes checkpoint s and returns its prefix (None on a worker that does not write)."""
+def save(run: Run, s: int) -> str:
+  """Writes checkpoint s, on the worker that writes, and returns its prefix."""
   if not run.folder.writes:
-    return None
+    return checkpoint.path_of(run.folder.folder, s)
   tensors = nonfinite.arrays(run.trainee.saved())
   nonfinite.check_variables(s, tensors, run)
   return run.folder.save(s, {**tensors, **run.validations.saved()}, run.validations)
 
 
-def stopped(signum: int, s: int, saved: str | None) -> Stopped:
+def stopped(signum: int, s: int, saved: str) -> Stopped:
   name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
   return Stopped(f'stopped by {name} after step {s}; saved {saved}; go on with --resume', signum)
 
@@ -212,7 +219,9 @@ def batches_of(run: Run):
       run.folder.start * args.iter_size,
       share,
     )
-    return examples.batch(args.batch_size // context.num_replicas_in_sync, drop_remainder=True).prefetch(2)
+    batches = examples.batch(args.batch_size // context.num_replicas_in_sync, drop_remainder=True)
+    # Said so, or the workers would ask each other before every batch whether there is one.
+    return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2)
 
   return iter(run.strategy.distribute_datasets_from_function(dataset))
 

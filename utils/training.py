@@ -63,7 +63,8 @@ def make_step(strategy, trainee, args):
 
   `batches` is a list of (images, labels). Losses are sums over all pixels of all batches and replicas, divided by the
   counts of all; so neither the replicas nor the number of batches change the result (batch statistics apart).
-  Gradients are added up over the replicas by one grouped all-reduce. A loss that is not finite updates nothing.
+  Gradients and losses are added up over the replicas by one grouped all-reduce. A loss that is not finite updates
+  nothing.
   """
   model, objective = trainee.model, trainee.objective
   scaled = args.precision == 'float16'
@@ -81,18 +82,22 @@ def make_step(strategy, trainee, args):
     return tape.gradient(loss, trainee.trained), terms
 
   def add_up(per_replica):
-    return tf.nest.map_structure(lambda x: strategy.reduce(tf.distribute.ReduceOp.SUM, x, axis=None), per_replica)
+    """Adds up every tensor of a structure over the replicas, all by one all-reduce; each replica has the sums."""
+    flat = tf.nest.flatten(per_replica)
+    sums = strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, [(x, x) for x in flat])
+    return tf.nest.pack_sequence_as(per_replica, sums)
+
+  def one_of(mirrored):
+    return tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], mirrored)
 
   def update(gradients, terms, s):
-    """Cross-replica: reduces the gradients, and updates every variable unless something is not finite."""
-    gradients = strategy.extended.batch_reduce_to(
-      tf.distribute.ReduceOp.SUM, list(zip(gradients, trainee.trained, strict=True))
-    )
+    """Cross-replica: updates every variable unless something is not finite."""
+    terms = one_of(terms)
     total = tf.add_n(list(terms.values()))
     finite = tf.math.is_finite(total)
     factor = tf.constant(1.0)
     if scaled or args.clip_norm:
-      norm = tf.linalg.global_norm([strategy.experimental_local_results(g)[0] for g in gradients])
+      norm = tf.linalg.global_norm(one_of(gradients))
       if scaled:
         factor /= trainee.loss_scale
         finite = adapt_loss_scale(trainee, finite, tf.math.is_finite(norm))
@@ -116,8 +121,8 @@ def make_step(strategy, trainee, args):
   # One batch: one graph.
   def whole_step(images, labels, s):
     counts = add_up(strategy.run(counts_of, (labels,)))
-    gradients, terms = strategy.run(gradients_of, (images, labels, counts, s))
-    return update(gradients, add_up(terms), s)
+    gradients, terms = add_up(strategy.run(gradients_of, (images, labels, counts, s)))
+    return update(gradients, terms, s)
 
   whole_step = tf.function(whole_step, jit_compile=args.xla or None)
   if args.iter_size == 1:
@@ -136,15 +141,15 @@ def make_step(strategy, trainee, args):
 
   @tf.function
   def count(labels):
-    return add_up(strategy.run(counts_of, (labels,)))
+    return one_of(add_up(strategy.run(counts_of, (labels,))))
 
   @tf.function
   def accumulate(images, labels, counts, s, first):
-    return add_up(strategy.run(accumulate_on_replica, (images, labels, counts, s, first)))
+    return one_of(add_up(strategy.run(accumulate_on_replica, (images, labels, counts, s, first))))
 
   @tf.function
   def finish(terms, s):
-    return update(strategy.run(lambda: [tf.identity(total) for total in sums]), terms, s)
+    return update(add_up(strategy.run(lambda: [tf.identity(total) for total in sums])), terms, s)
 
   def step(batches, s):
     counts = add(count(labels) for _, labels in batches)

@@ -116,9 +116,9 @@ def global_moments(x, shift, replicas):
   shift = tf.stop_gradient(tf.convert_to_tensor(shift))
   centred = tf.cast(x, tf.float32) - shift
   count = tf.cast(tf.size(x) / tf.shape(x)[-1], tf.float32)
-  sums = tf.stack([tf.reduce_sum(centred, [0, 1, 2]), tf.reduce_sum(centred * centred, [0, 1, 2])])
-  sums, count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, [sums, count])
-  mean, square = tf.unstack(sums / count)
+  sums = [tf.reduce_sum(centred, [0, 1, 2]), tf.reduce_sum(centred * centred, [0, 1, 2]), [count]]
+  sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(sums, 0))
+  mean, square = tf.unstack(tf.reshape(sums[:-1] / sums[-1], [2, -1]))
   return mean + shift, tf.nn.relu(square - mean * mean)
 
 
