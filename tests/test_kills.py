@@ -1,8 +1,9 @@
 """Processes that are killed, that run out of disk, that are asked to stop: with a real network and real signals.
 
-KILLS=20 kills that often (the default is for every day).
+LONG=1 kills more often and looks for leaks of memory (minutes; the default is for every day).
 """
 
+import csv
 import os
 import random
 import shutil
@@ -18,7 +19,8 @@ from tests.tiny import ROOT, assert_same, contents, last_checkpoint, start
 from utils import checkpoint
 
 data = tiny.data
-KILLS = int(os.environ.get('KILLS', '2'))
+LONG = 'LONG' in os.environ
+KILLS = 20 if LONG else 2
 TOY = 'from tests import tiny; from utils import train_loop; train_loop.build = lambda m, b, *args: tiny.Toy(*args)'
 RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
 
@@ -175,3 +177,15 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, sma
     if small == 'disk':
       shutil.rmtree(folder, ignore_errors=True)
       subprocess.run(['umount', str(tmp_path)], check=True)
+
+
+@pytest.mark.skipif(not LONG, reason='takes minutes; set LONG=1')
+def test_memory_does_not_grow(data, tmp_path, launch):
+  """2,000 steps with validation, a real network: what is resident after the first validation and at the end."""
+  run = {'num_steps': 2001, 'save_pred_every': 500, 'keep': 2, 'val_every': 100, 'val_list': data / 'list.txt'}
+  code, out = finish(launch(data, tmp_path, **run), timeout=3600)
+  assert code == 0, out
+  with open(tmp_path / 'log.csv', newline='') as f:
+    memory = [float(row['memory_mb']) for row in csv.DictReader(f)]
+  print(f'{memory[101]:.0f} MB at step 101, at most {max(memory):.0f} MB')
+  assert max(memory) < 1.05 * memory[101]

@@ -48,10 +48,10 @@ class RunLog:
       return
     self.steps.write(row)
     if s % self.args.update_tb_every == 0:
-      with self.events.as_default(step=s):
+      with self.events.as_default(step=np.int64(s)):
         for name, value in row.items():
           if name not in ('step', 'loss'):
-            tf.summary.scalar(name, value)
+            scalar(name, value)
         self._edge_weights()
 
   def _edge_weights(self):
@@ -61,7 +61,7 @@ class RunLog:
     for kind, weights in zip(('edge_w', 'nonedge_w'), self.objective.entry_weights(), strict=True):
       for name, row in zip(self.names, np.asarray(weights), strict=True):
         for size, value in zip(self.objective.sizes, row, strict=True):
-          tf.summary.scalar(f'{kind}/{name}/size_{size}', value)
+          scalar(f'{kind}/{name}/size_{size}', value)
 
   def pictures(self, s: int, model, batch, number: int = 2) -> None:
     """Input, truth and prediction of a batch's first images, side by side, to TensorBoard."""
@@ -71,7 +71,7 @@ class RunLog:
     palette = colours(self.args.num_classes)
     pixels = np.clip(images + MEAN, 0, 255).astype(np.uint8)
     panel = np.concatenate([pixels, colour(labels, palette), colour(prediction, palette)], 2)
-    with self.events.as_default(step=s):
+    with self.events.as_default(step=np.int64(s)):
       tf.summary.image('input_truth_prediction', panel, max_outputs=number)
 
   def validation(self, s: int, miou: float, iou: np.ndarray, seconds: float) -> None:
@@ -80,11 +80,11 @@ class RunLog:
     tqdm.write(f'step {s}: validation mIoU {100 * miou:.2f}% in {seconds:.0f} s ({classes})')
     percent = {name: f'{100 * v:.4f}' for name, v in zip(self.names, iou, strict=True)}
     self.validations.write({'step': s, 'mIoU': f'{100 * miou:.4f}', **percent})
-    with self.events.as_default(step=s):
-      tf.summary.scalar('val/mIoU', miou)
+    with self.events.as_default(step=np.int64(s)):
+      scalar('val/mIoU', miou)
       for name, value in zip(self.names, iou, strict=True):
         if np.isfinite(value):
-          tf.summary.scalar(f'val/IoU/{name}', value)
+          scalar(f'val/IoU/{name}', value)
     self.events.flush()
 
   def profile(self, s: int) -> None:
@@ -118,6 +118,11 @@ class RunLog:
       self.events.close()
     self.steps.close()
     self.validations.close()
+
+
+def scalar(name: str, value: float) -> None:
+  """One entry. (TensorFlow keeps every Python number that it ever turned into a tensor, but not NumPy's.)"""
+  tf.summary.scalar(name, np.float32(value))
 
 
 def resident_memory() -> float:

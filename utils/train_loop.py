@@ -84,6 +84,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     if folder.writes:
       print(line)
     agree_on_start(strategy, folder)
+    folder.begin()
     log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
@@ -142,7 +143,8 @@ def loop(run: Run) -> None:
     begun = time.time()
     batch = next_batches(batches, s, args)
     waited = time.time() - begun
-    metrics = {name: float(value) for name, value in step(batch, tf.constant(s)).items()}
+    number = tf.constant(np.int32(s))  # of a Python number TensorFlow would keep the tensor for ever
+    metrics = {name: float(value) for name, value in step(batch, number).items()}
     log.step(s, metrics, time.time() - begun, waited)
     nonfinite.check_losses(s, metrics, run)
     if folder.writes and s % args.update_tb_every == 0:
