@@ -125,7 +125,7 @@ choose_tensorflow() {
 # --- Installing -------------------------------------------------------------------------------------------------------
 
 # What was installed from a requirements file: a checksum of all that it says.
-stamp_of() { cat "$root/$1" "$root/requirements-common.txt" | cksum; }
+stamp_of() { cat "$root/$1" "$root/requirements-common.txt" "$root/requirements-test-alone.txt" | cksum; }
 
 # A package whose files were being copied when pip was stopped has no RECORD yet: pip shall copy it again.
 forget_halves() {
@@ -135,8 +135,10 @@ forget_halves() {
   done
 }
 
+pip_install() { "$python" -m pip install --disable-pip-version-check --no-input --prefer-binary "$@" >&2; }
+
 install() {
-  local name missing=() files=()
+  local name missing=() files=() again alone="$root/requirements-test-alone.txt"
   for name in "$@"; do
     if [ "$(stamp_of "$name")" != "$(cat "$venv/.installed-$name" 2>/dev/null)" ]; then
       missing+=("$name") files+=(-r "$root/$name")
@@ -145,8 +147,9 @@ install() {
   [ "${#missing[@]}" -gt 0 ] || return 0
   forget_halves
   say "installing ${missing[*]} into $venv (the first time several hundred MB)"
-  "$python" -m pip install --disable-pip-version-check --no-input --prefer-binary "${files[@]}" >&2 ||
-    fail "pip could not install ${missing[*]} (its last lines are above); run this again to go on where it stopped"
+  again="(pip's last lines are above); run this again to go on where it stopped"
+  pip_install "${files[@]}" || fail "could not install ${missing[*]} $again"
+  [[ "${missing[*]}" != *test* ]] || pip_install --no-deps -r "$alone" || fail "could not install $alone $again"
   "$python" -c 'import cv2, numpy, PIL, scipy, tensorboard, tensorflow, tqdm' 2>"$venv/.import-error" ||
     fail "$venv does not import ($(tail -n 1 "$venv/.import-error")); remove it (rm -r $venv) and run this again"
   rm "$venv/.import-error"

@@ -119,7 +119,9 @@ def test_installs_once_and_is_silent_after(tools, venv):
   again = set_up(tools, venv, TENSORFLOW='cpu')
   assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, '')
   with_tests = set_up(tools, venv, '--test', TENSORFLOW='cpu')
-  assert with_tests.returncode == 0 and len((venv / 'asked').read_text().splitlines()) == 2
+  asked = (venv / 'asked').read_text().splitlines()
+  assert with_tests.returncode == 0 and len(asked) == 3
+  assert [('--no-deps' in line, 'alone' in line) for line in asked] == [(False, False), (False, False), (True, True)]
 
 
 def test_failed_install_is_tried_again(tools, venv):
