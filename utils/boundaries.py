@@ -21,8 +21,9 @@ def regions(image: Image) -> tuple[np.ndarray, np.ndarray]:
   dtype = np.uint8 if classes < 254 else np.uint16
   valid = (image.truth >= 0) & (image.truth < classes)
   inside = (image.pred >= 0) & (image.pred < classes)
-  truth = np.where(valid, image.truth, classes).astype(dtype)
-  pred = np.where(valid, np.where(inside, image.pred, classes + 1), classes).astype(dtype)
+  void, outside = np.int32(classes), np.int32(classes + 1)  # wider than the labels, which may be 8-bit
+  truth = np.where(valid, image.truth, void).astype(dtype)
+  pred = np.where(valid, np.where(inside, image.pred, outside), void).astype(dtype)
   return truth, pred
 
 
