@@ -1,4 +1,4 @@
-"""Which image sizes the models take. Loads no TensorFlow."""
+"""Which image sizes the models take, and which strides a sliding window. Loads no TensorFlow."""
 
 MULTIPLE = {'pspnet': 48, 'deeplab': 8, 'fcn8s': 8}  # PSPNet's 6 bins a side on features of stride 8
 
@@ -17,3 +17,14 @@ def size_problem(model: str, height: int, width: int) -> str | None:
 
 def nearest(length: int, multiple: int) -> int:
   return max(multiple, round(length / multiple) * multiple)
+
+
+def stride_problem(strides: tuple[int, int], window: tuple[int, int]) -> str | None:
+  """Why windows (height, width) at these strides would leave pixels out; None if they would not."""
+  for axis, stride, side in zip(('height', 'width'), strides, window, strict=True):
+    if stride > side:
+      return (
+        f'{strides[0]},{strides[1]}: the {axis} is larger than the window {window[0]},{window[1]}, so pixels would '
+        'be left out; give at most the window'
+      )
+  return None

@@ -90,7 +90,7 @@ class Reader:
       raise InputError(f'{prefix}: is a folder, not a checkpoint; {mend}')
     if not os.path.isfile(prefix) and not os.path.isfile(f'{prefix}.index'):
       beside = sorted(glob.glob(glob.escape(prefix) + '*'))
-      hint = f'; did you mean {beside[0].removesuffix(".index")}?' if beside else '; check --restore-from'
+      hint = f'; did you mean {_prefix(beside[0])}?' if beside else '; check --restore-from'
       if os.path.basename(prefix) in ('resnet_v1_101.ckpt', 'resnet_v1_50.ckpt'):
         hint = '; fetch it with `python dataset/fetch_resnet.py`'
       raise InputError(f'{prefix}: no such checkpoint (neither {prefix}.index nor a V1 file){hint}')
@@ -116,6 +116,11 @@ def readable(prefix: str) -> bool:
   except InputError:
     return False
   return True
+
+
+def _prefix(path: str) -> str:
+  """The checkpoint that a file belongs to."""
+  return re.sub(r'\.(index|data-\d+-of-\d+)$', '', path)
 
 
 def restore(prefix: str, variables: dict, mend: str) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from seg_models.input_size import size_problem
+from seg_models.input_size import size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
 from utils.errors import InputError
 from utils.outputs import Outputs, images_to_do
@@ -81,9 +81,6 @@ def _check(args):
   problem = size_problem(args.model, *args.input_size)
   if problem:
     raise InputError(f'--input-size: {problem}')
-  for axis, stride, window in zip(('height', 'width'), args.strides, args.input_size, strict=True):
-    if stride > window:
-      raise InputError(
-        f'--strides {args.strides[0]},{args.strides[1]}: the {axis} is larger than the window '
-        f'{args.input_size[0]},{args.input_size[1]}, so pixels would be left out; give at most the window'
-      )
+  problem = stride_problem(args.strides, args.input_size)
+  if problem:
+    raise InputError(f'--strides {problem}')

@@ -79,12 +79,6 @@ class RunFolder:
       self.start = steps[-1] + 1 if steps else 0
       if steps:
         self._compare_config()
-      if not chief:
-        return
-      if args.overwrite:
-        self._clear()
-      checkpoint.remove_unfinished(self.folder)
-      write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
       self._stack = self._stack.pop_all()
 
   def __enter__(self):
@@ -99,6 +93,15 @@ class RunFolder:
     except OSError as e:
       raise InputError(f'--snapshot-dir {self.folder}: cannot be made ({e.strerror}); name another') from None
     self._stack.enter_context(claim(self.folder, 'lock'))
+
+  def begin(self) -> None:
+    """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before."""
+    if not self.writes:
+      return
+    if self.flags['overwrite']:
+      self._clear()
+    checkpoint.remove_unfinished(self.folder)
+    write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
 
   def _whole(self, steps: list[int]) -> list[int]:
     """Without the newest ones that cannot be read (a disk's fault, a copy that broke off); these are put aside."""

@@ -2,7 +2,7 @@
 
 import argparse
 
-from seg_models.input_size import MULTIPLE, size_problem
+from seg_models.input_size import MULTIPLE, size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, real, whole
 from utils.errors import InputError
 
@@ -116,3 +116,6 @@ def _check(args):
   if args.val_strides is None:
     multiple = MULTIPLE[args.model]
     args.val_strides = tuple(max(multiple, 2 * side // 3) for side in args.input_size)
+  problem = stride_problem(args.val_strides, args.input_size)
+  if problem:
+    raise InputError(f'--val-strides {problem}')
