@@ -231,13 +231,13 @@ def test_encode_refuses(tmp_path, capsys, change, changed, words):
   values = {'pred-dir': tmp_path / 'pred', 'save-dir': tmp_path / 'out'}
   values.update(changed(tmp_path) if changed is not dict else {})
   argv = [part for key, value in values.items() for part in (f'--{key}', value)]
-  if 'a.png' in words[0] or 'b.png' in words[0]:  # found in the middle of the work: what was done before stays, whole
-    (tmp_path / 'out').mkdir()
-    code, out, err = outcome(encode_cityscapes_testid, argv, capsys)
-    assert code == 2 and out == '' and not [word for word in words if word not in err]
-    assert all(general.read_label(str(path)).shape == (6, 8) for path in (tmp_path / 'out').iterdir())
-  else:
+  if 'pred/' not in words[0]:
     check_refusal(encode_cityscapes_testid, argv, words, tmp_path, capsys)
+    return
+  code, _, err = outcome(encode_cityscapes_testid, argv, capsys)  # one bad file of two: the other one is encoded
+  assert code == 1 and not [word for word in words if word not in err] and 'Traceback' not in err
+  (path,) = (tmp_path / 'out').glob('*.png')
+  assert general.read_label(str(path)).shape == (6, 8)
 
 
 def test_cityscapes_needs_its_classes(tmp_path, capsys):

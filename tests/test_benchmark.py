@@ -14,7 +14,6 @@ from PIL import Image
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
 from tests import scored
 from utils import counting, labels, metrics, pairs
-from utils.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LINE = re.compile(r'^class (.+): (\d\d), acc: (n/a|[\d.]+%)$')
@@ -253,8 +252,10 @@ def test_encoding_keeps_the_tree_and_maps_every_id(tmp_path):
       np.testing.assert_array_equal(encoded, want)
 
 
-def test_encoding_twice_is_refused(tmp_path):
-  scored.save(tmp_path / 'pred/a.png', np.full((2, 2), 18, np.uint8))
-  encode_cityscapes_testid.main(['--pred-dir', str(tmp_path / 'pred'), '--save-dir', str(tmp_path / 'out')])
-  with pytest.raises(InputError, match='holds 33, which is no train id'):
-    encode_cityscapes_testid.main(['--pred-dir', str(tmp_path / 'out'), '--save-dir', str(tmp_path / 'twice')])
+def test_one_bad_file_stops_no_other(tmp_path, capsys):
+  for name, value in (('a', 18), ('b', 19), ('c', 0)):
+    scored.save(tmp_path / f'pred/{name}.png', np.full((2, 2), value, np.uint8))
+  argv = ['--pred-dir', str(tmp_path / 'pred'), '--save-dir', str(tmp_path / 'out')]
+  assert encode_cityscapes_testid.main(argv) == 1
+  assert 'b.png: holds 19, which is no train id' in capsys.readouterr().err
+  assert sorted(path.name for path in (tmp_path / 'out').glob('*.png')) == ['a.png', 'c.png']
