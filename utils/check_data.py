@@ -97,7 +97,7 @@ def label_counts(path: str) -> tuple[tuple[int, int], dict[int, int], bool]:
   """A label's width and height, its values with their numbers of pixels, and whether it is a palette image."""
   with general.open_label(path) as image:
     if image.format != 'PNG':
-      raise InputError(f'{path}: is {image.format}, and labels must be PNG (JPEG changes class ids); convert it')
+      raise InputError(f'{path}: is {image.format}, and labels must be PNG; convert it')
     if image.mode in ('L', 'P'):
       histogram = image.histogram()
       counts = {value: pixels for value, pixels in enumerate(histogram) if pixels}
