@@ -69,6 +69,16 @@ def test_a_bfloat16_run_keeps_float32_variables_and_nears_the_float32_run(data, 
     assert 0 < np.linalg.norm(half[name] - full[name]) < 0.1 * np.linalg.norm(full[name]), name
 
 
+@pytest.mark.parametrize('name', MODELS)
+def test_float16_predicts_on_a_cpu_too(name):
+  model = build(name, 'resnet_v1_14', 3)
+  full = model(images())
+  precision.apply(model, 'float16')
+  half = model(images())
+  assert half.dtype == tf.float32
+  assert 0 < np.linalg.norm(half - full) < 0.01 * np.linalg.norm(full)
+
+
 @pytest.mark.skipif(bool(tf.config.list_physical_devices('GPU')), reason='for machines without a GPU')
 def test_float16_training_is_refused_on_a_cpu(data, toy, tmp_path):
   message = refusal(data, tmp_path / 'run', precision='float16')

@@ -196,14 +196,28 @@ def test_loss_scale_of_float16():
   assert trainee.loss_scale.numpy() == 1  # never below
 
 
-@pytest.mark.parametrize('scale', [2.0**10, 2.0**15])
-def test_loss_scale_cancels(data, monkeypatch, scale):
+@pytest.mark.parametrize(('scale', 'finite_steps', 'next_scale'), [(2**10, 0, 2**10), (2**15, 1999, 2**16)])
+def test_loss_scale_cancels(data, scale, finite_steps, next_scale):
   """With float32 arithmetic under the float16 step, whatever the scale, the update is the unscaled one."""
   plain, plain_step = trainee_and_step(data)
   plain_step([batch(0)], tf.constant(0))
   trainee, step = trainee_and_step(data, precision='float16', clip_norm=1e6)
   trainee.loss_scale.assign(scale)
-  step([batch(0)], tf.constant(0))
+  trainee.finite_steps.assign(finite_steps)
+  metrics = step([batch(0)], tf.constant(0))
   for a, b in zip(plain.trained, trainee.trained, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-  assert trainee.loss_scale.numpy() == scale
+  assert trainee.loss_scale.numpy() == metrics['loss_scale'] == next_scale
+
+
+def test_an_overflow_of_float16_skips_the_step_and_halves_the_scale(data):
+  """Float32 arithmetic overflows at larger scales; the loss itself is finite."""
+  trainee, step = trainee_and_step(data, precision='float16')
+  trainee.loss_scale.assign(2.0**24)
+  images, labels = batch(0)
+  before = values(trainee.trained)
+  metrics = step([(images * 1e30, labels)], tf.constant(0))
+  assert np.isfinite(metrics['loss'])
+  assert metrics['loss_scale'] == 2.0**23
+  for old, new in zip(before, trainee.trained, strict=True):
+    np.testing.assert_array_equal(old, new)

@@ -116,7 +116,8 @@ def make_step(strategy, trainee, args):
       return tf.constant(True)
 
     tf.cond(finite, apply, lambda: tf.constant(False))
-    return {**terms, 'loss': total, 'lr': rate}
+    more = {'loss_scale': tf.identity(trainee.loss_scale)} if scaled else {}
+    return {**terms, 'loss': total, 'lr': rate, **more}
 
   # One batch: one graph.
   def whole_step(images, labels, s):
