@@ -8,6 +8,7 @@ import slow_losses
 import tensorflow as tf
 
 from network.aaf.losses import adaptive_affinity_loss, affinity_counts, affinity_loss, affinity_sums
+from pyscripts.profile import loss as loss_profile
 
 GOLDEN = np.load(pathlib.Path(__file__).parent / 'golden/losses.npz')
 SHAPE, SIZES, MARGIN = (2, 6, 7, 4), (1, 2, 3), 1.0  # of most cases here: every new one is compiled anew
@@ -249,3 +250,8 @@ def test_recorded_values(case):
 
   counts = np.concatenate([affinity_counts(labels, classes, sizes) for sizes in ((1,), SIZES)], 1)
   np.testing.assert_array_equal(counts.T, recorded['counts'])
+
+
+def test_profile_compares_two_forms_of_the_same_loss():
+  loop, tensors = (loss_profile.step(name, (1, 18, 20, 3))() for name in loss_profile.LOSSES)
+  np.testing.assert_allclose(loop, tensors, 1e-4)

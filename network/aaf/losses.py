@@ -157,8 +157,6 @@ def sums_gradient(labels, probs, d_edge, d_nonedge, num_classes, margin, sizes):
   """
   layout, pixels = lay_out(labels, probs, num_classes, sizes)
   i = layout.each_at(pixels, 0)
-  free_p, free_q = (tf.cast(x > FLOOR, tf.float32) for x in (i.p, i.q))
-  inverse_p, inverse_q = free_p / i.p, free_q / i.q
 
   def d_kl(i, j, opposite, d_edge, d_nonedge):
     d = tf.where(is_edge(i, j), tf.where(kl(i, j) < margin, -d_edge, 0), d_nonedge)
@@ -168,6 +166,8 @@ def sums_gradient(labels, probs, d_edge, d_nonedge, num_classes, margin, sizes):
     size, *upstream = of_size
     upstream = [tf.gather(by_label, tf.maximum(pixels.label, 0)) for by_label in upstream]
     upstream_i = layout.each_at(upstream, 0)
+    free_p, free_q = (tf.cast(x > FLOOR, tf.float32) for x in (i.p, i.q))
+    inverse_p, inverse_q = free_p / i.p, free_q / i.q
     for shift in layout.shifts(size):
       j, upstream_j = layout.each_at(pixels, shift), layout.each_at(upstream, shift)
       d = d_kl(i, j, layout.at(pixels.label, -shift), *upstream_i)
