@@ -72,6 +72,7 @@ def start(words, script='inference/inference.py', before='') -> subprocess.Popen
   """A script in a process of its own; `before` is Python that it runs first."""
   path = ROOT / 'pyscripts' / script
   code = (
+    'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n'  # shells may start us without it
     f'import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = {[str(path), *words]!r}\n{before}\n'
     f'runpy.run_path({str(path)!r}, run_name="__main__")'
   )
