@@ -7,6 +7,8 @@ from utils.arguments import Parser, add_network_flags, add_precision_flag, heigh
 from utils.errors import InputError
 from utils.outputs import Outputs, images_to_do
 
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of --scale-aug
+
 
 def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespace:
   """Parses and checks the flags of one prediction script.
@@ -21,16 +23,8 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
   group.add_argument('--image-dir', metavar='DIR', help='all JPEG and PNG images of a folder, without a list')
   group.add_argument('--shard', type=_shard, metavar='I/N', help='the I-th of N parts of the images, I from 1')
-  add_network_flags(parser)
-  add_precision_flag(parser)
-  group = parser.add_argument_group('prediction')
-  group.add_argument('--restore-from', required=True, help='checkpoint, such as SNAPSHOTS/model.ckpt-30000')
-  group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
-  group.add_argument('--strides', type=height_width, default=(320, 320), metavar='H,W', help='of the windows')
-  group.add_argument('--batch-size', type=whole(1), help='windows at a time; default: by device')
-  if multi_scale:
-    group.add_argument('--flip-aug', action='store_true', help='add the mirrored image')
-    group.add_argument('--scale-aug', action='store_true', help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
+  add_prediction_flags(parser, multi_scale)
+  parser.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
   group = parser.add_argument_group('output')
   group.add_argument('--save-dir', required=True, help='gets gray/NAME.png (class ids) and color/NAME.png')
   group.add_argument(
@@ -45,6 +39,19 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   args = parser.parse_args(argv)
   _check(args)
   return args
+
+
+def add_prediction_flags(parser: Parser, multi_scale: bool) -> None:
+  """The network and its windows: the same in prediction and export."""
+  add_network_flags(parser)
+  add_precision_flag(parser)
+  group = parser.add_argument_group('prediction')
+  group.add_argument('--restore-from', required=True, help='checkpoint, such as SNAPSHOTS/model.ckpt-30000')
+  group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
+  group.add_argument('--strides', type=height_width, default=(320, 320), metavar='H,W', help='of the windows')
+  if multi_scale:
+    group.add_argument('--flip-aug', action='store_true', help='add the mirrored image')
+    group.add_argument('--scale-aug', action='store_true', help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
 
 
 def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
@@ -74,8 +81,17 @@ def _check(args):
   given = [flag for flag in ('data_list', 'image', 'image_dir') if getattr(args, flag)]
   if len(given) != 1:
     raise InputError('give one of --data-list, --image and --image-dir' + (', not several' if given else ''))
+  check_prediction(args)
+
+
+def check_prediction(args: argparse.Namespace) -> None:
+  """Checks the flags of `add_prediction_flags`, and that of the output folder.
+
+  Raises:
+    InputError: empty names, or windows that the model does not take or that leave pixels out.
+  """
   if not args.save_dir:
-    raise InputError('--save-dir is empty; name a folder for the predictions')
+    raise InputError('--save-dir is empty; name a folder')
   if not args.restore_from:
     raise InputError('--restore-from is empty; name a checkpoint, SNAPSHOTS/model.ckpt-30000 say')
   problem = size_problem(args.model, *args.input_size)

@@ -7,12 +7,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import errors, inference_flags
 
-SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-
 
 def main(argv=None):
   args = inference_flags.parse(__doc__, argv, multi_scale=True)
-  return inference_flags.run(args, SCALES if args.scale_aug else (1.0,), args.flip_aug)
+  return inference_flags.run(args, inference_flags.SCALES if args.scale_aug else (1.0,), args.flip_aug)
 
 
 if __name__ == '__main__':

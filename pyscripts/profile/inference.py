@@ -10,8 +10,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
-
-SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+from utils.inference_flags import SCALES
 
 
 def main(argv=None):

@@ -1,0 +1,51 @@
+"""Writes a checkpoint as a SavedModel: uint8 RGB images of any size in, class map and probabilities out, the sliding
+window (scales and flips too, if asked for) inside. Plain TensorFlow loads it without this project, and TensorFlow
+Serving serves a folder MODEL/1 that it is written to."""
+
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from utils import arguments, errors, inference_flags
+
+
+def main(argv=None) -> None:
+  parser = arguments.Parser(__doc__)
+  inference_flags.add_prediction_flags(parser, multi_scale=True)
+  parser.add_argument('--save-dir', required=True, help='folder to make, MODEL/1 say')
+  args = parser.parse_args(argv)
+  inference_flags.check_prediction(args)
+  if os.path.exists(args.save_dir):
+    raise errors.InputError(f'--save-dir {args.save_dir}: is there already; name a new folder, the next number say')
+  parent = os.path.dirname(os.path.abspath(args.save_dir))
+  try:
+    os.makedirs(parent, exist_ok=True)
+    temporary = tempfile.mkdtemp(prefix='.writing-', dir=parent)
+  except OSError as e:
+    raise errors.InputError(f'--save-dir {args.save_dir}: cannot be made ({e.strerror}); name another') from None
+  try:
+    export(args, os.path.join(temporary, 'model'))
+    os.rename(os.path.join(temporary, 'model'), args.save_dir)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+  print(f'exported: {args.save_dir} (images: uint8 [N, h, w, 3] -> classes, probabilities)')
+
+
+def export(args, folder: str) -> None:
+  import tensorflow as tf
+
+  from utils.export import Predictor
+  from utils.predict import restored
+
+  scales = inference_flags.SCALES if args.scale_aug else (1.0,)
+  model = restored(args)
+  predictor = Predictor(model, args.num_classes, args.input_size, args.strides, scales, args.flip_aug)
+  tf.saved_model.save(predictor, folder, {'serving_default': predictor.__call__.get_concrete_function()})
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))

@@ -1,0 +1,84 @@
+"""Draws what adaptive affinity fields learned: the softmaxed edge and non-edge weights, a row a class, a column a size,
+from a checkpoint of train_aaf.py (the paper's figure)."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from utils import arguments, errors
+
+CELL, MARGIN = (72, 18), 12  # pixels: width and height of a cell, space around
+SHADES = ((255, 255, 255), (8, 48, 107))  # of weights 0 and 1
+
+
+def main(argv=None) -> None:
+  parser = arguments.Parser(__doc__)
+  parser.add_argument('checkpoint', help='such as SNAPSHOTS/model.ckpt-30000')
+  parser.add_argument('output', help='picture to write, weights.png say')
+  parser.add_argument('--names', default='', help='file of class names, one a line; default: by number of classes')
+  args = parser.parse_args(argv)
+  weights = read_weights(args.checkpoint)
+
+  from utils.datasets import class_names
+  from utils.general import write_png
+
+  names = class_names(len(weights['edge']), args.names)
+  for i, name in enumerate(names):
+    row = '  '.join(f'{kind} ' + ' '.join(f'{w:.3f}' for w in table[i]) for kind, table in weights.items())
+    print(f'{name}: {row}')
+  write_png(args.output, draw(weights, names))
+  print(f'drawn: {args.output}')
+
+
+def read_weights(prefix: str) -> dict:
+  """'edge' and 'non-edge' -> softmaxed weights [classes, sizes]."""
+  import scipy.special
+
+  from utils.checkpoint import Reader
+
+  reader = Reader(prefix)
+  weights = {}
+  for kind, name in (('edge', 'edge_w'), ('non-edge', 'nonedge_w')):
+    if name not in reader.shapes:
+      raise errors.InputError(f'{prefix}: holds no {name}; name a checkpoint of train_aaf.py')
+    raw = reader.get(name)
+    weights[kind] = scipy.special.softmax(raw.reshape(-1, raw.shape[-1]), -1)
+  return weights
+
+
+def draw(weights: dict, names: list[str]):
+  """The picture, uint8 RGB: one table beside the other, the darker the heavier."""
+  import numpy as np
+  from PIL import Image, ImageDraw, ImageFont
+
+  font = ImageFont.load_default(12)
+  label = max(int(font.getlength(name)) for name in names) + MARGIN
+  sizes = len(next(iter(weights.values()))[0])
+  table = sizes * CELL[0] + MARGIN
+  height = (len(names) + 2) * CELL[1] + 2 * MARGIN
+  image = Image.new('RGB', (MARGIN + label + len(weights) * table, height), 'white')
+  pen = ImageDraw.Draw(image)
+  top = MARGIN + 2 * CELL[1]
+
+  def write(x, y, text, anchor='mm', fill='black'):
+    pen.text((x, y), text, fill, font, anchor)
+
+  for row, name in enumerate(names):
+    write(MARGIN + label - 6, top + (row + 0.5) * CELL[1], name, 'rm')
+  for number, (kind, values) in enumerate(weights.items()):
+    left = MARGIN + label + number * table
+    write(left + sizes * CELL[0] / 2, MARGIN + CELL[1] / 2, f'{kind} weights')
+    for column in range(sizes):
+      side = 2 * column + 3
+      write(left + (column + 0.5) * CELL[0], MARGIN + 1.5 * CELL[1], f'{side}x{side}')
+      for row, value in enumerate(values[:, column]):
+        x, y = left + column * CELL[0], top + row * CELL[1]
+        shade = tuple(int(round(a + (b - a) * value)) for a, b in zip(*SHADES, strict=True))
+        pen.rectangle((x, y, x + CELL[0] - 2, y + CELL[1] - 2), shade, 'lightgrey')
+        write(x + CELL[0] / 2, y + CELL[1] / 2, f'{value:.3f}', fill='white' if value > 0.5 else 'black')
+  return np.asarray(image)
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))
