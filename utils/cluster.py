@@ -1,5 +1,6 @@
 """Which machines take part in a run, from TF_CONFIG or from Slurm, and how they wait for each other at the start."""
 
+import contextlib
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from utils.errors import InputError, RunError
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
+GREETING = {'worker': 0}
 PATIENCE = 5  # seconds for a connection that is open to say something
 
 
@@ -134,7 +136,10 @@ def gather(server, cluster, facts, seconds, deadline) -> None:
       except TimeoutError:
         missing = [f'{i} ({w})' for i, w in enumerate(cluster.workers) if i and i not in connections]
         raise RunError(f'worker {", ".join(missing)} has not come within {seconds:g} s; start all of them') from None
-      told = hear(connection)
+      say(connection, GREETING)
+      connection.settimeout(PATIENCE)
+      with connection.makefile('rb') as lines:
+        told = hear(lines)
       index = told.get('index')
       if index not in range(1, len(cluster.workers)):
         connection.close()  # somebody else's
@@ -150,6 +155,8 @@ def gather(server, cluster, facts, seconds, deadline) -> None:
   finally:
     for connection in connections.values():
       say(connection, answer)
+      with connection, contextlib.suppress(OSError):
+        connection.recv(1)  # until the other side has hung up: so this port is free at once
 
 
 def compare(theirs: dict, ours: dict, index: int) -> None:
@@ -167,38 +174,35 @@ def report(cluster, facts, seconds, deadline) -> None:
   while True:
     try:
       connection = socket.create_connection(host_and_port(chief), timeout=PATIENCE)
-      break
+      with connection, connection.makefile('rb') as lines:
+        if hear(lines) == GREETING:  # and not a TensorFlow that has not ended yet, say
+          say(connection, {'index': cluster.index, 'facts': facts})
+          connection.settimeout(max(deadline - time.monotonic(), 0) + PATIENCE)
+          answer = hear(lines)
+          break
+      reason = 'another program answers there'
     except socket.gaierror as e:
       raise InputError(f'worker 0, {chief}: no such host ({e.strerror}); check the addresses') from None
     except OSError as e:
-      if time.monotonic() > deadline:
-        raise RunError(f'worker 0, {chief}, cannot be reached for {seconds:g} s ({e}); start all workers') from None
-      time.sleep(0.2)
-  with connection:
-    connection.sendall(json.dumps({'index': cluster.index, 'facts': facts}).encode() + b'\n')
-    answer = hear(connection, max(deadline - time.monotonic(), 0) + PATIENCE)
+      reason = e
+    if time.monotonic() > deadline:
+      raise RunError(f'worker 0, {chief}, cannot be reached for {seconds:g} s ({reason}); start all workers')
+    time.sleep(0.2)
   if answer.get('error'):
     raise (InputError if answer.get('exit_code') == InputError.exit_code else RunError)(answer['error'])
   if 'error' not in answer:
     raise RunError(f'worker 0, {chief}, has gone; start all workers again')
 
 
-def hear(connection, seconds: float = PATIENCE) -> dict:
+def hear(lines) -> dict:
   """The line of JSON that the other side says; {} if it says none."""
-  connection.settimeout(seconds)
   try:
-    with connection.makefile('rb') as lines:
-      told = json.loads(lines.readline(1 << 20))
+    told = json.loads(lines.readline(1 << 20))
   except (OSError, ValueError):
     return {}
   return told if isinstance(told, dict) else {}
 
 
-def say(connection, answer: dict) -> None:
-  """Answers, and waits for the other side to hang up first: so this port is free at once."""
-  with connection:
-    try:
-      connection.sendall(json.dumps(answer).encode() + b'\n')
-      connection.recv(1)
-    except OSError:
-      pass
+def say(connection, told: dict) -> None:
+  with contextlib.suppress(OSError):
+    connection.sendall(json.dumps(told).encode() + b'\n')

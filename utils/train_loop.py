@@ -141,7 +141,7 @@ def loop(run: Run) -> None:
   for s in range(folder.start, args.num_steps):
     log.profile(s)
     begun = time.time()
-    batch = next_batches(batches, s, args)
+    batch = next_batches(batches, s, run)
     waited = time.time() - begun
     number = tf.constant(np.int32(s))  # of a Python number TensorFlow would keep the tensor for ever
     metrics = {name: float(value) for name, value in step(batch, number).items()}
@@ -204,34 +204,28 @@ def stopped(signum: int, s: int, saved: str) -> Stopped:
 
 
 def batches_of(run: Run):
-  """An endless iterator of global batches (images, labels), from step `folder.start` on."""
-  args = run.args
-
-  def dataset(context):
-    share = (context.input_pipeline_id, context.num_input_pipelines)
-    examples = training_dataset(
-      run.pairs,
-      args.batch_size,
-      args.input_size,
-      args.ignore_label,
-      args.random_seed,
-      args.random_scale,
-      args.random_mirror,
-      args.random_crop,
-      run.folder.start * args.iter_size,
-      share,
-    )
-    batches = examples.batch(args.batch_size // context.num_replicas_in_sync, drop_remainder=True)
-    # Said so, or the workers would ask each other before every batch whether there is one.
-    return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2)
-
-  return iter(run.strategy.distribute_datasets_from_function(dataset))
+  """An endless iterator of this worker's batches (images, labels), replica by replica, from step `folder.start` on."""
+  args, replicas = run.args, run.strategy.num_replicas_in_sync
+  examples = training_dataset(
+    run.pairs,
+    args.batch_size,
+    args.input_size,
+    args.ignore_label,
+    args.random_seed,
+    args.random_scale,
+    args.random_mirror,
+    args.random_crop,
+    run.folder.start * args.iter_size,
+    share=distribute.worker(run.strategy),
+  )
+  return iter(examples.batch(args.batch_size // replicas, drop_remainder=True).prefetch(2 * replicas))
 
 
-def next_batches(batches, s: int, args) -> list:
-  """The --iter-size global batches of step s."""
+def next_batches(batches, s: int, run: Run) -> list:
+  """The --iter-size global batches of step s, this worker's part of each."""
   try:
-    return [next(batches) for _ in range(args.iter_size)]
+    deal = run.strategy.experimental_distribute_values_from_function
+    return [deal(lambda replica: next(batches)) for _ in range(run.args.iter_size)]
   except tf.errors.OpError as e:
     raise RunError(
       f'step {s}: an image or label that was there at the start cannot be read any more; mend it and go on with '
