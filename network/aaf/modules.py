@@ -1,0 +1,98 @@
+"""The losses as objects for other people's models: they take labels and predictions, and give one scalar to minimise.
+
+`AdaptiveAffinityLoss` owns its edge weights. These are to ascend the loss that everything else descends, so their
+gradient is reversed on its way back (Ganin and Lempitsky 2015, arXiv 1409.7495, use the same trick): any optimiser that
+minimises trains both sides of the minimax, and needs to know nothing of it.
+"""
+
+import tensorflow as tf
+
+from .losses import SIZES, adaptive_affinity_loss, affinity_loss
+
+
+class AffinityLoss(tf.Module):
+  """`lambda_edge * edge + lambda_nonedge * nonedge` of `affinity_loss`; called as `loss(labels, predictions)`.
+
+  Labels are integers (or floats that hold them) [N, H, W] or [N, H, W, 1], ignored where they are no class; predictions
+  [N, H, W, C] of any float dtype, of the same height and width: probabilities, or logits if `from_logits`.
+  On several replicas each takes the mean over its own pixels, divided by their number, as Keras' losses do: what the
+  replicas have, gradients too, is to be added up.
+  """
+
+  def __init__(
+    self,
+    num_classes: int,
+    kld_margin: float = 3.0,
+    lambda_edge: float = 1.0,
+    lambda_nonedge: float = 1.0,
+    from_logits: bool = False,
+  ):
+    super().__init__()
+    self.num_classes, self.kld_margin = num_classes, kld_margin
+    self.lambda_edge, self.lambda_nonedge = lambda_edge, lambda_nonedge
+    self.from_logits = from_logits
+
+  def __call__(self, labels, predictions):
+    labels, probs = tf.convert_to_tensor(labels), tf.cast(predictions, tf.float32)
+    if labels.shape.rank == 4:
+      labels = tf.squeeze(labels, -1)
+    edge, nonedge = self.terms(labels, tf.nn.softmax(probs) if self.from_logits else probs)
+    loss = self.lambda_edge * tf.reduce_sum(edge) + self.lambda_nonedge * tf.reduce_sum(nonedge)
+    replicas = tf.distribute.get_replica_context()
+    return loss if replicas is None else loss / replicas.num_replicas_in_sync
+
+  def terms(self, labels, probs):
+    return affinity_loss(labels, probs, self.num_classes, self.kld_margin)
+
+
+class AdaptiveAffinityLoss(AffinityLoss):
+  """The same of `adaptive_affinity_loss`, summed over its sizes, with edge weights of its own.
+
+  `edge_weights` are two variables [C, S], zero at first; a softmax over the sizes makes weights of them. They have to
+  be among the variables that the optimiser trains, and take no weight decay.
+
+  A training loop adds `loss.edge_weights` to its variables. With Keras' `fit`, which trains a model's variables alone,
+  `model = loss.attach(model)` puts them into the model.
+  """
+
+  def __init__(self, num_classes: int, *args, sizes=SIZES, **kwargs):
+    super().__init__(num_classes, *args, **kwargs)
+    self.sizes = tuple(sizes)
+    shape = [num_classes, len(self.sizes)]
+    self.edge_weights = [tf.Variable(tf.zeros(shape), name=name) for name in ('edge_w', 'nonedge_w')]
+
+  def terms(self, labels, probs):
+    weights = [tf.nn.softmax(reversed_gradient(tf.convert_to_tensor(w))) for w in self.edge_weights]
+    return adaptive_affinity_loss(labels, probs, self.num_classes, self.kld_margin, *weights, self.sizes)
+
+  def attach(self, model):
+    """A Keras model (TensorFlow backend) like `model`, sharing its layers, that has the edge weights among its own.
+
+    They are in a layer `EdgeWeights` behind the model's output, which it passes on, in float32. A model that has such a
+    layer already, because it was loaded or because you put it there, is returned itself. Under a strategy call this
+    inside its scope.
+
+    Raises:
+      ValueError: a model of several outputs, or not of Keras' functional or sequential kind; give it such a layer.
+    """
+    from .edge_weights import EdgeWeights
+
+    layers = [layer for layer in model.layers if isinstance(layer, EdgeWeights)]
+    if not layers:
+      inputs, outputs = getattr(model, 'inputs', None), getattr(model, 'outputs', None)
+      if not inputs or len(outputs) != 1:
+        raise ValueError('attach() needs a functional model of one output; put an EdgeWeights layer into this one')
+      layers = [EdgeWeights(self.num_classes, len(self.sizes))]
+      model = tf.keras.Model(inputs if len(inputs) > 1 else inputs[0], layers[0](outputs[0]))
+    shape = (self.num_classes, len(self.sizes))
+    weights = [layers[0].edge_w, layers[0].nonedge_w]
+    if any(tuple(w.shape) != shape for w in weights):
+      raise ValueError(f"the model's EdgeWeights are {tuple(weights[0].shape)}, this loss's {shape} (classes, sizes)")
+    self.edge_weights = weights
+    return model
+
+
+@tf.custom_gradient
+def reversed_gradient(x):
+  """x itself, with the sign of its gradient turned."""
+  return tf.identity(x), lambda upstream: -upstream
