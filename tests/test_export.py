@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from seg_models.image_reader import MEAN
 from tests import predicted
 from tests.predicted import CLASSES, NETWORK, WINDOWS, files, flags, gray, pixels, run
 from utils import checkpoint as checkpoints
-from utils import export, inference
+from utils import export, inference, inference_flags, predict
 
 checkpoint, folder = predicted.checkpoint, predicted.folder
 
@@ -92,6 +93,31 @@ def test_bad_input_to_the_export(checkpoint, tmp_path, monkeypatch, capsys, chan
   assert run([word for pair in wanted.items() for word in pair], 'export.export_savedmodel') == 2
   err = capsys.readouterr().err
   assert words in err and err.count('\n') == 1 and files(tmp_path) == {}
+
+
+def test_onnx_model_is_the_network_of_a_window(checkpoint, tmp_path):
+  pytest.importorskip('tf2onnx', reason='the converter is for those who want ONNX files')
+  runtime = pytest.importorskip('onnxruntime')
+  words = [*NETWORK, *WINDOWS, '--restore-from', checkpoint, '--output', str(tmp_path / 'model.onnx')]
+  assert run(words, 'export.export_onnx') == 0
+  windows = np.stack([pixels(48, 48, seed) for seed in range(3)])
+  session = runtime.InferenceSession(str(tmp_path / 'model.onnx'))
+  (got,) = session.run(['probabilities'], {'windows': windows})
+  model = predict.restored(export_flags(checkpoint))
+  want = inference.probability_function(model, (48, 48))(windows - np.float32(MEAN))
+  np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+def export_flags(checkpoint):
+  return inference_flags.parse('', flags(checkpoint, 'x', '--image', 'y'))
+
+
+@pytest.mark.parametrize(('more', 'words'), [([], 'pip install tf2onnx'), (['--precision', 'bfloat16'], 'float32')])
+def test_onnx_says_what_it_needs(checkpoint, tmp_path, monkeypatch, capsys, more, words):
+  monkeypatch.setitem(sys.modules, 'tf2onnx', None)
+  flags = [*NETWORK, *WINDOWS, '--restore-from', checkpoint, '--output', str(tmp_path / 'model.onnx')]
+  assert run([*flags, *more], 'export.export_onnx') == 2
+  assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 # Checkpoints.

@@ -39,7 +39,7 @@ class Predictor(tf.Module):
     """One look at the images: [N, h, w, 3] uint8 -> [N, h, w, C]."""
     shape = tf.shape(images)[1:3]
     size = tf.maximum(1, tf.cast(tf.cast(shape, tf.float64) * scale, tf.int32))
-    resized = resize_bilinear(images, size)
+    resized = resize_bilinear(tf.cast(images, tf.float32), size)
     resized = tf.cond(mirrored, lambda: tf.reverse(resized, [2]), lambda: resized) - MEAN
     padded = tf.maximum(size, self.window)
     resized = tf.pad(resized, [[0, 0], [0, padded[0] - size[0]], [0, padded[1] - size[1]], [0, 0]])

@@ -85,13 +85,18 @@ def _check(args):
 
 
 def check_prediction(args: argparse.Namespace) -> None:
-  """Checks the flags of `add_prediction_flags`, and that of the output folder.
-
-  Raises:
-    InputError: empty names, or windows that the model does not take or that leave pixels out.
-  """
+  """Checks the flags of `add_prediction_flags`, and that of the output folder; raises as `check_network` does."""
   if not args.save_dir:
     raise InputError('--save-dir is empty; name a folder')
+  check_network(args)
+
+
+def check_network(args: argparse.Namespace) -> None:
+  """Checks the flags of `add_prediction_flags`.
+
+  Raises:
+    InputError: no checkpoint named, or windows that the model does not take or that leave pixels out.
+  """
   if not args.restore_from:
     raise InputError('--restore-from is empty; name a checkpoint, SNAPSHOTS/model.ckpt-30000 say')
   problem = size_problem(args.model, *args.input_size)

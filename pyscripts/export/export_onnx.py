@@ -1,0 +1,46 @@
+"""Writes a checkpoint's network as an ONNX model of one window: uint8 RGB [N, H, W, 3] of --input-size in, softmax
+[N, H, W, classes] out. The sliding window stays outside (the SavedModel has it inside): the converter cannot translate
+convolutions inside of loops. Needs `pip install tf2onnx`."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from utils import arguments, errors, inference_flags
+
+
+def main(argv=None) -> None:
+  parser = arguments.Parser(__doc__)
+  inference_flags.add_prediction_flags(parser, multi_scale=False)
+  parser.add_argument('--output', required=True, help='file to write, model.onnx say')
+  args = parser.parse_args(argv)
+  inference_flags.check_network(args)
+  if args.precision != 'float32':
+    raise errors.InputError(f'--precision {args.precision}: an ONNX model is written in float32; leave the flag out')
+  try:
+    import tf2onnx
+  except ImportError:
+    raise errors.InputError('the converter is not installed; install it with `pip install tf2onnx`') from None
+  import tensorflow as tf
+
+  from seg_models.image_reader import MEAN
+  from utils import general, inference, predict
+
+  model = predict.restored(args)
+  probabilities = inference.probability_function(model, args.input_size)
+
+  @tf.function(input_signature=[tf.TensorSpec([None, *args.input_size, 3], tf.uint8, 'windows')])
+  def onnx(windows):
+    return {'probabilities': probabilities(tf.cast(windows, tf.float32) - MEAN)}
+
+  converted, _ = tf2onnx.convert.from_function(onnx, onnx.input_signature, opset=18)
+  try:
+    general.write_bytes(args.output, converted.SerializeToString())
+  except OSError as e:
+    raise errors.InputError(f'--output {args.output}: cannot be written ({e.strerror}); name another') from None
+  print(f'exported: {args.output} (windows: uint8 [N, {args.input_size[0]}, {args.input_size[1]}, 3] -> probabilities)')
+
+
+if __name__ == '__main__':
+  sys.exit(errors.run(main))
