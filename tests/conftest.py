@@ -1,5 +1,6 @@
 """What the tests share. Three logical CPU devices stand for three GPUs."""
 
+import functools
 import os
 import sys
 
@@ -17,17 +18,20 @@ def pytest_collection_finish(session):
     tf.config.list_logical_devices()
 
 
-@pytest.fixture
-def mirrored():
-  """`mirrored(n)`: a MirroredStrategy on n logical CPU devices, n at most 3.
+@functools.cache
+def strategy_on(number: int):
+  """One strategy a process for each number of logical CPU devices, at most 3.
 
-  TensorFlow's collective operations take groups of one size only within a process. Two devices have them, as in
-  training; other numbers add up on one device.
+  TensorFlow's collective operations take groups of one size only within a process, and a second strategy would count
+  them from the start again. So two devices have them, as in training; other numbers add up on one device.
   """
   import tensorflow as tf
 
-  def strategy(devices):
-    operations = None if devices == 2 else tf.distribute.ReductionToOneDevice()
-    return tf.distribute.MirroredStrategy([f'/cpu:{i}' for i in range(devices)], operations)
+  operations = None if number == 2 else tf.distribute.ReductionToOneDevice()
+  return tf.distribute.MirroredStrategy([f'/cpu:{i}' for i in range(number)], operations)
 
-  return strategy
+
+@pytest.fixture
+def mirrored():
+  """`mirrored(n)`: the MirroredStrategy on n logical CPU devices."""
+  return strategy_on

@@ -14,9 +14,11 @@ def parser(description: str) -> Parser:
   return result
 
 
-def parse_step(description: str, argv):
-  """The flags of a training step, those that are not asked for at their defaults."""
+def parse_step(description: str, argv, add_more=None):
+  """The flags of a training step, those that are not asked for at their defaults. `add_more(parser)` adds others."""
   result = parser(description)
+  if add_more:
+    add_more(result)
   result.add_argument('--use-global-status', action='store_true', help='freeze batch norm')
   result.add_argument('--xla', action='store_true', help='compile the whole step (one GPU)')
   result.set_defaults(iter_size=1, clip_norm=None, num_steps=100, learning_rate=1e-4, power=0.9, momentum=0.9)
