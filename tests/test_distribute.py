@@ -358,7 +358,8 @@ def test_a_lost_worker_ends_the_others(data, tmp_path, blow):
   assert last_line(said).startswith('error: another worker has died or cannot be reached; the checkpoints in ')
   assert last_line(said).endswith(')') and 'File' not in last_line(said)
   assert checkpoint.steps_in(str(tmp_path / 'run')) == [2]
-  assert np.all(np.isfinite(tiny.last_checkpoint(tmp_path / 'run')['resnet_v1_14/conv1/weights']))
+  read = tiny.last_checkpoint(tmp_path / 'run')
+  assert all(np.all(np.isfinite(v)) for name, v in read.items() if name != 'training/best_miou')
 
 
 def test_a_signal_ends_the_waiting_for_workers(data, tmp_path):
