@@ -141,6 +141,10 @@ FLAGS = {
   'clip to nothing': ({'clip_norm': 0}, ['--clip-norm']),
 }
 AFFINITY = {
+  'distance of zero': ({'kld_sizes': '0,1'}, ['--kld-sizes', "'0,1'", '1,2,3']),
+  'distance twice': ({'kld_sizes': '2,2'}, ['--kld-sizes', 'different']),
+  'distance is a word': ({'kld_sizes': 'far'}, ['--kld-sizes', "'far'"]),
+  'terms that grow': ({'kld_decay': 0.5}, ['--kld-decay', 'at least 1']),
   'negative margin': ({'kld_margin': -1}, ['--kld-margin']),
   'NaN lambda': ({'kld_lambda_1': 'nan'}, ['--kld-lambda-1']),
 }

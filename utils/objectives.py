@@ -11,10 +11,13 @@ import tensorflow as tf
 
 from network.aaf.layers import valid_labels
 from network.aaf.losses import SIZES, affinity_counts, affinity_sums
+from utils.training import DECAY
 
 
 class CrossEntropy(tf.Module):
   """Softmax cross-entropy, the mean over the pixels that are not ignored: term `seg_loss`."""
+
+  decay = DECAY  # the base of `utils.training.affinity_decay`; without affinity terms nothing decays
 
   def __init__(self, num_classes: int):
     super().__init__()
@@ -34,13 +37,22 @@ class CrossEntropy(tf.Module):
 
 
 class Affinity(CrossEntropy):
-  """Plus `decay * (lambda_1 * edge + lambda_2 * nonedge)` at distance 1: term `aff_loss`."""
+  """Plus `decay * (lambda_1 * edge + lambda_2 * nonedge)`, summed over the distances `sizes`: term `aff_loss`."""
 
   term, sizes = 'aff_loss', (1,)
 
-  def __init__(self, num_classes: int, kld_margin: float, lambda_edge: float, lambda_nonedge: float):
+  def __init__(
+    self,
+    num_classes: int,
+    kld_margin: float,
+    lambda_edge: float,
+    lambda_nonedge: float,
+    sizes: tuple[int, ...] | None = None,
+    decay: float = DECAY,
+  ):
     super().__init__(num_classes)
-    self.kld_margin, self.lambdas = kld_margin, (lambda_edge, lambda_nonedge)
+    self.kld_margin, self.lambdas, self.decay = kld_margin, (lambda_edge, lambda_nonedge), decay
+    self.sizes = tuple(sizes or self.sizes)
 
   def counts(self, labels) -> dict:
     edge, nonedge = affinity_counts(labels, self.num_classes, self.sizes)
@@ -64,17 +76,17 @@ class Affinity(CrossEntropy):
 class AdaptiveAffinity(Affinity):
   """The same at distances 1, 2 and 3, weighted per class and size: term `aaf_loss`.
 
-  The weights are a softmax over the sizes of `edge_w` and `nonedge_w` (1, 1, 1, C, 1, 3), which ascend the loss.
+  The weights are a softmax over the sizes of `edge_w` and `nonedge_w` (1, 1, 1, C, 1, S), which ascend the loss.
   """
 
   term, sizes = 'aaf_loss', SIZES
 
-  def __init__(self, num_classes: int, *args):
-    super().__init__(num_classes, *args)
-    shape = (1, 1, 1, num_classes, 1, len(SIZES))
+  def __init__(self, num_classes: int, *args, **kwargs):
+    super().__init__(num_classes, *args, **kwargs)
+    shape = (1, 1, 1, num_classes, 1, len(self.sizes))
     self.edge_w = tf.Variable(lambda: tf.zeros(shape), name='edge_w')
     self.nonedge_w = tf.Variable(lambda: tf.zeros(shape), name='nonedge_w')
 
   def entry_weights(self):
-    shape = [self.num_classes, len(SIZES)]
+    shape = [self.num_classes, len(self.sizes)]
     return [tf.nn.softmax(tf.reshape(w, shape)) for w in (self.edge_w, self.nonedge_w)]

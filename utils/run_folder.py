@@ -1,6 +1,7 @@
 """The snapshot folder of a run: who may write it, what it was started with, which checkpoints it holds.
 
 config        the flags, as JSON
+start         what tells the weights of the first step from others, as JSON
 checkpoint    the newest checkpoint, for tf.train.latest_checkpoint
 model.ckpt-S  the checkpoint after update S (.index and .data-*), the newest --keep and the best
 best          the best validation so far, as JSON
@@ -48,6 +49,8 @@ DECISIVE = (
   'kld_margin',
   'kld_lambda_1',
   'kld_lambda_2',
+  'kld_sizes',
+  'kld_decay',
 )
 
 
@@ -94,14 +97,19 @@ class RunFolder:
       raise InputError(f'--snapshot-dir {self.folder}: cannot be made ({e.strerror}); name another') from None
     self._stack.enter_context(claim(self.folder, 'lock'))
 
-  def begin(self) -> None:
-    """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before."""
+  def begin(self, weights: str) -> None:
+    """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before.
+
+    `weights`: the digest of the model's.
+    """
     if not self.writes:
       return
     if self.flags['overwrite']:
       self._clear()
     checkpoint.remove_unfinished(self.folder)
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
+    if not self.resumed:
+      write_text(self.path('start'), json.dumps({'weights': weights}) + '\n')
 
   def _whole(self, steps: list[int]) -> list[int]:
     """Without the newest ones that cannot be read (a disk's fault, a copy that broke off); these are put aside."""
@@ -138,7 +146,7 @@ class RunFolder:
     checkpoint.clear(self.folder)
     shutil.rmtree(self.path('nonfinite'), ignore_errors=True)
     events = glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*'))
-    for path in [*events, *map(self.path, ('best', 'log.csv', 'validation.csv', 'summary.json'))]:
+    for path in [*events, *map(self.path, ('best', 'start', 'log.csv', 'validation.csv', 'summary.json'))]:
       with contextlib.suppress(FileNotFoundError):
         os.remove(path)
 

@@ -1,5 +1,7 @@
 """What a run's variables start from."""
 
+import zlib
+
 import numpy as np
 
 from utils import checkpoint
@@ -33,6 +35,14 @@ def initial_state(trainee, validations, folder, args) -> str:
   else:
     said = f'all {len(trainee.saved())} variables as initialised (seed {args.random_seed})'
   return f'start (own checkpoint, else --restore-from, else initial weights): {said}'
+
+
+def digest(model) -> str:
+  """Tells models with other weights apart."""
+  crc = 0
+  for name, variable in sorted(named(model.variables).items()):
+    crc = zlib.crc32(np.asarray(variable).tobytes(), zlib.crc32(name.encode(), crc))
+  return f'CRC {crc:08x}'
 
 
 def named(variables) -> dict:

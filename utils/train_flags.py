@@ -7,8 +7,8 @@ from utils.arguments import Parser, add_network_flags, add_precision_flag, heigh
 from utils.errors import InputError
 
 
-def parse(description: str, argv, affinity: bool = False, several_gpus: bool = False) -> argparse.Namespace:
-  """Parses and checks the flags of one training script.
+def parse(description: str, argv, affinity: bool = False, several_gpus: bool = False, sizes=(1,)) -> argparse.Namespace:
+  """Parses and checks the flags of one training script; `sizes` are its affinity loss's distances by default.
 
   Raises:
     InputError: flags that contradict each other.
@@ -22,6 +22,10 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
     group.add_argument('--kld-margin', type=real(0), default=3.0, help='margin of the KL divergence at edges')
     group.add_argument('--kld-lambda-1', type=real(0), default=1.0, help='weight of the edge term')
     group.add_argument('--kld-lambda-2', type=real(0), default=1.0, help='weight of the non-edge term')
+    group.add_argument('--kld-sizes', type=_sizes, default=sizes, metavar='S,...', help='distances of the neighbours')
+    group.add_argument(
+      '--kld-decay', type=real(1), default=10.0, help='what both terms shrink by over the run; 1: not at all'
+    )
   _add_run_flags(parser)
   if several_gpus:
     group = parser.add_argument_group('several GPUs and machines')
@@ -87,6 +91,16 @@ def _add_run_flags(parser):
   group.add_argument('--val-every', type=whole(1), default=1000, help='steps between validations')
   group.add_argument('--val-strides', type=height_width, metavar='H,W', help='of the windows; default: two thirds')
   group.add_argument('--profile-steps', type=_first_last, metavar='A,B', help='TensorBoard profile of steps A to B')
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+  try:
+    sizes = tuple(int(part) for part in text.split(','))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not distances in pixels; write 1,2,3 say') from None
+  if min(sizes) < 1 or len(set(sizes)) < len(sizes):
+    raise argparse.ArgumentTypeError(f'{text!r}: give different distances of at least 1, say 1,2,3')
+  return sizes
 
 
 def _first_last(text: str) -> tuple[int, int]:

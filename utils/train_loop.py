@@ -23,7 +23,7 @@ from utils.errors import InputError, RunError, Stopped
 from utils.general import Pair, read_list
 from utils.run_folder import RunFolder
 from utils.run_log import RunLog
-from utils.start import Validations, initial_state
+from utils.start import Validations, digest, initial_state
 from utils.stop_request import StopRequest
 from utils.training import Trainee, make_step
 from utils.validation import Validator
@@ -84,7 +84,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     if folder.writes:
       print(line)
     agree_on_start(strategy, folder)
-    folder.begin()
+    folder.begin(digest(model))
     log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:

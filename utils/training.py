@@ -8,6 +8,7 @@ import tensorflow as tf
 from utils import checkpoint
 
 STRIDE = 8  # of the logits
+DECAY = 10.0  # what the affinity terms shrink by over a run
 
 
 def learning_rate(step, num_steps: int, base: float, power: float):
@@ -15,9 +16,9 @@ def learning_rate(step, num_steps: int, base: float, power: float):
   return base * (1 - tf.cast(step, tf.float32) / num_steps) ** power
 
 
-def affinity_decay(step, num_steps: int):
-  """What both affinity terms are multiplied by: 10^(-step / num_steps)."""
-  return 10 ** (-tf.cast(step, tf.float32) / num_steps)
+def affinity_decay(step, num_steps: int, base: float = DECAY):
+  """What both affinity terms are multiplied by: base^(-step / num_steps)."""
+  return base ** (-tf.cast(step, tf.float32) / num_steps)
 
 
 def momentum_update(variable, accumulator, gradient, rate, momentum: float):
@@ -76,7 +77,8 @@ def make_step(strategy, trainee, args):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(trainee.trained)
       logits = model(images, training=not args.use_global_status)
-      terms = objective.terms(labels[:, ::STRIDE, ::STRIDE], logits, counts, affinity_decay(s, args.num_steps))
+      decay = affinity_decay(s, args.num_steps, objective.decay)
+      terms = objective.terms(labels[:, ::STRIDE, ::STRIDE], logits, counts, decay)
       loss = tf.add_n(list(terms.values()))
       loss = loss * trainee.loss_scale if scaled else loss
     return tape.gradient(loss, trainee.trained), terms
