@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from utils import boundaries, datasets, general, metrics, pairs, score_files, scoring
 from utils.errors import InputError
 
-TEMPLATE = pathlib.Path(__file__).resolve().parents[1] / 'pyscripts' / 'benchmark' / 'report.html'
+TEMPLATES = pathlib.Path(__file__).resolve().parents[1] / 'pyscripts' / 'benchmark'
 RIGHT, WRONG, VOID = (222, 222, 222), (200, 30, 45), (150, 150, 150)  # colours of the picture of errors
 NO_CLASS = (224, 224, 192)  # VOC's colour for void
 
@@ -116,19 +116,27 @@ class Strips:
     self.colours[:num_classes] = datasets.colours(num_classes)
 
   def of(self, truth_path: str) -> dict:
-    truth = self._smaller(general.read_label(truth_path))
-    pictures = [('truth', self._coloured(truth))]
-    if self.photos:
-      pictures.insert(0, ('image', self._photo(self.photos[truth_path])))
-    for folder in self.folders:
-      pred = self._smaller(general.read_label(folder.files[truth_path].pred))
-      label = '' if len(self.folders) == 1 else f' {folder.name}'
-      pictures += [(f'prediction{label}', self._coloured(pred)), (f'errors{label}', self._errors(pred, truth))]
+    photo = {'kind': 'JPEG', 'quality': 85}
     return {
       'name': printable(self.folders[-1].files[truth_path].name),
       'iou': [score_files.percent(folder.iou[truth_path]) for folder in self.folders],
-      'pictures': [{'label': label, 'src': src} for label, src in pictures],
+      'pictures': [
+        {'label': label, 'src': data_uri(picture, **(photo if label == 'image' else {}))}
+        for label, picture in self.pictures(truth_path).items()
+      ],
     }
+
+  def pictures(self, truth_path: str) -> dict[str, Picture.Image]:
+    """Label -> picture, at most `width` pixels wide."""
+    truth = self._smaller(general.read_label(truth_path))
+    pictures = {'image': self._photo(self.photos[truth_path])} if self.photos else {}
+    pictures['truth'] = self._coloured(truth)
+    for folder in self.folders:
+      pred = self._smaller(general.read_label(folder.files[truth_path].pred))
+      label = '' if len(self.folders) == 1 else f' {folder.name}'
+      pictures[f'prediction{label}'] = self._coloured(pred)
+      pictures[f'errors{label}'] = self._errors(pred, truth)
+    return pictures
 
   def _smaller(self, label: np.ndarray) -> np.ndarray:
     """Class ids, C for everything else, at most `width` pixels wide: nearest neighbour."""
@@ -139,19 +147,19 @@ class Strips:
     )
     return np.minimum(metrics.clip(label[np.ix_(rows, columns)], self.num_classes), np.uint16(self.num_classes))
 
-  def _coloured(self, label: np.ndarray) -> str:
-    return data_uri(Picture.fromarray(self.colours[label]))
+  def _coloured(self, label: np.ndarray) -> Picture.Image:
+    return Picture.fromarray(self.colours[label])
 
-  def _errors(self, pred: np.ndarray, truth: np.ndarray) -> str:
+  def _errors(self, pred: np.ndarray, truth: np.ndarray) -> Picture.Image:
     picture = np.where((pred == truth)[..., None], np.uint8(RIGHT), np.uint8(WRONG))
     picture[truth == self.num_classes] = VOID
-    return data_uri(Picture.fromarray(picture))
+    return Picture.fromarray(picture)
 
-  def _photo(self, path: str) -> str:
+  def _photo(self, path: str) -> Picture.Image:
     with general.open_picture(path) as picture:
       picture = picture.convert('RGB')
     picture.thumbnail((self.width, 4 * self.width))
-    return data_uri(picture, 'JPEG', quality=85)
+    return picture
 
 
 def data_uri(picture: Picture.Image, kind: str = 'PNG', **options) -> str:
@@ -183,7 +191,9 @@ def printable(text: str) -> str:
   return text.encode(errors='replace').decode()
 
 
-def page(data: dict) -> str:
+def page(data: dict, template: pathlib.Path = TEMPLATES / 'report.html') -> str:
   """The HTML page that draws `data`; it holds everything it needs."""
   as_text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')  # whatever a name holds, it ends no tag
-  return string.Template(TEMPLATE.read_text(encoding='utf-8')).substitute(data=as_text)
+  style, helpers = ((TEMPLATES / name).read_text(encoding='utf-8') for name in ('page.css', 'page.js'))
+  text = string.Template(template.read_text(encoding='utf-8'))
+  return text.substitute(data=as_text, style=style, helpers=helpers)
