@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from utils import cluster
 from utils.errors import InputError, RunError, Stopped, one_line
-from utils.run_folder import DECISIVE, digest
+from utils.general import list_digest
+from utils.run_folder import DECISIVE
 
 # Besides the flags that decide a run's result, these must be equal on all workers, or they would wait for each other.
 EQUAL = (*DECISIVE, 'num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'worker_timeout')
@@ -91,7 +92,7 @@ def common_facts(args) -> dict:
   """What every worker must have been started with, by flag."""
   flags = vars(args)
   facts = {f'--{name.replace("_", "-")}': flags[name] for name in EQUAL if name in flags}
-  lists = {f'--{name.replace("_", "-")}': digest(flags[name]) for name in ('data_list', 'val_list') if flags[name]}
+  lists = {f'--{name.replace("_", "-")}': list_digest(flags[name]) for name in ('data_list', 'val_list') if flags[name]}
   return {'script': os.path.basename(sys.argv[0]), **facts, **lists}
 
 

@@ -70,6 +70,12 @@ def list_lines(list_path: str) -> list[tuple[str, str]]:
   return lines
 
 
+def list_digest(list_path: str) -> str:
+  """Tells lists with other lines apart."""
+  lines = [line for _, line in list_lines(list_path)]
+  return f'{len(lines)} lines, CRC {zlib.crc32(chr(10).join(lines).encode()):08x}'
+
+
 def _list_maker(list_path: str) -> str:
   """The command that makes a well-known list, for the message of a missing one."""
   parts = pathlib.PurePath(list_path).parts

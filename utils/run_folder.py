@@ -15,11 +15,10 @@ import itertools
 import json
 import os
 import shutil
-import zlib
 
 from utils import checkpoint
 from utils.errors import InputError
-from utils.general import claim, list_lines, write_text
+from utils.general import claim, list_digest, write_text
 
 # A run goes on only with the flags that decide its result; the others (paths, cadence, devices) may change. The data's
 # order follows from the list's lines, so these count, not where the list lies.
@@ -67,7 +66,7 @@ class RunFolder:
   def __init__(self, args, objective: str, chief: bool = True):
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
     self.flags = vars(args)
-    self.config = {**self.flags, 'objective': objective, 'data_list_contents': digest(args.data_list)}
+    self.config = {**self.flags, 'objective': objective, 'data_list_contents': list_digest(args.data_list)}
     self._stack = contextlib.ExitStack()
     with self._stack:
       if chief:
@@ -164,9 +163,3 @@ class RunFolder:
       facts = {'checkpoint': f'{checkpoint.PREFIX}-{best}', 'step': best, 'miou': validations.best_miou}
       write_text(self.path('best'), json.dumps(facts) + '\n')
     checkpoint.keep_newest(self.folder, self.keep, best)
-
-
-def digest(data_list: str) -> str:
-  """Tells lists with other lines apart."""
-  lines = [line for _, line in list_lines(data_list)]
-  return f'{len(lines)} lines, CRC {zlib.crc32(chr(10).join(lines).encode()):08x}'
