@@ -60,8 +60,12 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def deterministic():
-  """--deterministic is a switch of the whole process: here it is turned back."""
   yield
+  undo_determinism()
+
+
+def undo_determinism() -> None:
+  """--deterministic is a switch of the whole process: here it is turned back."""
   from tensorflow.python.util import _pywrap_determinism  # TensorFlow has no public way
 
   _pywrap_determinism.enable(False)
@@ -69,8 +73,14 @@ def deterministic():
 
 @pytest.fixture(scope='session')
 def data(tmp_path_factory):
-  """A folder of seven small images of different sizes with labels of classes 0 to 2 and void, and list.txt."""
+  """The folder of `draw`."""
   folder = tmp_path_factory.mktemp('data')
+  draw(folder)
+  return folder
+
+
+def draw(folder) -> None:
+  """Seven small images of different sizes with labels of classes 0 to 2 and void, and list.txt."""
   rng = np.random.default_rng(0)
   lines = []
   for i in range(7):
@@ -82,7 +92,6 @@ def data(tmp_path_factory):
     Image.fromarray(label).save(folder / f'{i}.png')
     lines.append(f'{i}.jpg {i}.png')
   (folder / 'list.txt').write_text('\n'.join(lines) + '\n')
-  return folder
 
 
 def flags(data, snapshot, **changes) -> list[str]:

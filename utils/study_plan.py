@@ -96,7 +96,7 @@ def plan(args: argparse.Namespace) -> list[Run]:
   """
   _check_own('after --', args.training)
   chosen = methods(args.methods, args.variant)
-  lists = {name: general.list_digest(getattr(args, name)) for name in ('train_list', 'val_list')}
+  lists = {name: general.list_digest(getattr(args, name)) for name in ('train_list', 'val_list', 'curve_list')}
   runs = []
   for seed in args.seeds:
     for method in chosen:
@@ -118,7 +118,7 @@ def _command(args, method, seed, folder):
   script, traits = METHODS[method.kind]
   several = {'num-gpu': args.num_gpu} if args.num_gpu else {}
   _check_own(f'--variant {method.name}', method.flags)
-  own = {'data-dir': args.data_dir, 'data-list': args.train_list, 'val-list': args.val_list, **several}
+  own = {'data-dir': args.data_dir, 'data-list': args.train_list, 'val-list': args.curve_list, **several}
   own |= {'random-seed': seed, 'snapshot-dir': folder}
   words = [*args.training, *method.flags, *(w for key, value in own.items() for w in (f'--{key}', str(value)))]
   flags = train_flags.parse('', [*words, '--resume'], several_gpus=bool(several), **traits)
@@ -149,7 +149,7 @@ def check_settings(run: Run, path: pathlib.Path) -> None:
   """Raises InputError if what lies at `path` was begun with other settings."""
   try:
     before = dict(json.loads(path.read_text(encoding='utf-8')))
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return
   except (OSError, ValueError, TypeError):
     raise InputError(f'{path}: cannot be read as JSON; remove {run.folder} to do this run again') from None

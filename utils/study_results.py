@@ -61,7 +61,8 @@ def shortened(scores: dict, names: list[str], thin: list[str]) -> dict:
 def method_facts(method, rows: list[dict], runs: list[Run]) -> dict:
   """What a method is and costs: the median of its runs' median seconds, the largest of their peaks of memory."""
   mine = [each for each in rows if each['method'] == method.name]
-  settings = next(run.settings for run in runs if run.method == method)
+  settings = dict(next(run.settings for run in runs if run.method == method))
+  del settings['random_seed']
   seconds = sorted(each['seconds_per_step'] for each in mine)
   return {
     'name': method.name,
@@ -104,11 +105,15 @@ def described(statistic, *groups) -> dict:
   """`statistic` of each figure and, class by class, of each column, over groups of `shortened` scores."""
   groups = [list(group) for group in groups]
   number = len(groups[0][0]['classes']['iou'])
+
+  def of(value):
+    found = statistic(*([value(scores) for scores in group] for group in groups))
+    return {key: round(x, 6) if isinstance(x, float) else x for key, x in found.items()}
+
   return {
-    'figures': {key: statistic(*([s['figures'][key] for s in group] for group in groups)) for key in FIGURES},
+    'figures': {key: of(lambda scores, key=key: scores['figures'][key]) for key in FIGURES},
     'classes': {
-      key: [statistic(*([s['classes'][key][c] for s in group] for group in groups)) for c in range(number)]
-      for key in COLUMNS
+      key: [of(lambda scores, key=key, c=c: scores['classes'][key][c]) for c in range(number)] for key in COLUMNS
     },
   }
 

@@ -29,7 +29,7 @@ INTERRUPTED = (KeyboardInterrupt, Stopped)
 def execute(words, log: pathlib.Path) -> tuple[int, float]:
   """Runs a script of the project, its output appended to `log` -> (exit code, the most memory it held, in MB).
 
-  Ctrl-C and SIGTERM are passed on, once, and waited for: training saves what it has. A second one kills.
+  Ctrl-C and SIGTERM are passed on as SIGTERM and waited for: training saves what it has. A second one kills.
   """
   with open(log, 'a', encoding='utf-8') as out:
     print('$', shlex.join(words), file=out, flush=True)
@@ -38,10 +38,10 @@ def execute(words, log: pathlib.Path) -> tuple[int, float]:
     process = subprocess.Popen(command, **streams, start_new_session=True)  # else a terminal's Ctrl-C arrives twice
   try:
     return reap(process)
-  except INTERRUPTED as e:
+  except INTERRUPTED:
     with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it ended at the same moment
       try:
-        os.kill(process.pid, e.signum if isinstance(e, Stopped) else signal.SIGINT)
+        os.kill(process.pid, signal.SIGTERM)
         reap(process)
       except INTERRUPTED:
         os.kill(process.pid, signal.SIGKILL)

@@ -21,7 +21,8 @@ def parse(argv):
   add('--out-dir', required=True, help='gets a folder a run, and the results')
   add('--data-dir', default='', help='the folder that the lists are relative to')
   add('--train-list', default='', help='list file of training images, `image label`')
-  add('--val-list', default='', help='list file of validation images: scored while and after training')
+  add('--val-list', default='', help='list file of validation images')
+  add('--curve-list', default='', help='images to validate on while training, for the curves; default: --val-list')
   add('--test-list', default='', help='list file of test images: scored with --test alone')
   add('--test', action='store_true', help='predict and score the test list too, once, with every finished run')
   add('--methods', default='baseline,affinity,aaf', metavar='NAME,...', help='some of baseline, affinity, aaf')
@@ -100,7 +101,8 @@ def checked(args):
   if args.test and not args.test_list:
     raise InputError('--test needs --test-list; give a list file')
   lists = {'val': args.val_list, **({'test': args.test_list} if args.test_list else {})}
-  for path in (args.train_list, *lists.values()):
+  args.curve_list = args.curve_list or args.val_list
+  for path in (args.train_list, args.curve_list, *lists.values()):
     general.read_list(path, args.data_dir, need_label=True)
   runs = study_plan.plan(args)
   names = labels.class_names(runs[0].flags.num_classes, args.class_names)

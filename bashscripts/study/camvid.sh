@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Does the affinity loss help on CamVid? Every method with every seed, sized for a CPU: a 14-layer PSPNet from its
+# initial weights. Give CamVid's folder (train, trainannot, ... in SegNet's layout):
+#   DATA_DIR=data/CamVid bash bashscripts/study/camvid.sh          # trains, scores on the validation list
+#   DATA_DIR=data/CamVid bash bashscripts/study/camvid.sh --test   # scores the test list too, once all is decided
+# Values can be set from the environment; more of them: study.sh. Stopped, it goes on when started again.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+
+: "${DATA_DIR:=$root/data/CamVid}"
+: "${LISTS:=$root/dataset/camvid}" # where the lists are written
+: "${OUT:=$root/snapshots/camvid/study}"
+: "${STEPS:=1000}"
+: "${SEEDS:=1,2,3,4,5}"
+: "${CROP:=192,192}"
+: "${BATCH_SIZE:=4}"
+: "${LEARNING_RATE:=3e-3}"
+: "${BATCH_NORM_DECAY:=0.97}" # so short a run: averages that keep up with it
+: "${WINDOW:=240,240}"
+: "${STRIDES:=160,160}"
+: "${CURVE_EVERY:=5}"
+: "${NUM_CLASSES:=11}"
+: "${IGNORE_LABEL:=11}" # CamVid's void
+: "${THIN_CLASSES:=pole,signsymbol,fence,pedestrian,bicyclist}"
+: "${TITLE:=Does the affinity loss help? CamVid}"
+
+: "${TRAIN_LIST:=$LISTS/train.txt}"
+: "${VAL_LIST:=$LISTS/val.txt}"
+: "${TEST_LIST:=$LISTS/test.txt}"
+
+: "${PYTHON:=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}"
+"$PYTHON" "$root/dataset/prepare_camvid.py" --data-dir "$DATA_DIR" --list-dir "$LISTS"
+. "$root/bashscripts/study/study.sh"

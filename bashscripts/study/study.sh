@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# The one command behind the studies: a study sets its values and sources this file last. Every value may come from the
+# environment; METHODS, SEEDS, STEPS, CROP and BATCH_SIZE are the ones to think about. More flags for study.py may follow
+# the script's name: `bash bashscripts/study/camvid.sh --test`, `... --variant 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'`.
+
+: "${MODEL:=pspnet}"
+: "${BACKBONE:=resnet_v1_14}"
+: "${IGNORE_LABEL:=255}"
+: "${METHODS:=baseline,affinity,aaf}"
+: "${PRECISION:=float32}"
+: "${ITER_SIZE:=1}"
+: "${STRIDES:=}"        # of the windows; empty: two thirds of the crop
+: "${VAL_EVERY:=$((STEPS / 5 + 1))}" # steps between validations, for the curves; the last step is validated always
+: "${CURVE_EVERY:=1}"   # these validations take every so many-th image of the validation list
+: "${SAVE_EVERY:=250}"  # steps between checkpoints, which a stopped run goes on from
+: "${TRAIN_FLAGS:=}"    # more flags for every training, say '--clip-norm 10'
+: "${TEST_LIST:=}"
+: "${CLASS_NAMES:=}"
+: "${NUM_IMAGES:=4}"
+
+# shellcheck disable=SC2154  # the study that sources this sets root
+study="$root/pyscripts/study/study.py"
+flags=()
+[ -z "$TEST_LIST" ] || flags+=(--test-list "$TEST_LIST")
+[ -z "$CLASS_NAMES" ] || flags+=(--class-names "$CLASS_NAMES")
+[ -z "${WINDOW:-}" ] || flags+=(--window "$WINDOW")
+[ -z "$STRIDES" ] || flags+=(--strides "$STRIDES")
+
+if [ "$CURVE_EVERY" != 1 ]; then
+  mkdir -p "$OUT"
+  awk "NR % $CURVE_EVERY == 1" "$VAL_LIST" >"$OUT/curve.txt"
+  flags+=(--curve-list "$OUT/curve.txt")
+fi
+
+# shellcheck disable=SC2086  # several flags in one value
+"$PYTHON" "$study" --out-dir "$OUT" --data-dir "$DATA_DIR" \
+  --train-list "$TRAIN_LIST" --val-list "$VAL_LIST" --thin-classes "$THIN_CLASSES" --title "$TITLE" \
+  --methods "$METHODS" --seeds "$SEEDS" --num-images "$NUM_IMAGES" ${flags[@]+"${flags[@]}"} "$@" -- \
+  --model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL" \
+  --batch-size "$BATCH_SIZE" --iter-size "$ITER_SIZE" --input-size "$CROP" --num-steps "$STEPS" \
+  --learning-rate "$LEARNING_RATE" --batch-norm-decay "$BATCH_NORM_DECAY" --precision "$PRECISION" \
+  --random-mirror --random-scale --random-crop --val-every "$VAL_EVERY" --save-pred-every "$SAVE_EVERY" --keep 1 \
+  --update-tb-every "$STEPS" $TRAIN_FLAGS
