@@ -15,15 +15,15 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
     Stopped, KeyboardInterrupt: what was being done has been stopped, and goes on when this is called again.
   """
   splits = ('val', 'test') if test else ('val',)
-  todo = {run.name: [split for split in splits if not scored(run, split, lists[split])] for run in runs}
-  with tqdm(total=len(runs), unit='run', desc='study') as bar:
-    for run in runs:
-      if todo[run.name]:
-        study_run.begin(run)
-        bar.set_postfix_str(f'{run.name}: training')
-        study_run.train(run)
-        study_facts.check_equal_start(runs)
-      for split in todo[run.name]:
+  left = [(run, [split for split in splits if not scored(run, split, lists[split])]) for run in runs]
+  left = [(run, missing) for run, missing in left if missing]
+  with tqdm(total=len(runs), initial=len(runs) - len(left), unit='run', desc='study') as bar:
+    for run, missing in left:
+      study_run.begin(run)
+      bar.set_postfix_str(f'{run.name}: training')
+      study_run.train(run)
+      study_facts.check_equal_start(runs)
+      for split in missing:
         bar.set_postfix_str(f'{run.name}: {split}')
         study_run.predict_and_score(run, split, lists[split], data_dir, names)
       bar.update()

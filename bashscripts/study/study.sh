@@ -1,7 +1,15 @@
 # shellcheck shell=bash
 # The one command behind the studies: a study sets its values and sources this file last. Every value may come from the
 # environment; METHODS, SEEDS, STEPS, CROP and BATCH_SIZE are the ones to think about. More flags for study.py may follow
-# the script's name: `bash bashscripts/study/camvid.sh --test`, `... --variant 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'`.
+# the script's name: `bash bashscripts/study/camvid.sh --test`, or variants of the methods, each a line of the table more:
+#
+#   --variant 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'    other lambdas
+#   --variant 'steady=aaf --kld-decay 1'                          no decay over the run
+#   --variant 'margin-1=aaf --kld-margin 1'
+#   --variant 'uniform=affinity --kld-sizes 1,2,3 --kld-lambda-1 0.333333 --kld-lambda-2 0.333333'
+#
+# The last is the adaptive loss with its weights held at a third each, which is where they start. At one size the
+# adaptive weights are 1, so that `aaf --kld-sizes 1` is the affinity loss.
 
 : "${MODEL:=pspnet}"
 : "${BACKBONE:=resnet_v1_14}"

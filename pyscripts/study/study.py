@@ -25,7 +25,12 @@ def parse(argv):
   add('--curve-list', default='', help='images to validate on while training, for the curves; default: --val-list')
   add('--test-list', default='', help='list file of test images: scored with --test alone')
   add('--test', action='store_true', help='predict and score the test list too, once, with every finished run')
-  add('--methods', default='baseline,affinity,aaf', metavar='NAME,...', help='some of baseline, affinity, aaf')
+  add(
+    '--methods',
+    default='baseline,affinity,aaf',
+    metavar='NAME,...',
+    help='some of these; all are compared with the first',
+  )
   add('--variant', action='append', default=[], metavar="'NAME=METHOD FLAGS'",
       help="another method, say 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'; may be given again")  # fmt: skip
   add('--seeds', type=_seeds, default=(1, 2, 3), metavar='N,...', help='of weights, order and augmentation')
