@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests import studied, tiny
 from tests.studied import content, run, scores, words
+from tests.test_report import CHROMIUM, browse
 from utils import study_page, study_results
 from utils.statistics import paired, summary
 
@@ -98,7 +99,7 @@ def test_runs_that_did_not_begin_alike_are_refused(data, copy, scripts, capsys, 
   assert 'seed 2, aaf and baseline did not begin alike' in line and str(path.parent) in line
 
 
-@pytest.mark.parametrize('stop_at', [0, 1, 2, 5])
+@pytest.mark.parametrize('stop_at', [1, 2, 5])
 def test_stopped_between_runs_and_started_again_it_is_the_undisturbed_study(data, finished, scripts, tmp_path, stop_at):
   scripts.stop_at = stop_at
   command = words(data, tmp_path, '--methods', 'baseline,aaf')
@@ -213,6 +214,7 @@ def test_table_and_page_show_each_method_and_mark_thin_classes(finished):
   study = content(finished)
   assert [each['thin'] for each in study['classes']] == [False, True, False]
   text = study_results.as_markdown(study)
+  assert '| 1 (thin) |' in text and '| 2 |' in text
   assert all(f'| {name} |' in text for name in (*METHODS, 'aaf \u2212 affinity')) and '95 %' in text
   page = (finished / 'study.html').read_text()
   shown = json.loads(re.search('<script type="application/json" id="data">(.*)</script>', page).group(1))
@@ -232,13 +234,12 @@ def test_one_seed_has_no_interval(data, copy, scripts, capsys):
   assert 'One seed: no standard error and no interval' in capsys.readouterr().out
 
 
-def test_a_browser_draws_the_page_without_complaint(finished, copy):
-  from tests.test_report import CHROMIUM, browse
-
-  if not CHROMIUM:
-    pytest.skip('no browser')
-  drawn = browse(finished / 'study.html', '--dump-dom', '--enable-logging=stderr')
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium here')
+def test_a_browser_draws_the_page_without_complaint(data, copy, scripts):
+  assert run(words(data, copy, '--test', '--test-list', data / 'test.txt')) == 0
+  drawn = browse(copy / 'study.html', '--dump-dom', '--enable-logging=stderr')
   assert 'CONSOLE' not in drawn.stderr
+  assert 'test list, 3 images' in drawn.stdout and 'validation list, 3 images' in drawn.stdout
   assert drawn.stdout.count('(thin)') == 2  # the class, and the script that wrote it
   assert drawn.stdout.count('<svg') == 3 and drawn.stdout.count('aaf \u2212 baseline') >= 3
 
@@ -293,6 +294,15 @@ def test_bad_input_is_one_line_before_the_first_run(data, scripts, tmp_path, cap
 def test_bad_training_flags_are_said_before_the_first_run(data, scripts, tmp_path, capsys, training, said):
   assert run(words(data, tmp_path / 'out', training=training)) == 2 and scripts.calls == []
   assert said in capsys.readouterr().err
+
+
+def test_several_gpus_are_the_other_scripts(data, scripts, tmp_path, capsys):
+  assert run(words(data, tmp_path / 'out', '--num-gpu', '2', '--dry-run')) == 0 and scripts.calls == []
+  lines = capsys.readouterr().out.splitlines()
+  assert [line.split()[1].split('/')[-1] for line in lines[::2]] == [
+    'train_mgpu.py', 'train_affinity_mgpu.py', 'train_aaf_mgpu.py'
+  ] * 2  # fmt: skip
+  assert all('--num-gpu 2' in line for line in lines[::2]) and not (tmp_path / 'out').exists()
 
 
 def test_killed_in_a_training_it_saves_and_goes_on(data, tmp_path):

@@ -146,25 +146,48 @@ def as_csv(content: dict) -> str:
 
 
 def as_markdown(content: dict) -> str:
-  """The short table of each split: a line a method, then a line a difference."""
-  keys = [key for key in SHORT if key in content['figures']]
-  lines = []
+  """Of each split the short table, a line a method, then a line a difference; and the IoU of the classes."""
+  parts = []
   for split in ('test', 'val'):
-    if split not in content:
-      continue
-    part = content[split]
-    lines += [f'{split}, {part["images"]} images, seeds {", ".join(map(str, content["seeds"]))}', '']
-    lines += [table_line(['', *(content['figures'][key] for key in keys), 's/step', 'memory, GB'])]
-    lines += ['|' + ' --- |' * (len(keys) + 3)]
-    costs = {each['name']: each for each in content['methods']}
-    for name, each in part['methods'].items():
-      cost = [f'{costs[name]["seconds_per_step"]:.2f}', f'{costs[name]["peak_memory_mb"] / 1000:.2f}']
-      lines += [table_line([name, *(with_error(each['figures'][key]) for key in keys), *cost])]
-    for each in part['differences']:
-      name = f'{each["of"]} \u2212 {each["against"]}'
-      lines += [table_line([name, *(with_interval(each['figures'][key]) for key in keys), '', ''])]
-    lines += ['']
-  return '\n'.join([*lines, legend(content)])
+    if split in content:
+      part = content[split]
+      about = f'{split}, {part["images"]} images, seeds {", ".join(map(str, content["seeds"]))}'
+      parts += [about, markdown(scores_table(content, part)), markdown(classes_table(content, part))]
+  return '\n\n'.join([*parts, legend(content)])
+
+
+def scores_table(content: dict, part: dict) -> list[list[str]]:
+  keys = [key for key in SHORT if key in content['figures']]
+  costs = {
+    each['name']: [f'{each["seconds_per_step"]:.2f}', f'{each["peak_memory_mb"] / 1000:.2f}']
+    for each in content['methods']
+  }
+  return [
+    ['', *(content['figures'][key] for key in keys), 's/step', 'memory, GB'],
+    *([name, *(with_error(m['figures'][key]) for key in keys), *costs[name]] for name, m in part['methods'].items()),
+    *([title(d), *(with_interval(d['figures'][key]) for key in keys), '', ''] for d in part['differences']),
+  ]
+
+
+def classes_table(content: dict, part: dict) -> list[list[str]]:
+  columns = [each['classes']['iou'] for each in (*part['methods'].values(), *part['differences'])]
+  shown = [with_error] * len(part['methods']) + [with_interval] * len(part['differences'])
+  return [
+    ['IoU', *part['methods'], *map(title, part['differences'])],
+    *(
+      [each['name'] + ' (thin)' * each['thin'], *(show(column[c]) for show, column in zip(shown, columns, strict=True))]
+      for c, each in enumerate(content['classes'])
+    ),
+  ]
+
+
+def title(difference: dict) -> str:
+  return f'{difference["of"]} \u2212 {difference["against"]}'
+
+
+def markdown(rows: list[list[str]]) -> str:
+  lines = [rows[0], ['---'] * len(rows[0]), *rows[1:]]
+  return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
 
 
 def legend(content: dict) -> str:
@@ -174,10 +197,6 @@ def legend(content: dict) -> str:
     'In percent: mean \u00b1 standard error over the seeds; differences are paired by seed, in brackets the 95 % '
     't-interval.'
   )
-
-
-def table_line(cells: list[str]) -> str:
-  return f'| {" | ".join(cells)} |'
 
 
 def with_error(figure: dict) -> str:
