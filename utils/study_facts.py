@@ -33,12 +33,13 @@ def facts(run: Run) -> dict:
   """Start, cost and curves of a finished training."""
   rows = table(run, 'log.csv')
   images = run.flags.batch_size * run.flags.iter_size
+  memory = [float(row['memory_mb']) for row in rows]  # of all parts of a run that was stopped, but after each step only
   losses = [(int(row['step']), float(row['seg_loss'])) for row in rows]
   return {
     **start(run),
     'steps': len(rows),
     'seconds_per_step': round(statistics.median(images / float(row['images_per_second']) for row in rows), 4),
-    'peak_memory_mb': read_json(run.folder / 'training.json')['peak_memory_mb'],
+    'peak_memory_mb': round(max(read_json(run.folder / 'training.json')['peak_memory_mb'], *memory), 1),
     'loss_curve': thinned(losses),
     'val_curve': [[int(row['step']), number(row['mIoU'])] for row in table(run, 'validation.csv')],
   }

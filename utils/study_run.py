@@ -2,7 +2,7 @@
 
 settings.json   what the run was begun with
 run.log         what its scripts printed
-training.json   the most memory that the training held; there once the training is over
+training.json   the most memory that the training's last part held; there once the training is over
 val/, test/     the predictions
 val.json, test.json  their scores, there once the run is done; beside them what the training keeps in its folder
 """
@@ -52,7 +52,7 @@ def execute(words, log: pathlib.Path) -> tuple[int, float]:
 def reap(process) -> tuple[int, float]:
   _, status, usage = os.wait4(process.pid, 0)
   process.returncode = os.waitstatus_to_exitcode(status)
-  return process.returncode, usage.ru_maxrss / (1e3 if sys.platform != 'darwin' else 1e6)
+  return process.returncode, usage.ru_maxrss * (1024 if sys.platform != 'darwin' else 1) / 1e6
 
 
 def call(words, run: Run, what: str) -> float:
