@@ -5,6 +5,7 @@ Flags behind `--` go to every training (network, crop, steps, rate, --val-every 
 when the same command is started again; finished runs are kept.
 """
 
+import argparse
 import json
 import pathlib
 import shlex
@@ -68,7 +69,7 @@ def halves(words) -> tuple[list[str], list[str]]:
 def _seeds(text: str) -> tuple[int, ...]:
   seeds = tuple(map(arguments.whole(0, 2**31 - 1), text.split(',')))
   if len(set(seeds)) < len(seeds):
-    raise arguments.argparse.ArgumentTypeError(f'{text!r} names a seed twice; the runs would be the same')
+    raise argparse.ArgumentTypeError(f'{text!r} names a seed twice; the runs would be the same')
   return seeds
 
 
@@ -150,7 +151,8 @@ def report(args, runs, lists, names, thin) -> None:
   general.write_text(out / 'study.json', study_results.as_json(content))
   general.write_text(out / 'study.csv', study_results.as_csv(content))
   split = 'test' if 'test' in content else 'val'
-  first = [run for run in done if run.seed == done[0].seed and study_facts.scores(run, split)]
+  scored = [run for run in done if study_facts.scores(run, split)]
+  first = [run for run in scored if run.seed == scored[0].seed]
   pairs = study_page.evenly(general.read_list(lists[split], args.data_dir, need_label=True), args.num_images)
   study_page.write(
     out, {**content, 'shown': {'split': split, 'seed': first[0].seed}}, first, split, pairs, args.picture_width
