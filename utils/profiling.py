@@ -4,6 +4,9 @@ Machines are shared and noisy, so a time says little by itself: every figure is 
 that the same process measured at the same time.
 """
 
+import concurrent.futures
+import multiprocessing
+import re
 import statistics
 import threading
 import time
@@ -59,6 +62,22 @@ def memory_now() -> float:
   try:
     with open('/proc/self/statm', encoding='ascii') as f:
       return int(f.read().split()[1]) * 4096 / 1e6
+  except OSError:
+    return 0.0
+
+
+def in_fresh_process(function: Callable, *args):
+  """`function(*args)` of a new process, where no memory of earlier calls is reused. Both must be picklable."""
+  spawn = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(1, spawn) as process:
+    return process.submit(function, *args).result()
+
+
+def peak_memory() -> float:
+  """The largest resident memory that this process ever had, in MB (Linux; elsewhere 0)."""
+  try:
+    with open('/proc/self/status', encoding='ascii') as f:  # getrusage would count the process it was forked from
+      return int(re.search(r'VmHWM:\s*(\d+) kB', f.read())[1]) * 1024 / 1e6
   except OSError:
     return 0.0
 

@@ -2,8 +2,6 @@
 tensors of pairs x classes: times as medians, the first call (compilation included), memory, and their ratios."""
 
 import argparse
-import concurrent.futures
-import multiprocessing
 import pathlib
 import sys
 import time
@@ -35,11 +33,9 @@ def main(argv=None) -> None:
 
 def measure(logits_shape: tuple, repeat: int) -> None:
   """Prints one shape's figures. The first calls are made in fresh processes, where no other's memory is reused."""
-  with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), max_tasks_per_child=1) as fresh:
-    first = {name: fresh.submit(first_call, name, logits_shape).result() for name in LOSSES}
-
   from utils import profiling
 
+  first = {name: profiling.in_fresh_process(first_call, name, logits_shape) for name in LOSSES}
   calls = {name: step(name, logits_shape) for name in LOSSES}
   product, gflop = profiling.matmul_call()
   seconds = profiling.interleaved_seconds({**calls, 'matmul': product}, repeat)

@@ -1,5 +1,5 @@
 """Measures a training step and a forward pass: times as medians, achieved GFLOP/s against this machine's matrix
-product, and what the affinity losses add. Synthetic data; the reader is measured by reader.py."""
+product, and what the affinity losses add in time and in memory. Synthetic data; the reader is measured by reader.py."""
 
 import pathlib
 import sys
@@ -9,10 +9,37 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import errors, profiling_flags
 
+PLAIN = 'step'
+OBJECTIVES = {PLAIN: 'CrossEntropy', 'step, affinity': 'Affinity', 'step, adaptive affinity': 'AdaptiveAffinity'}
+
 
 def main(argv=None):
   begun = time.perf_counter()
   args = profiling_flags.parse_step(__doc__, argv)
+  from utils import profiling
+
+  calls, gflop, matmul_gflop = prepare(args)
+  profiling.wait_for(calls[PLAIN]())
+  print(f'first step done {time.perf_counter() - begun:.1f} s after the launch', flush=True)
+  seconds = profiling.interleaved_seconds(calls, args.repeat)
+  memory = {name: profiling.in_fresh_process(memory_of, name, args) for name in OBJECTIVES}
+
+  ceiling = matmul_gflop / seconds['matmul']
+  size = 'x'.join(map(str, args.input_size))
+  print(f'{args.model} on {args.backbone}, {args.precision}, batch {args.batch_size} of {size}')
+  print(f'forward: {gflop / args.batch_size:.1f} GFLOP an image; matrix product here: {ceiling:.0f} GFLOP/s')
+  for name, times in (('forward to softmax', 1), (PLAIN, 3)):
+    achieved = times * gflop / seconds[name]
+    print(
+      f'{name}: {seconds[name]:.3f} s, {achieved:.0f} GFLOP/s, {100 * achieved / ceiling:.0f}% of the matrix product'
+    )
+  for name in OBJECTIVES:
+    ratios = f'{seconds[name] / seconds[PLAIN]:.3f} of the time and {memory[name] / memory[PLAIN]:.3f} of the memory'
+    print(f'{name}: {seconds[name]:.3f} s, a process of {memory[name]:.0f} MB at most; {ratios} of the plain step')
+
+
+def prepare(args, objectives_too=tuple(OBJECTIVES)):
+  """-> ({name: what to measure}, GFLOP of a forward pass of a batch, GFLOP of the matrix product)."""
   import numpy as np
   import tensorflow as tf
 
@@ -34,33 +61,22 @@ def main(argv=None):
   matmul, matmul_gflop = profiling.matmul_call(args.precision)
   forward = tf.function(lambda: tf.nn.softmax(resize_bilinear(model(images), (height, width))))
   calls = {'matmul': matmul, 'forward to softmax': lambda: forward()[0, 0, 0]}
-  margins = (args.num_classes, 3.0, 1.0, 1.0)
-  makers = {
-    'step': lambda: objectives.CrossEntropy(args.num_classes),
-    'step, affinity': lambda: objectives.Affinity(*margins),
-    'step, adaptive affinity': lambda: objectives.AdaptiveAffinity(*margins),
-  }
-  memory = {}
-  for name, make in makers.items():
-    step = make_step(strategy, Trainee(model, make(), 5e-4, args.use_global_status), args)
+  for name in objectives_too:
+    margins = () if name == PLAIN else (3.0, 1.0, 1.0)
+    objective = getattr(objectives, OBJECTIVES[name])(args.num_classes, *margins)
+    step = make_step(strategy, Trainee(model, objective, 5e-4, args.use_global_status), args)
     calls[name] = lambda step=step: step([(images, labels)], tf.constant(0))
-    calls[name]()
-    if name == 'step':
-      print(f'first step done {time.perf_counter() - begun:.1f} s after the launch')
-    memory[name] = profiling.extra_memory(calls[name])
-  seconds = profiling.interleaved_seconds(calls, args.repeat)
+  return calls, gflop, matmul_gflop
 
-  ceiling = matmul_gflop / seconds['matmul']
-  print(f'{args.model} on {args.backbone}, {args.precision}, batch {args.batch_size} of {height}x{width}')
-  print(f'forward: {gflop / args.batch_size:.1f} GFLOP an image; matrix product here: {ceiling:.0f} GFLOP/s')
-  for name, times in (('forward to softmax', 1), ('step', 3)):
-    achieved = times * gflop / seconds[name]
-    print(
-      f'{name}: {seconds[name]:.3f} s, {achieved:.0f} GFLOP/s, {100 * achieved / ceiling:.0f}% of the matrix product'
-    )
-  for name in makers:
-    ratios = f'{seconds[name] / seconds["step"]:.3f} of the time and {memory[name] / memory["step"]:.3f} of the memory'
-    print(f'{name}: {seconds[name]:.3f} s, {memory[name]:.0f} MB above rest, {ratios} of the plain step')
+
+def memory_of(name: str, args) -> float:
+  """The largest memory of a process that does three steps, compilation included, in MB."""
+  from utils import profiling
+
+  calls, _, _ = prepare(args, [name])
+  for _ in range(3):
+    profiling.wait_for(calls[name]())
+  return profiling.peak_memory()
 
 
 if __name__ == '__main__':
