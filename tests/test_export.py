@@ -189,7 +189,9 @@ def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):
   assert f'sky: edge {soft[0, 0]:.3f} {soft[0, 1]:.3f}' in out and 'non-edge 0.333 0.333 0.333' in out
   image = np.asarray(Image.open(picture)).astype(int)
   assert image.shape[0] > 11 * 18 and image.shape[1] > 6 * 72
-  shades = [[round(255 + (dark - 255) * weight) for dark in (8, 48, 107)] for weight in (soft.max(), soft.min())]
+  weights = np.append(soft, 1 / 3)  # the non-edge weights are where they began
+  depth = (soft[0] - weights.min()) / np.ptp(weights)
+  shades = [[round(255 + (dark - 255) * each) for dark in (8, 48, 107)] for each in (0, *depth, 1)]
   assert all(np.all(image == shade, -1).sum() > 300 for shade in shades)  # cells have 70 x 16 pixels less the digits
   assert run([checkpoint, str(tmp_path / 'none.png')], 'export.plot_edge_weights') == 2
   assert 'holds no edge_w' in capsys.readouterr().err and not (tmp_path / 'none.png').exists()

@@ -84,3 +84,12 @@ def test_float16_training_is_refused_on_a_cpu(data, toy, tmp_path):
   message = refusal(data, tmp_path / 'run', precision='float16')
   assert 'no float16 gradient of dilated convolutions on a CPU; give bfloat16' in message
   assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+  ('kind', 'gpus', 'tf32'), [('float32', 1, True), ('float32', 0, False), ('bfloat16', 1, False)]
+)
+def test_tf32_is_said_where_float32_would_be_cut(monkeypatch, kind, gpus, tf32):
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda device: gpus * ['a GPU'])
+  said = precision.described(kind)
+  assert ('TF32' in said) == tf32 and f'convolutions in {kind}' in said

@@ -16,3 +16,12 @@ def check(precision: str) -> None:
 def apply(model, precision: str) -> None:
   """Makes `model` compute in float32, bfloat16 or float16."""
   model.compute_dtype = tf.as_dtype(precision)
+
+
+def described(precision: str) -> str:
+  """A line for the log on what the convolutions compute in: GPUs since Ampere cut float32 down unless told not to."""
+  cut = ''
+  gpu = tf.config.list_physical_devices('GPU')
+  if precision == 'float32' and gpu and tf.config.experimental.tensor_float_32_execution_enabled():
+    cut = ', as TF32 (10 bits of mantissa) where the GPU has it; NVIDIA_TF32_OVERRIDE=0 forbids that'
+  return f'convolutions in {precision}{cut}; everything else in float32'

@@ -26,6 +26,7 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   distribute.grow_memory()
   model = restored(args)
   freeze(model)
+  print(precision.described(args.precision))
   windows = {
     'probabilities': probability_function(model, args.input_size),
     'window': args.input_size,

@@ -83,6 +83,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     line = initial_state(trainee, validations, folder, args)
     if folder.writes:
       print(line)
+      print(precision.described(args.precision))
     agree_on_start(strategy, folder)
     folder.begin(digest(model))
     log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)

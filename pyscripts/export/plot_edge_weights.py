@@ -1,5 +1,6 @@
 """Draws what adaptive affinity fields learned: the softmaxed edge and non-edge weights, a row a class, a column a size,
-from a checkpoint of train_aaf.py (the paper's figure)."""
+from a checkpoint of train_aaf.py (the paper's figure). Shades run from the smallest to the largest weight drawn; equal
+weights, where training starts, are all 1 / sizes."""
 
 import pathlib
 import sys
@@ -9,7 +10,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from utils import arguments, errors
 
 CELL, MARGIN = (72, 18), 12  # pixels: width and height of a cell, space around
-SHADES = ((255, 255, 255), (8, 48, 107))  # of weights 0 and 1
+SHADES = ((255, 255, 255), (8, 48, 107))  # of the smallest and the largest weight
+NARROWEST = 0.02  # the shades span at least this, so that rounding does not look like a result
 
 
 def main(argv=None) -> None:
@@ -56,7 +58,8 @@ def draw(weights: dict, names: list[str]):
   label = max(int(font.getlength(name)) for name in names) + MARGIN
   sizes = len(next(iter(weights.values()))[0])
   table = sizes * CELL[0] + MARGIN
-  height = (len(names) + 2) * CELL[1] + 2 * MARGIN
+  height = (len(names) + 3) * CELL[1] + 2 * MARGIN
+  low, high = span(np.concatenate([values.ravel() for values in weights.values()]))
   image = Image.new('RGB', (MARGIN + label + len(weights) * table, height), 'white')
   pen = ImageDraw.Draw(image)
   top = MARGIN + 2 * CELL[1]
@@ -64,6 +67,7 @@ def draw(weights: dict, names: list[str]):
   def write(x, y, text, anchor='mm', fill='black'):
     pen.text((x, y), text, fill, font, anchor)
 
+  write(image.width - 2 * MARGIN, height - MARGIN, f'white {low:.3f}, blue {high:.3f}', 'rm', 'dimgrey')
   for row, name in enumerate(names):
     write(MARGIN + label - 6, top + (row + 0.5) * CELL[1], name, 'rm')
   for number, (kind, values) in enumerate(weights.items()):
@@ -74,10 +78,18 @@ def draw(weights: dict, names: list[str]):
       write(left + (column + 0.5) * CELL[0], MARGIN + 1.5 * CELL[1], f'{side}x{side}')
       for row, value in enumerate(values[:, column]):
         x, y = left + column * CELL[0], top + row * CELL[1]
-        shade = tuple(int(round(a + (b - a) * value)) for a, b in zip(*SHADES, strict=True))
+        depth = (value - low) / (high - low)
+        shade = tuple(int(round(a + (b - a) * depth)) for a, b in zip(*SHADES, strict=True))
         pen.rectangle((x, y, x + CELL[0] - 2, y + CELL[1] - 2), shade, 'lightgrey')
-        write(x + CELL[0] / 2, y + CELL[1] / 2, f'{value:.3f}', fill='white' if value > 0.5 else 'black')
+        write(x + CELL[0] / 2, y + CELL[1] / 2, f'{value:.3f}', fill='white' if depth > 0.5 else 'black')
   return np.asarray(image)
+
+
+def span(values) -> tuple[float, float]:
+  """The weights that the shades begin and end at."""
+  middle = (values.min() + values.max()) / 2
+  half = max(values.max() - values.min(), NARROWEST) / 2
+  return middle - half, middle + half
 
 
 if __name__ == '__main__':
