@@ -41,7 +41,7 @@ def test_camvid_trains_three_methods_with_five_seeds(camvid):
   assert [script.split('/')[-1] for script, _ in trainings] == ['train.py', 'train_affinity.py', 'train_aaf.py'] * 5
   assert [flags['--random-seed'] for _, flags in trainings] == [str(seed) for seed in (1, 2, 3, 4, 5) for _ in range(3)]
   for _, flags in found:
-    assert (flags['--model'], flags['--backbone']) == ('pspnet', 'resnet_v1_14')
+    assert (flags['--model'], flags['--backbone']) == ('fcn8s', 'resnet_v1_14')
     assert (flags['--num-classes'], flags['--ignore-label']) == ('11', '11')
   assert not any(flags['--data-list'].endswith('test.txt') for _, flags in found)
   assert len((camvid['OUT'] / 'curve.txt').read_text().splitlines()) == 2
