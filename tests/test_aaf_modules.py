@@ -1,7 +1,7 @@
 """The losses as objects: equal to the functions, with edge weights that ascend under any optimiser and in Keras."""
 
-import importlib.util
 import pathlib
+import runpy
 import sys
 
 import keras
@@ -11,15 +11,18 @@ import tensorflow as tf
 
 import network.aaf
 from dataset import make_demo
-from network.aaf import AdaptiveAffinityLoss, AffinityLoss, adaptive_affinity_loss, affinity_loss
+from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, affinity_loss
+from utils.objectives import AdaptiveAffinity
 
 # Keras 3.15 reads its variables in a way that NumPy 2 will no longer take.
 pytestmark = pytest.mark.filterwarnings('ignore:__array__ implementation:DeprecationWarning')
 
-EXAMPLE = pathlib.Path(__file__).resolve().parents[1] / 'examples/keras_aaf.py'
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / 'examples/keras_aaf.py'
 CLASSES, MARGIN = 3, 1.0
 LABELS = np.random.default_rng(0).integers(0, CLASSES + 1, (2, 4, 4)).repeat(2, 1).repeat(2, 2)
 LOGITS = np.random.default_rng(1).normal(size=(2, 8, 8, CLASSES))
+IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
 
 
 def draw_edge_weights(loss):
@@ -45,23 +48,25 @@ def test_affinity_loss_is_the_weighted_sum_of_its_terms():
 
 
 @pytest.mark.parametrize('jit_compile', [None, True])
-def test_adaptive_gradients_are_the_functions_and_reversed_for_the_edge_weights(jit_compile):
+def test_adaptive_gradients_are_the_scripts_and_reversed_for_the_edge_weights(jit_compile):
   logits = tf.constant(LOGITS, tf.float32)
   loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, 0.5, from_logits=True)
   draw_edge_weights(loss)
   assert loss.trainable_variables == tuple(loss.edge_weights)
+  objective = AdaptiveAffinity(CLASSES, MARGIN, 2.0, 0.5)
+  trained = [objective.edge_w, objective.nonedge_w]
+  for theirs, ours in zip(trained, loss.edge_weights, strict=True):
+    theirs.assign(tf.reshape(ours, theirs.shape))
 
-  def function(labels, logits):
-    weights = [tf.nn.softmax(w) for w in loss.edge_weights]
-    edge, nonedge = adaptive_affinity_loss(labels, tf.nn.softmax(logits), CLASSES, MARGIN, *weights)
-    return tf.reduce_sum(2 * edge + 0.5 * nonedge)
+  def script(labels, logits):
+    return objective.terms(tf.constant(labels), logits, objective.counts(labels), decay=1.0)['aaf_loss']
 
-  expected = loss_and_gradients(function, LABELS, logits, loss.edge_weights)
+  expected = loss_and_gradients(script, LABELS, logits, trained)
   call = lambda logits: loss_and_gradients(loss, LABELS, logits, loss.edge_weights)  # noqa: E731
   got = call(logits) if jit_compile is None else tf.function(call, jit_compile=jit_compile)(logits)
   for g, e, sign in zip(got, expected, (1, 1, -1, -1), strict=True):
     assert np.any(e)
-    np.testing.assert_allclose(g, sign * e, 1e-4, 1e-6)
+    np.testing.assert_allclose(g, sign * np.reshape(e, g.shape), 1e-4, 1e-6)
 
 
 def small_model(classes=CLASSES):
@@ -69,21 +74,32 @@ def small_model(classes=CLASSES):
                            keras.layers.Conv2D(classes, 1)])  # fmt: skip
 
 
-def test_minimising_optimisers_raise_the_loss_by_the_edge_weights():
-  logits = tf.constant(LOGITS, tf.float32)
-  for optimizer in (keras.optimizers.SGD(1.0), keras.optimizers.Adam(0.1)):
-    loss = AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True)
-    model = loss.attach(small_model())
-    before, _, *gradients = loss_and_gradients(loss, LABELS, logits, [w.value for w in loss.edge_weights])
-    optimizer.apply(gradients, model.trainable_variables[-2:])
-    assert loss(LABELS, logits) > before
+@pytest.mark.parametrize('name', ['SGD', 'Adam', 'AdamW', 'RMSprop', 'Adagrad', 'Lion', 'Lamb', 'Ftrl'])
+def test_optimisers_that_minimise_raise_the_loss_by_the_edge_weights(name):
+  """In a loop of one's own, without a Keras model."""
+  logits, loss = tf.constant(LOGITS, tf.float32), AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True)
+  before, _, *gradients = loss_and_gradients(loss, LABELS, logits, loss.edge_weights)
+  getattr(keras.optimizers, name)(0.05).apply_gradients(zip(gradients, loss.edge_weights, strict=True))
+  assert loss(LABELS, logits) > before
+
+
+def test_edge_weights_can_be_left_out_of_weight_decay():
+  """Without gradients, so that nothing but the decay is seen."""
+  loss = AdaptiveAffinityLoss(CLASSES)
+  model = loss.attach(small_model())
+  draw_edge_weights(loss)
+  optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+  optimizer.exclude_from_weight_decay(var_list=loss.edge_weights)
+  before = model.get_weights()
+  optimizer.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
+  changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+  assert changed == [True, False, True, False, False, False]  # kernel, bias (0), kernel, bias (0), edge, non-edge
 
 
 def test_attached_model_passes_the_output_on_and_owns_the_weights():
-  images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
   loss, plain = AdaptiveAffinityLoss(CLASSES), small_model()
   model = loss.attach(plain)
-  np.testing.assert_array_equal(model(images), plain(images))
+  np.testing.assert_array_equal(model(IMAGES), plain(IMAGES))
   assert [v.name for v in model.trainable_variables[-2:]] == ['edge_w', 'nonedge_w']
   assert all(a is b for a, b in zip(model.trainable_variables[-2:], loss.edge_weights, strict=True))
   assert len(model.trainable_variables) == len(plain.trainable_variables) + 2
@@ -101,6 +117,31 @@ def test_saved_model_brings_its_edge_weights(tmp_path):
     np.testing.assert_array_equal(a, b)
 
 
+def test_model_compiled_with_the_loss_is_saved_and_trained_on(tmp_path):
+  """The loaded loss' edge weights are the loaded model's: training goes on as if unbroken."""
+  loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, sizes=(1, 2), from_logits=True)
+  model = loss.attach(small_model())
+  saving = keras.callbacks.ModelCheckpoint(tmp_path / 'model.keras')
+  fit(loss, model, keras.optimizers.SGD(0.5, momentum=0.9), callbacks=[saving])
+  loaded = keras.models.load_model(tmp_path / 'model.keras')
+  assert all(a is b for a, b in zip(loaded.loss.edge_weights, loaded.trainable_variables[-2:], strict=True))
+  assert loaded.loss.get_config() == loss.get_config()
+  for each in (model, loaded):
+    each.jit_compile = False
+    each.fit(IMAGES, LABELS, verbose=0)
+  for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+    np.testing.assert_allclose(a, b, 1e-5, 1e-6)
+  assert loss.edge_weights[0] is model.trainable_variables[-2]
+
+
+def test_plain_affinity_loss_is_saved_with_a_model(tmp_path):
+  model = small_model()
+  model.compile('sgd', AffinityLoss(CLASSES, 2.0, 3.0, 4.0, True), jit_compile=False)
+  model.save(tmp_path / 'model.keras')
+  loaded = keras.models.load_model(tmp_path / 'model.keras').loss
+  assert loaded.get_config() == model.loss.get_config() and loaded.lambda_nonedge == 4.0
+
+
 def test_models_that_cannot_be_attached_to():
   class Own(keras.Model):
     def __init__(self, *layers):
@@ -115,15 +156,26 @@ def test_models_that_cannot_be_attached_to():
   with pytest.raises(ValueError, match='put an EdgeWeights layer into this one'):
     AdaptiveAffinityLoss(CLASSES).attach(Own(keras.layers.Conv2D(CLASSES, 1)))
   with pytest.raises(ValueError, match=r'are \(5, 3\), this loss'):
-    AdaptiveAffinityLoss(CLASSES).attach(Own(network.aaf.EdgeWeights(5)))
-  good = Own(keras.layers.Conv2D(CLASSES, 1), network.aaf.EdgeWeights(CLASSES))
+    AdaptiveAffinityLoss(CLASSES).attach(Own(EdgeWeights(5)))
+  good = Own(keras.layers.Conv2D(CLASSES, 1), EdgeWeights(CLASSES))
   assert AdaptiveAffinityLoss(CLASSES).attach(good) is good
 
 
-def fit(loss, model, optimizer, steps=2):
-  images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
-  model.compile(optimizer, loss, jit_compile=False)
-  return model.fit(images, LABELS, batch_size=2, epochs=steps, verbose=0).history['loss']
+def fit(loss, model, optimizer, steps=2, jit_compile=False, **options):
+  model.compile(optimizer, loss, jit_compile=jit_compile)
+  return model.fit(IMAGES, LABELS, batch_size=2, epochs=steps, verbose=0, **options).history['loss']
+
+
+def test_fit_under_xla_is_fit():
+  plain, compiled = (AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True) for _ in range(2))
+  model = plain.attach(small_model())
+  other = compiled.attach(keras.models.clone_model(model))
+  other.set_weights(model.get_weights())
+  for loss, each, jit_compile in ((plain, model, False), (compiled, other, True)):
+    fit(loss, each, keras.optimizers.SGD(0.5), jit_compile=jit_compile)
+  assert compiled.edge_weights[0] is other.trainable_variables[-2] and np.any(compiled.edge_weights[0])
+  for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+    np.testing.assert_allclose(a, b, 1e-4, 1e-5)
 
 
 def test_fit_under_mixed_precision():
@@ -162,13 +214,17 @@ def test_fit_on_several_devices(mirrored):
 
 
 def test_the_example_learns_and_its_edge_weights_ascend(tmp_path, monkeypatch):
-  make_demo.main(['--out-dir', str(tmp_path), '--num-train', '8', '--num-val', '1', '--image-size', '64,64'])
+  make_demo.main(['--out-dir', str(tmp_path / 'demo'), '--num-train', '8', '--num-val', '1', '--image-size', '64,64'])
   monkeypatch.setitem(sys.modules, 'adaptive_affinity', network.aaf)  # its name once it is installed
-  spec = importlib.util.spec_from_file_location('keras_aaf', EXAMPLE)
-  example = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(example)
-  losses, (edge, nonedge) = example.main(str(tmp_path), epochs=4)
-  assert losses[-1] < losses[0]
+  monkeypatch.chdir(tmp_path)
+  example = runpy.run_path(str(EXAMPLE))
+  losses, edge, nonedge = example['history'].history['loss'], example['edge'], example['nonedge']
+  assert losses[-1] < 0.9 * losses[0]
   # Ascending, the non-edge weights turn to where probabilities differ most: to the largest distance, for every class.
   assert np.all(nonedge[:, 2] > nonedge[:, 0])
   np.testing.assert_allclose(edge.sum(1), 1, 1e-5)
+
+
+def test_the_readme_shows_the_example_whole():
+  _, _, code = EXAMPLE.read_text(encoding='utf-8').split('"""', 2)
+  assert f'```python\n{code.strip()}\n```\n' in (ROOT / 'README.md').read_text(encoding='utf-8')

@@ -48,12 +48,14 @@ import adaptive_affinity, tensorflow as tf
 labels = tf.constant([[[0, 0, 1], [0, 1, 1], [0, 0, 1]]])
 probs = tf.nn.softmax(tf.zeros([1, 3, 3, 2]))
 edge, nonedge = adaptive_affinity.affinity_loss(labels, probs, num_classes=2, kld_margin=3.0)
-print(adaptive_affinity.__file__, float(edge), float(nonedge))
+layer = tf.keras.utils.get_registered_object('adaptive_affinity>EdgeWeights')  # a saved model asks for it
+print(adaptive_affinity.__file__, float(edge), float(nonedge), layer.__name__)
 """
   result = python('-c', program, cwd=tmp_path, env={'PYTHONPATH': str(installed), 'TF_CPP_MIN_LOG_LEVEL': '3'})
   assert result.returncode == 0, result.stderr
-  path, edge, nonedge = result.stdout.split()
+  path, edge, nonedge, layer = result.stdout.split()
   assert pathlib.Path(path).is_relative_to(installed)
+  assert layer == 'EdgeWeights'
   assert (float(edge), float(nonedge)) == (3.0, 0.0)  # equal probabilities: kl = 0, so the whole margin and nothing
 
 

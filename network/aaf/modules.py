@@ -7,9 +7,13 @@ minimises trains both sides of the minimax, and needs to know nothing of it.
 
 import tensorflow as tf
 
+from .edge_weights import EdgeWeights
 from .losses import SIZES, adaptive_affinity_loss, affinity_loss
 
+registered = tf.keras.utils.register_keras_serializable('adaptive_affinity')  # so that compiled models can be saved
 
+
+@registered
 class AffinityLoss(tf.Module):
   """`lambda_edge * edge + lambda_nonedge * nonedge` of `affinity_loss`; called as `loss(labels, predictions)`.
 
@@ -44,15 +48,26 @@ class AffinityLoss(tf.Module):
   def terms(self, labels, probs):
     return affinity_loss(labels, probs, self.num_classes, self.kld_margin)
 
+  def get_config(self) -> dict:
+    """The arguments, as Keras saves them with a model that was compiled with this loss."""
+    names = 'num_classes', 'kld_margin', 'lambda_edge', 'lambda_nonedge', 'from_logits'
+    return {name: getattr(self, name) for name in names}
 
+  @classmethod
+  def from_config(cls, config: dict):
+    return cls(**config)
+
+
+@registered
 class AdaptiveAffinityLoss(AffinityLoss):
   """The same of `adaptive_affinity_loss`, summed over its sizes, with edge weights of its own.
 
   `edge_weights` are two variables [C, S], zero at first; a softmax over the sizes makes weights of them. They have to
-  be among the variables that the optimiser trains, and take no weight decay.
+  be among the variables that the optimiser trains, and take no weight decay, which would pull them back to equal
+  weights: `optimizer.exclude_from_weight_decay(var_list=loss.edge_weights)` before the first step of a Keras optimiser.
 
   A training loop adds `loss.edge_weights` to its variables. With Keras' `fit`, which trains a model's variables alone,
-  `model = loss.attach(model)` puts them into the model.
+  `model = loss.attach(model)` puts them into the model; that has to come before `exclude_from_weight_decay`.
   """
 
   def __init__(self, num_classes: int, *args, sizes=SIZES, **kwargs):
@@ -60,6 +75,7 @@ class AdaptiveAffinityLoss(AffinityLoss):
     self.sizes = tuple(sizes)
     shape = [num_classes, len(self.sizes)]
     self.edge_weights = [tf.Variable(tf.zeros(shape), name=name) for name in ('edge_w', 'nonedge_w')]
+    self._layer = None  # of the model that has the edge weights
 
   def terms(self, labels, probs):
     weights = [tf.nn.softmax(reversed_gradient(tf.convert_to_tensor(w))) for w in self.edge_weights]
@@ -75,8 +91,6 @@ class AdaptiveAffinityLoss(AffinityLoss):
     Raises:
       ValueError: a model of several outputs, or not of Keras' functional or sequential kind; give it such a layer.
     """
-    from .edge_weights import EdgeWeights
-
     layers = [layer for layer in model.layers if isinstance(layer, EdgeWeights)]
     if not layers:
       inputs, outputs = getattr(model, 'inputs', None), getattr(model, 'outputs', None)
@@ -84,12 +98,30 @@ class AdaptiveAffinityLoss(AffinityLoss):
         raise ValueError('attach() needs a functional model of one output; put an EdgeWeights layer into this one')
       layers = [EdgeWeights(self.num_classes, len(self.sizes))]
       model = tf.keras.Model(inputs if len(inputs) > 1 else inputs[0], layers[0](outputs[0]))
-    shape = (self.num_classes, len(self.sizes))
-    weights = [layers[0].edge_w, layers[0].nonedge_w]
+    self._take(layers[0])
+    return model
+
+  def _take(self, layer: EdgeWeights) -> None:
+    """Makes the layer's variables this loss's."""
+    weights, shape = [layer.edge_w, layer.nonedge_w], (self.num_classes, len(self.sizes))
     if any(tuple(w.shape) != shape for w in weights):
       raise ValueError(f"the model's EdgeWeights are {tuple(weights[0].shape)}, this loss's {shape} (classes, sizes)")
-    self.edge_weights = weights
-    return model
+    self._layer, self.edge_weights = layer, weights
+
+  def get_config(self) -> dict:
+    layer = self._layer and self._layer.key
+    return {**super().get_config(), 'sizes': list(self.sizes), 'layer': layer}
+
+  @classmethod
+  def from_config(cls, config: dict):
+    """A loss that was attached has the layer of its name again if that was loaded before, as Keras does with a model:
+    a model that was compiled with this loss can be loaded and trained on."""
+    config = dict(config)
+    layer = EdgeWeights.by_key.get(config.pop('layer'))
+    loss = cls(**config)
+    if layer is not None:
+      loss._take(layer)
+    return loss
 
 
 @tf.custom_gradient
