@@ -13,7 +13,7 @@ from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
 from tests import scored
-from utils import counting, labels, metrics, pairs
+from utils import boundaries, counting, labels, metrics, pairs, score_files, scoring
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LINE = re.compile(r'^class (.+): (\d\d), acc: (n/a|[\d.]+%)$')
@@ -112,6 +112,29 @@ def test_files_hold_the_figures(data, capsys):
   assert [row['id'] for row in rows] == ['0', '1', '2', '3', 'mean'] and rows[3]['iou'] == ''
   assert float(rows[-1]['iou']) == pytest.approx(content['means']['mean_iou'], abs=1e-5)
   assert int(rows[1]['truth_pixels']) == matrix[1].sum()
+  assert float(rows[-1]['mean_pixel_acc']) == pytest.approx(100 * metrics.pixel_accuracy(matrix), abs=1e-5)
+  assert float(rows[-1]['frequency_weighted_iou']) == content['means']['frequency_weighted_iou']
+  assert rows[0]['mean_pixel_acc'] == ''
+
+
+def test_width_of_boundaries_can_be_chosen(data, capsys):
+  """The shares are those that a metric would be given; by default its own."""
+  found, _ = pairs.find(['a.png', 'b.png', 'c.png'], f'{data}/pred', f'{data}/gt', '', ('', ''), ('', ''))
+  for flags, band, tolerance in (
+    ([], boundaries.BAND, boundaries.TOLERANCE),
+    (['--boundary-band', '0.1', '--boundary-tolerance', '0.05'], 0.1, 0.05),
+  ):
+    benchmark_by_mIoU.main(args(data, '--boundary', '--json', data / 's.json', *flags))
+    content = json.loads((data / 's.json').read_text())
+    assert (content['boundary_band'], content['boundary_tolerance']) == (band, tolerance)
+    for metric, column in (
+      (boundaries.BoundaryIoU(4, band), 'boundary_iou'),
+      (boundaries.BoundaryF(4, tolerance), 'boundary_f'),
+    ):
+      for files in found:
+        metric.add(scoring.Image(files, 4))
+      expected = [score_files.percent(value) for value in metric.report().columns[column]]
+      assert [row[column] for row in content['classes']] == expected
 
 
 def test_instance_wise_script(data, capsys):

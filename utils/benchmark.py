@@ -15,9 +15,12 @@ def parser(description: str, inst_required: bool = False) -> arguments.Parser:
   add('--inst-dir', default='', required=inst_required, help='folder of instance id images, 8 or 16 bit; 255 is void')
   add('--inst-string-replace', default='', metavar='OLD,NEW', help='for --inst-dir; by default as --string-replace')
   add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
+  share = arguments.real(0, 1, above=True)
+  add('--boundary-band', type=share, default=0.02, help="of boundary IoU: its width as a share of the image's diagonal")
+  add('--boundary-tolerance', type=share, default=0.0075, help='of the boundary F-score: a share of the diagonal')
   add('--cityscapes', action='store_true', help="also category IoU and, with Cityscapes' --inst-dir, iIoU")
   add('--json', default='', metavar='FILE', help='write every figure and the confusion matrix, in percent')
-  add('--csv', default='', metavar='FILE', help='write a table, one row a class, in percent')
+  add('--csv', default='', metavar='FILE', help='write a table, one row a class and one of means, in percent')
   return flags
 
 
@@ -62,9 +65,10 @@ def run(args, instance_wise: bool = False) -> None:
   if more or not instance_wise:
     for name, value in list(report.means.items())[2:]:
       print(f'{name}: {percent(value)}')
-  content = score_files.as_dict(
-    report, names, unit='percent', pred_dir=args.pred_dir, gt_dir=args.gt_dir, images=len(found)
-  )
+  facts = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': len(found)}
+  if args.boundary:
+    facts |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
+  content = score_files.as_dict(report, names, **facts)
   if args.json:
     score_files.write_json(args.json, content)
   if args.csv:
@@ -92,6 +96,8 @@ def makers(args) -> dict:
     from utils import boundaries
 
     chosen.update(boundaries.METRICS)
+    chosen['boundary IoU'] = functools.partial(boundaries.BoundaryIoU, share=args.boundary_band)
+    chosen['boundary F'] = functools.partial(boundaries.BoundaryF, tolerance=args.boundary_tolerance)
   if args.cityscapes:
     from utils import cityscapes_scores
 

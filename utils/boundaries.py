@@ -10,7 +10,7 @@ import numpy as np
 from utils import metrics
 from utils.scoring import Image, Report
 
-BAND = 0.02  # of the image's diagonal: the band of boundary IoU, as its authors set it for scenes
+BAND = 0.02  # of the image's diagonal: the band of boundary IoU, its authors' default
 TOLERANCE = 0.0075  # of the image's diagonal: the tolerance of the F-score, as its authors chose it
 WIDTHS = (1, 2, 4, 8, 16, 32)  # pixels: the bands of the trimap curve
 

@@ -11,6 +11,8 @@ from utils import general
 from utils.scoring import Report
 
 COUNTS = ('truth_pixels', 'predicted_pixels', 'instances')  # columns of whole numbers
+# Means of the data set that are no column's mean.
+OVERALL = ('mean_pixel_acc', 'frequency_weighted_iou', 'mean_category_iou', 'mean_category_iiou')
 
 
 def merged(reports: list[Report]) -> Report:
@@ -46,15 +48,16 @@ def write_json(path: str, content: dict) -> None:
 
 
 def write_csv(path: str, content: dict) -> None:
-  """One row a class, then the row `mean` with the means of the percentages."""
+  """One row a class, then the row `mean` with the means of the percentages, and what is of the whole data set alone."""
   rows = content['classes']
   columns = list(rows[0])
   mean = {'id': 'mean', 'name': ''}
   for column in columns[2:]:
     values = [row[column] for row in rows if row[column] is not None]
     mean[column] = '' if column in COUNTS or not values else round(sum(values) / len(values), 6)
+  mean |= {name: content['means'][name] for name in OVERALL if name in content['means']}  # csv writes None as nothing
   text = io.StringIO()
-  writer = csv.DictWriter(text, columns, lineterminator='\n')
+  writer = csv.DictWriter(text, list(mean), lineterminator='\n')
   writer.writeheader()
   writer.writerows(rows)
   writer.writerow(mean)
