@@ -21,8 +21,8 @@ def parse(argv):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--out-dir', required=True, help='the folder to write; is made')
   parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed draws other scenes')
-  parser.add_argument('--num-train', type=arguments.whole(1), default=240, help='training scenes')
-  parser.add_argument('--num-val', type=arguments.whole(1), default=40, help='validation scenes')
+  parser.add_argument('--num-train', type=arguments.whole(1, 100_000), default=240, help='training scenes')
+  parser.add_argument('--num-val', type=arguments.whole(1, 100_000), default=40, help='validation scenes')
   parser.add_argument('--image-size', type=arguments.height_width, default=(144, 144), help='height,width in pixels')
   return parser.parse_args(argv)
 
@@ -36,6 +36,15 @@ def main(argv=None):
   out = pathlib.Path(args.out_dir)
   if (out / 'VOCdevkit').exists() and not (out / 'classes.txt').exists():
     raise errors.InputError(f'{out}: holds a VOCdevkit that is no demo data; give another --out-dir')
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as e:
+    raise errors.InputError(f'--out-dir {out}: cannot be made ({e.strerror}); name another') from None
+  with general.claim(out, 'drawing'):
+    draw(args, out)
+
+
+def draw(args, out: pathlib.Path) -> None:
   general.write_text(out / 'classes.txt', '\n'.join(demo_scenes.CLASSES) + '\n')
   splits = {'train': args.num_train, 'val': args.num_val}
   jobs = [(split, i) for split in splits for i in range(splits[split])]

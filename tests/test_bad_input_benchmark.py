@@ -116,6 +116,14 @@ def gray_and_color(folder):
   (folder / 'pred/color').mkdir()
 
 
+def pipe(name):
+  def change(folder):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+  return change
+
+
 def nothing(folder):
   del folder
 
@@ -150,11 +158,15 @@ MIOU = [
   ('text called png', put('pred/a.png', b'a page of text'), dict, ['pred/a.png', 'cannot be decoded']),
   ('cut short', cut, dict, ['pred/a.png', 'cannot be decoded']),
   ('decompression bomb', bomb, dict, ['pred/a.png', 'cannot be decoded']),
+  ('a pipe nobody writes to', pipe('pred/a.png'), dict, ['pred/a.png', 'pipe']),
+  ('truth a pipe', pipe('gt/a.png'), dict, ['gt/a.png', 'pipe']),
+  ('link to a device', put('pred/a.png', '/dev/zero'), dict, ['pred/a.png', 'device']),
   ('link to nothing', put('pred/a.png', 'nowhere'), dict, ['pred/a.png', 'no such']),
   ('link to itself', put('pred/a.png', 'a.png'), dict, ['pred/a.png']),
   ('no classes', nothing, lambda f: {'num-classes': 0}, ['--num-classes', '0', 'from 1 to 256']),
   ('fewer than none', nothing, lambda f: {'num-classes': -3}, ['--num-classes', '-3', 'from 1 to 256']),
   ('too many classes', nothing, lambda f: {'num-classes': 257}, ['--num-classes', '257', 'from 1 to 256']),
+  ('number of many digits', nothing, lambda f: {'num-classes': '9' * 5000}, ['--num-classes', 'not a whole number']),
   ('not a number', nothing, lambda f: {'num-classes': 'many'}, ['--num-classes', 'many']),
   ('nan classes', nothing, lambda f: {'num-classes': 'nan'}, ['--num-classes', 'nan']),
   ('half a replacement', nothing, lambda f: {'string-replace': 'a'}, ['--string-replace', 'old,new']),
@@ -166,6 +178,7 @@ MIOU = [
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 names', '--num-classes 4']),
   ('names not text', put('n', b'\xff\xfe\x00'), lambda f: {'class-names': f / 'n'}, ['cannot be read as class names']),
   ('list missing', nothing, lambda f: {'data-list': f / 'l'}, ['no such list file']),
+  ('list a device', nothing, lambda f: {'data-list': '/dev/zero'}, ['/dev/zero', 'is a device']),
   ('list a folder', nothing, lambda f: {'data-list': f}, ['cannot be read as a list file']),
   ('list empty', put('l', b'\n\r\n'), lambda f: {'data-list': f / 'l'}, ['holds no line']),
   ('list not text', put('l', b'\xff\xfe\x00'), lambda f: {'data-list': f / 'l'}, ['not UTF-8']),
@@ -270,6 +283,10 @@ def palette(folder):
   image.save(folder / 'gt/a.png')
 
 
+def folder_called_png(folder):
+  (folder / 'pred/c.png').mkdir()
+
+
 def deep(folder):
   Image.fromarray(GREY.astype(np.uint16)).save(folder / 'gt/a.png')
 
@@ -294,11 +311,12 @@ def clutter(folder):
 
 GOOD = [
   palette,
+  folder_called_png,
   deep,
   capital_suffix,
   bitmap,
   clutter,
-  *map(named, ('with space', 'K\u00e4fer \u864e', "quote ' % {}", '-dash')),
+  *map(named, (os.fsdecode(b'not UTF-8 \xff'), 'with space', 'K\u00e4fer \u864e', "quote ' % {}", '-dash')),
 ]
 
 
@@ -328,11 +346,11 @@ def test_full_disk_is_a_fault_at_run_time(tmp_path):
   assert not list(tmp_path.glob('*.json')) and not list(tmp_path.glob('.*'))
 
 
-# Arbitrary bytes. More cases: HYPOTHESIS_EXAMPLES=10000 pytest ...
+# Arbitrary bytes. More cases: FUZZ_EXAMPLES=10000 pytest ...
 
 
 MANY = settings(
-  max_examples=int(os.environ.get('HYPOTHESIS_EXAMPLES', '60')),
+  max_examples=int(os.environ.get('FUZZ_EXAMPLES', '60')),
   deadline=None,
   suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

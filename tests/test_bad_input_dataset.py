@@ -1,5 +1,6 @@
 """What the scripts below dataset/ say about bad input: a line with the thing and the mend, nothing half-done."""
 
+import os
 import pathlib
 import struct
 import subprocess
@@ -97,6 +98,9 @@ BAD_USE = [
   (check, pair, [*LIST, '--num-clases', '3'], 'unrecognized arguments'),
   (make_demo, lambda f: f, ['--num-train', '0'], '0 is out of range'),
   (make_demo, lambda f: f, ['--num-val', 'x'], 'not a whole number'),
+  (make_demo, lambda f: f, ['--num-train', '9' * 20], 'from 1 to 100000'),
+  (check, pair, ['--data-list', '/dev/zero'], '/dev/zero: is a device'),
+  (check, pair, ['--data-list', '/proc/self/mem'], 'cannot be read as a list file'),
   (make_demo, lambda f: f, ['--seed', '-1'], '-1 is out of range'),
   (make_demo, lambda f: f, ['--image-size', '96'], 'is not height,width'),
   (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
@@ -159,6 +163,11 @@ def broken(path, data=b''):
   path.write_bytes(data)
 
 
+def pipe(path):
+  path.unlink(missing_ok=True)
+  os.mkfifo(path)
+
+
 def cityscapes_file(folder, kind):
   return cityscapes(folder) / 'gtFine' / 'train' / 'ulm' / f'b_gtFine_{kind}.png'
 
@@ -170,6 +179,8 @@ BAD_FILES = [
   (check, lambda f: broken(pair(f) / 'a.jpg'), LIST, 'a.jpg: cannot be decoded (it is empty)'),
   (check, lambda f: broken(pair(f) / 'a.png'), LIST, 'a.png: cannot be decoded (it is empty)'),
   (check, lambda f: broken(pair(f) / 'a.png', b'\x89PNG\r\n\x1a\n' + b'x' * 40), LIST, 'a.png: cannot be decoded'),
+  (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is no file'),
+  (check, lambda f: pair(f, line='a.jpg a\0.png\n'), LIST, 'is no file'),
   (check, lambda f: picture(pair(f) / 'a.png', 8, 6), LIST, 'is 6 x 8 while'),
   (check, lambda f: picture(pair(f) / 'a.png', value=21), LIST, 'holds 21 (48 pixels)'),
   (check, lambda f: picture(pair(f) / 'a.png', value=255), LIST, 'void everywhere'),
@@ -191,6 +202,12 @@ BAD_FILES = [
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
+  (
+    prepare_own,
+    lambda f: pipe(picture(own(f) / 'images/b.png') or f / 'masks/b.png'),
+    [],
+    'b.png: is no file but a folder, a pipe or a device',
+  ),
   (
     prepare_own,
     lambda f: broken(picture(own(f) / 'images/b.png') or f / 'masks/b.png'),

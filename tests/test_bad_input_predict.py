@@ -3,6 +3,8 @@
 What is wrong with single pictures is told in test_predict.py: there the others are predicted.
 """
 
+import os
+
 import numpy as np
 import pytest
 import scipy.io
@@ -62,6 +64,10 @@ class Case:
     scipy.io.savemat(self.there / name, {key: contents})
     return ['--colormap', self.there / name]
 
+  def pipe(self):
+    os.mkfifo(self.there / 'x.png')
+    return self.there / 'x.png'
+
   def twin(self):
     return ['--image', picture(self.there / 'b/a.png'), picture(self.there / 'c/a.png')]
 
@@ -93,9 +99,12 @@ CASES = {
   'image is a folder': ('images', lambda c: ['--image', c.there], ['--image-dir']),
   'folder missing': ('images', ['--image-dir', 'none'], ['none', 'give a folder']),
   'folder is a file': ('images', lambda c: ['--image-dir', c.there / 'a.png'], ['a.png', 'give a folder']),
+  'image is a pipe': ('images', lambda c: ['--image', c.pipe()], ['x.png', 'no such file']),
   'folder without images': ('images', lambda c: ['--image-dir', c.write('x/y.txt', '').parent], ['holds no .jpg']),
   'list missing': ('images', ['--data-list', 'none.txt'], ['none.txt: no such list file', 'prepare_own.py']),
   'list of Cityscapes missing': ('images', ['--data-list', 'cityscapes/x.txt'], ['dataset/prepare_cityscapes.py']),
+  'list is a device': ('images', ['--data-list', '/dev/zero'], ['/dev/zero: is a device']),
+  'list cannot be read': ('images', ['--data-list', '/proc/self/mem'], ['/proc/self/mem: cannot be read']),
   'list is a folder': ('images', lambda c: ['--data-list', c.there], ['cannot be read as a list file']),
   'list empty': ('images', lambda c: c.listed(''), ['holds no line']),
   'list is a picture': ('images', lambda c: ['--data-list', c.there / 'a.png'], ['not UTF-8']),
@@ -129,6 +138,7 @@ CASES = {
   'window of words': ('windows', windows('a,b'), ['--input-size', "'a,b'"]),
   'strides larger than the window': ('windows', windows('48,48', '32,49'), ['--strides 32,49', 'width is larger']),
   'strides of 0': ('windows', windows('48,48', '0,0'), ['--strides', 'positive']),
+  'batch of many digits': ('more', ['--batch-size', '9' * 5000], ['--batch-size', 'not a whole number']),
   'batch of 0': ('more', ['--batch-size', '0'], ['--batch-size', 'at least 1']),
   'unknown precision': ('more', ['--precision', 'int8'], ['--precision', 'bfloat16']),
   'unknown flag': ('more', ['--scale-aug'], ['--scale-aug']),

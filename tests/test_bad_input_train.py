@@ -1,6 +1,7 @@
 """What the training scripts say about bad input: one line with the thing and the mend, exit code 2, before the first
 step, nothing written. And what users expect to work, works."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -153,6 +154,10 @@ SEVERAL = {
   'batch that does not divide': ({'num_gpu': 2, 'batch_size': 3}, ['--batch-size 3', '2 replicas', 'give 2']),
 }
 LISTS = {
+  'list is a device': (lambda f: {'data_list': '/dev/zero'}, ['/dev/zero: is a device']),
+  'list cannot be read': (lambda f: {'data_list': '/proc/self/mem'}, ['/proc/self/mem: cannot be read']),
+  'list with a NUL': (lambda f: listed(f, '0.jpg 0\0.png\n'), ['line 1', 'is no file']),
+  'image is a pipe': (lambda f: (os.mkfifo(f / 'p'), listed(f, f'{f}/p 0.png\n'))[1], ['line 1', 'is no file']),
   'list missing': (lambda f: {'data_list': f / 'none.txt'}, ['none.txt: no such list file']),
   'list of VOC missing': (lambda f: {'data_list': 'dataset/voc12/none.txt'}, ['dataset/prepare_voc12.py']),
   'list is a folder': (lambda f: {'data_list': f}, ['cannot be read as a list file']),
@@ -205,6 +210,7 @@ FOLDERS = {
   'snapshot folder in use': (in_use, ['holds model.ckpt-3', '--resume, --overwrite']),
   'run of another rate': (unlike, ['--learning-rate 0.5', 'not 0.001']),
   'snapshot folder is a file': (lambda f: {'snapshot_dir': image(f / 'a.png')}, ['--snapshot-dir', 'cannot be made']),
+  'snapshot folder unwritable': (lambda f: {'snapshot_dir': '/proc'}, ['/proc: cannot be written', 'another']),
   'snapshot folder under a file': (lambda f: {'snapshot_dir': image(f / 'a.png') / 'b'}, ['cannot be made']),
 }
 
@@ -251,6 +257,8 @@ def test_overwriting_waits_until_the_run_can_start(data, toy, tmp_path, capsys):
   assert run(capsys, train.main, words)[0] == 0 and checkpoint.steps_in(str(tmp_path)) == [0]
 
 
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # by 90 degrees: not applied, as the label has the size of the stored picture
 PICTURES_THAT_WORK = {
   'PNG called JPEG': {'format': 'PNG'},
   'JPEG called PNG': {'format': 'JPEG', 'suffix': '.png'},
@@ -262,6 +270,8 @@ PICTURES_THAT_WORK = {
   'one pixel': {'height': 1, 'width': 1},
   '20,000 pixels wide': {'height': 2, 'width': 20000},
   'any letters ünï 图': {},
+  'turned by EXIF': {'exif': TURNED},
+  'animated': {'suffix': '.png', 'save_all': True, 'append_images': [Image.new('RGB', (24, 16))]},
 }
 
 

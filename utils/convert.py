@@ -35,6 +35,7 @@ def run(jobs: Iterable[Job], title: str) -> list[str]:
   for job in jobs:
     _guard(job)
   with _claim(jobs):
+    general.remove_unfinished(job.output for job in jobs)
     for fault, new in parallel.each(_do, jobs, title):
       faults += [fault] if fault else []
       written += new

@@ -37,6 +37,8 @@ def run(main, argv=None) -> int:
 
   signal.signal(signal.SIGTERM, terminate)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # TensorFlow's own errors only
+  if hasattr(sys.stdout, 'reconfigure'):
+    sys.stdout.reconfigure(errors='backslashreplace')  # names that the console has no letters for
   try:
     return main(argv) or 0
   except (InputError, RunError, Stopped) as e:
@@ -47,6 +49,9 @@ def run(main, argv=None) -> int:
     return 130
   except OSError as e:
     print(f'error: {os_error_line(e)}', file=sys.stderr)
+    return RunError.exit_code
+  except MemoryError as e:
+    print(f'error: out of memory ({one_line(e) or "no more is to be had"}); ask for less at a time', file=sys.stderr)
     return RunError.exit_code
 
 

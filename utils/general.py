@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import re
 import socket
+import stat
 import struct
 import tempfile
 import zlib
@@ -57,6 +59,8 @@ def list_lines(list_path: str) -> list[tuple[str, str]]:
   if not list_path:
     raise InputError('--data-list is empty; give a list file: one line an image, `image label`')
   try:
+    if stat.S_ISBLK(os.stat(list_path).st_mode) or stat.S_ISCHR(os.stat(list_path).st_mode):
+      raise InputError(f'{list_path}: is a device; give a list file: one line an image, `image label`')
     text = pathlib.Path(list_path).read_text(encoding='utf-8-sig')
   except FileNotFoundError:
     raise InputError(f'{list_path}: no such list file; {_list_maker(list_path)}') from None
@@ -150,6 +154,8 @@ def open_label(path: str):
 def open_picture(path: str):
   """A picture opened by Pillow, not yet decoded; what goes wrong inside the block is an InputError too."""
   try:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait for whoever writes into it
+      raise InputError(f'{path}: is no file but a folder, a pipe or a device; take it away')
     with Image.open(path, formats=FORMATS) as image:
       yield image
   except FileNotFoundError:
@@ -168,7 +174,7 @@ def whole_file(path):
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  handle, temporary = tempfile.mkstemp(prefix=f'.{path.stem[:60]}-', suffix=path.suffix, dir=path.parent)
+  handle, temporary = tempfile.mkstemp(prefix=f'.{_short(path.stem)}-', suffix=path.suffix, dir=path.parent)
   os.close(handle)
   try:
     yield temporary
@@ -178,6 +184,25 @@ def whole_file(path):
     with contextlib.suppress(FileNotFoundError):
       os.remove(temporary)
     raise
+
+
+def _short(stem: str) -> str:
+  """At most 60 letters, which every file system takes with something before and behind; other stems, other letters."""
+  return stem if len(stem) <= 60 else f'{stem[:51]}-{zlib.crc32(os.fsencode(stem)):08x}'
+
+
+def remove_unfinished(paths) -> None:
+  """Removes what `whole_file` left of `paths` in processes that were killed. For whoever holds these files (`claim`): a
+  process that is writing one of them would lose it."""
+  wanted = {}
+  for path in map(pathlib.Path, paths):
+    wanted.setdefault(path.parent, set()).add((_short(path.stem), path.suffix))
+  for folder, names in wanted.items():
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+      for name in os.listdir(folder):
+        found = re.fullmatch(r'\.(.+)-[a-z0-9_]{8}(\.[^.]*)?', name, re.DOTALL)
+        if found and (found[1], found[2] or '') in names:
+          os.remove(folder / name)
 
 
 def _umask() -> int:

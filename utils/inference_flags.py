@@ -58,7 +58,10 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
   """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed."""
   outputs = Outputs(args)
   paths = images_to_do(args, outputs)
-  with outputs.claim('-'.join(map(str, args.shard)) if args.shard else 'lock'):
+  with outputs.claim(args.shard):
+    outputs.remove_unfinished(paths)
+    if args.skip_existing:
+      paths = [path for path in paths if not outputs.all_there(path)]
     if not paths:
       print(f'nothing left to predict: {args.save_dir}')
       return 0

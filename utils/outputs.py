@@ -5,6 +5,7 @@ below the output folder, whatever DIR is; so nothing is written outside it.
 """
 
 import collections
+import contextlib
 import os
 import pathlib
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from utils.datasets import colours
 from utils.errors import InputError
-from utils.general import claim, list_images, read_list, whole_file, write_png
+from utils.general import claim, list_images, read_list, remove_unfinished, whole_file, write_png
 from utils.visualisation import blend, colour, read_colormap
 
 
@@ -49,13 +50,25 @@ class Outputs:
     write_png(self.path('color', path), pixels)
     write_png(self.path('gray', path), labels, self.colours if self.as_palette else None)
 
-  def claim(self, part: str):
-    """Holds the folder, made if need be, for the process that predicts this part of the images."""
+  @contextlib.contextmanager
+  def claim(self, shard: tuple[int, int] | None):
+    """Holds the folder, made if need be, for the process that predicts this part of the images. Other parts may be
+    predicted at the same time, but not parts of another number of parts: they would overlap."""
+    part, parts = shard or (1, 1)
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
       raise InputError(f'--save-dir {self.folder}: cannot be made ({e.strerror}); name another folder') from None
-    return claim(self.folder, part)
+    with claim(self.folder, f'part-{part}-of-{parts}'):
+      for other in self.folder.glob('.part-*-of-*'):
+        if not other.name.endswith(f'-of-{parts}'):
+          with claim(self.folder, other.name[1:]):  # nobody holds it: a killed process left it
+            pass
+      yield
+
+  def remove_unfinished(self, image_paths: list[str]) -> None:
+    """Removes what a killed process left half-written of these images' outputs."""
+    remove_unfinished(self.path(kind, path) for path in image_paths for kind in self.kinds)
 
 
 def class_map(score: np.ndarray) -> np.ndarray:
@@ -69,7 +82,7 @@ def stem(path: str) -> str:
 
 
 def images_to_do(args, outputs: Outputs) -> list[str]:
-  """The image files of this run: all, or the shard's, without those that are done.
+  """The image files of this run: all, or the shard's.
 
   Raises:
     InputError: none at all, two that would write the same file, or one that an output would replace.
@@ -82,8 +95,6 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
       raise InputError(f'{path}: lies where the outputs go; name another --save-dir than {outputs.folder}')
   if args.shard:
     paths = paths[args.shard[0] - 1 :: args.shard[1]]
-  if args.skip_existing:
-    paths = [path for path in paths if not outputs.all_there(path)]
   return paths
 
 

@@ -112,8 +112,9 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
       'predict it in parts'
     )
   try:
-    return decode_image(tf.io.read_file(path)).numpy()
-  except tf.errors.OpError as e:
+    with open(path, 'rb') as file:  # TensorFlow's own reading takes no names but UTF-8
+      return decode_image(file.read()).numpy()
+  except (OSError, tf.errors.OpError) as e:
     raise InputError(f'{path}: cannot be decoded ({one_line(e)[:200]}); replace the file') from None
 
 

@@ -18,7 +18,7 @@ import shutil
 
 from utils import checkpoint
 from utils.errors import InputError
-from utils.general import claim, list_digest, write_text
+from utils.general import claim, list_digest, remove_unfinished, write_text
 
 # A run goes on only with the flags that decide its result; the others (paths, cadence, devices) may change. The data's
 # order follows from the list's lines, so these count, not where the list lies.
@@ -51,6 +51,8 @@ DECISIVE = (
   'kld_sizes',
   'kld_decay',
 )
+
+OF_A_RUN = ('best', 'log.csv', 'validation.csv', 'summary.json')  # what a run tells, besides checkpoints and events
 
 
 class RunFolder:
@@ -106,6 +108,7 @@ class RunFolder:
     if self.flags['overwrite']:
       self._clear()
     checkpoint.remove_unfinished(self.folder)
+    remove_unfinished(map(self.path, ('config', 'start', 'checkpoint', *OF_A_RUN)))
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     if not self.resumed:
       write_text(self.path('start'), json.dumps({'weights': weights}) + '\n')
@@ -145,7 +148,7 @@ class RunFolder:
     checkpoint.clear(self.folder)
     shutil.rmtree(self.path('nonfinite'), ignore_errors=True)
     events = glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*'))
-    for path in [*events, *map(self.path, ('best', 'start', 'log.csv', 'validation.csv', 'summary.json'))]:
+    for path in [*events, *map(self.path, ('start', *OF_A_RUN))]:
       with contextlib.suppress(FileNotFoundError):
         os.remove(path)
 
