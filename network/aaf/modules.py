@@ -19,6 +19,7 @@ class AffinityLoss(tf.Module):
 
   Labels are integers (or floats that hold them) [N, H, W] or [N, H, W, 1], ignored where they are no class; predictions
   [N, H, W, C] of any float dtype, of the same height and width: probabilities, or logits if `from_logits`.
+  The training scripts also multiply it by 10^(-step / steps); that is the caller's.
   On several replicas each takes the mean over its own pixels, divided by their number, as Keras' losses do: what the
   replicas have, gradients too, is to be added up.
   """
