@@ -121,6 +121,10 @@ FLAGS = {
   'no batch': ({'batch_size': 0}, ['--batch-size']),
   'no batches': ({'iter_size': 0}, ['--iter-size']),
   'save every 0': ({'save_pred_every': 0}, ['--save-pred-every']),
+  'steps of many digits': ({'num_steps': 10**30}, ['--num-steps', 'from 1 to 2147483647']),
+  'batch of many digits': ({'batch_size': 10**30}, ['--batch-size', 'from 1 to 2147483647']),
+  'rate beyond numbers': ({'learning_rate': '1e999'}, ['--learning-rate', 'finite']),
+  'input size beyond memory': ({'input_size': '8000000,8'}, ['--input-size', 'up to 65536']),
   'keep none': ({'keep': 0}, ['--keep']),
   'negative seed': ({'random_seed': -1}, ['--random-seed']),
   'one class': ({'num_classes': 1}, ['--num-classes', 'from 2 to 255']),
@@ -143,6 +147,7 @@ FLAGS = {
 }
 AFFINITY = {
   'distance of zero': ({'kld_sizes': '0,1'}, ['--kld-sizes', "'0,1'", '1,2,3']),
+  'distance of many digits': ({'kld_sizes': 10**20}, ['--kld-sizes', 'up to 65536']),
   'distance twice': ({'kld_sizes': '2,2'}, ['--kld-sizes', 'different']),
   'distance is a word': ({'kld_sizes': 'far'}, ['--kld-sizes', "'far'"]),
   'terms that grow': ({'kld_decay': 0.5}, ['--kld-decay', 'at least 1']),
@@ -150,6 +155,7 @@ AFFINITY = {
   'NaN lambda': ({'kld_lambda_1': 'nan'}, ['--kld-lambda-1']),
 }
 SEVERAL = {
+  'a million GPUs': ({'num_gpu': 10**6, 'batch_size': 10**6}, ['--num-gpu', 'from 1 to']),
   'no GPU': ({'num_gpu': 0}, ['--num-gpu']),
   'batch that does not divide': ({'num_gpu': 2, 'batch_size': 3}, ['--batch-size 3', '2 replicas', 'give 2']),
 }

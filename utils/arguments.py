@@ -18,7 +18,10 @@ class Parser(argparse.ArgumentParser):
     raise SystemExit(2)
 
 
-def whole(low: int, high: int | None = None):
+LARGEST = 2**31 - 1  # whole number that every flag takes: what is computed from two of them fits into 64 bits
+
+
+def whole(low: int, high: int = LARGEST):
   """An argparse type: a whole number from `low` to `high`."""
 
   def parse(text: str) -> int:
@@ -26,8 +29,8 @@ def whole(low: int, high: int | None = None):
       value = int(text)
     except ValueError:
       raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
-    if value < low or (high is not None and value > high):
-      span = f'at least {low}' if high is None else f'from {low} to {high}'
+    if not low <= value <= high:
+      span = f'at least {low}' if high == LARGEST and value < low else f'from {low} to {high}'
       raise argparse.ArgumentTypeError(f'{value} is out of range; give a whole number {span}')
     return value
 
@@ -62,6 +65,8 @@ def height_width(text: str) -> tuple[int, int]:
     raise argparse.ArgumentTypeError(f'{text!r} is not height,width; write 336,336 say') from None
   if height < 1 or width < 1:
     raise argparse.ArgumentTypeError(f'{text!r} must be two positive numbers, height,width')
+  if max(height, width) > 65536:
+    raise argparse.ArgumentTypeError(f'{text!r}: must be two numbers up to 65536, height,width in pixels')
   return height, width
 
 

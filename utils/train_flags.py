@@ -29,7 +29,7 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
   _add_run_flags(parser)
   if several_gpus:
     group = parser.add_argument_group('several GPUs and machines')
-    group.add_argument('--num-gpu', type=whole(1), default=2, help='GPUs of this machine to train on')
+    group.add_argument('--num-gpu', type=whole(1, 1024), default=2, help='GPUs of this machine to train on')
     group.add_argument('--cluster', choices=('tf_config', 'slurm'), help='how several machines find each other')
     group.add_argument(
       '--worker-timeout',
@@ -100,6 +100,8 @@ def _sizes(text: str) -> tuple[int, ...]:
     raise argparse.ArgumentTypeError(f'{text!r} is not distances in pixels; write 1,2,3 say') from None
   if min(sizes) < 1 or len(set(sizes)) < len(sizes):
     raise argparse.ArgumentTypeError(f'{text!r}: give different distances of at least 1, say 1,2,3')
+  if max(sizes) > 65536:
+    raise argparse.ArgumentTypeError(f'{text!r}: give distances in pixels, up to 65536')
   return sizes
 
 

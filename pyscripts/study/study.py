@@ -35,7 +35,7 @@ def parse(argv):
   add('--variant', action='append', default=[], metavar="'NAME=METHOD FLAGS'",
       help="another method, say 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'; may be given again")  # fmt: skip
   add('--seeds', type=_seeds, default=(1, 2, 3), metavar='N,...', help='of weights, order and augmentation')
-  add('--num-gpu', type=arguments.whole(1), help='train by the *_mgpu scripts, on so many GPUs')
+  add('--num-gpu', type=arguments.whole(1, 1024), help='train by the *_mgpu scripts, on so many GPUs')
   add('--window', type=arguments.height_width, metavar='H,W', help="of prediction; default: training's --input-size")
   add('--strides', type=arguments.height_width, metavar='H,W', help="of the windows; default: training's --val-strides")
   add(
