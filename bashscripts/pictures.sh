@@ -30,7 +30,7 @@ cp "$STUDY/study.png" "$OUT/predictions.png"
 photo="$(mktemp -d)"
 trap 'rm -rf "$photo"' EXIT
 "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$photo/profile" \
-  --virtual-time-budget=3000 --window-size=1240,2300 --screenshot="$photo/report.png" "file://$(realpath "$STUDY/report.html")" \
+  --virtual-time-budget=3000 --window-size=1240,2500 --screenshot="$photo/report.png" "file://$(realpath "$STUDY/report.html")" \
   2>"$photo/log" || { cat "$photo/log" >&2; exit 1; }
 mv "$photo/report.png" "$OUT/report.png"
 echo "drawn: $OUT/predictions.png $OUT/report.png $OUT/edge_weights.png"
