@@ -9,18 +9,14 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fuzzed import fuzz
 from utils import checkpoint
 from utils.errors import InputError
 
-fuzz = settings(
-  max_examples=int(os.environ.get('FUZZ_EXAMPLES', '100')),
-  deadline=None,
-  derandomize='FUZZ_EXAMPLES' not in os.environ,
-  suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+many = fuzz(100)
 WANTED = {'resnet_v1_14/conv1/weights': (2, 3), 'fc1_voc12/biases': (3,), 'edge_w': ()}
 NAMES = st.one_of(
   st.sampled_from([*WANTED, 'resnet_v1_14/conv1/weights/Momentum', 'resnet_v1_50/conv1/weights', 'global_step']),
@@ -29,7 +25,7 @@ NAMES = st.one_of(
 SHAPES = st.sampled_from([*WANTED.values(), (3, 2), (6,), (1, 1, 2, 3), (0,)])
 
 
-@fuzz
+@many
 @given(found=st.dictionaries(NAMES, SHAPES, max_size=6), whole=st.booleans(), odd=st.sampled_from((0, 0, np.nan)))
 def test_any_names_and_shapes_are_restored_or_refused_before_the_first_is_assigned(tmp_path, found, whole, odd):
   found = {**found, **WANTED} if whole else found
@@ -56,7 +52,7 @@ def sound(tmp_path_factory):
   return [pathlib.Path(prefix + part).read_bytes() for part in checkpoint.PARTS]
 
 
-@fuzz
+@many
 @given(
   part=st.integers(0, 1),
   places=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
@@ -81,7 +77,7 @@ def test_damaged_files_are_read_right_or_refused(tmp_path, sound, part, places, 
     assert values['a/weights'].tolist() == list(range(12)) and values['b'].tolist() == [1, 2]
 
 
-@fuzz
+@many
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_no_checkpoint(tmp_path, data):
   path = tmp_path / 'slim.ckpt'
@@ -90,7 +86,7 @@ def test_any_bytes_are_no_checkpoint(tmp_path, data):
     checkpoint.Reader(str(path))
 
 
-@fuzz
+@many
 @given(names=st.lists(st.one_of(st.text('0123456789.modelckptx-', max_size=16), st.sampled_from(
   ['model.ckpt-1.index', 'model.ckpt-1.data-00000-of-00001', 'model.ckpt-²', 'model.ckpt-²', 'model.ckpt-x.index']
 ))))  # fmt: skip

@@ -10,19 +10,15 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.fuzzed import fuzz
 from utils import check_data, general, lists
 from utils.errors import InputError
 
-fuzz = settings(
-  max_examples=int(os.environ.get('FUZZ_EXAMPLES', '300')),
-  deadline=None,
-  derandomize='FUZZ_EXAMPLES' not in os.environ,
-  suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+many = fuzz(300)
 
 
 def encoded(file_format: str, mode: str) -> bytes:
@@ -50,7 +46,7 @@ def picture(tmp_path):
   return tmp_path / 'picture.png'
 
 
-@fuzz
+@many
 @given(st.one_of(damaged_pictures(), st.binary(max_size=200)))
 @example(b'')
 @example(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n')
@@ -86,7 +82,7 @@ NAMES = st.one_of(
 ).filter(lambda name: len(name.encode()) < 200 and name not in ('.', '..'))
 
 
-@fuzz
+@many
 @given(st.one_of(st.binary(max_size=200), st.text(st.sampled_from('ab .\t\n\r/\0\ufeff\u2028é'), max_size=60)))
 @example(b'\xff\xfe')
 @example('a\0b a')
@@ -108,7 +104,7 @@ def test_list_parser(tmp_path, data):
         assert pair.label or not need_label
 
 
-@fuzz
+@many
 @given(NAMES, NAMES)
 @example('a b.jpg', 'c.png')
 @example('a', 'a a')

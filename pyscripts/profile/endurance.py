@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,8 @@ sys.path.insert(0, str(ROOT))
 from utils import arguments, errors
 
 CLASSES = 5
-GROWTH = 0.05  # what memory may grow by after the first tenth of the time,
-FIRST, SECONDS = 0.1, 1.5  # or after these seconds: the benchmarks load their progress bar when one is over
+GROWTH = 0.05  # what memory may grow by after the first tenth of work and time, but
+FIRST, SECONDS = 0.1, 1.5  # not before these seconds: the benchmarks load their progress bar when one is over
 NETWORK = ('--model', 'fcn8s', '--backbone', 'resnet_v1_14', '--num-classes', str(CLASSES))
 WINDOWS = ('--input-size', '64,64', '--strides', '48,48')
 
@@ -119,8 +120,8 @@ def draw_pairs(folder: pathlib.Path, number: int, seed: int, distinct: int = 50)
 
 def watched(title: str, command: list[str]) -> bool:
   """Runs a script, prints the memory of each of its processes, says whether all of them stay level."""
-  samples, whole = memory_over(command)
-  first, kept = max(FIRST * whole, SECONDS), False
+  samples, tenth, whole = memory_over(command)
+  first, kept = max(tenth, FIRST * whole, SECONDS), False
   print(f'{title}: {whole:.0f} s')
   for number, points in enumerate(samples.values()):
     begin, later = ([mb for at, mb in points if (at <= first) == early] for early in (True, False))
@@ -134,26 +135,32 @@ def watched(title: str, command: list[str]) -> bool:
   return kept
 
 
-def memory_over(command: list[str]) -> tuple[dict[int, list[tuple[float, float]]], float]:
-  """Runs a script -> by process, the script's own first, (seconds, resident MB) since its work began: since it showed a
-  bar or started other processes; and how long that took."""
-  samples, begun, said = {}, None, b''
+def memory_over(command: list[str]) -> tuple[dict[int, list[tuple[float, float]]], float, float]:
+  """Runs a script -> by process, the script's own first, (seconds, resident MB) since its work began, which is when it
+  shows a bar or starts other processes; the seconds until its bar had passed the first tenth; all seconds."""
+  samples, begun, said, tenth = {}, None, b'', 0.0
   environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
   with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
-    os.set_blocking(process.stderr.fileno(), False)
-    while process.poll() is None:
-      said = (said + (process.stderr.read() or b''))[-400:]
-      running = processes(process.pid)
-      if begun is None and (len(running) > 1 or b'%|' in said):
-        begun = time.monotonic()
-      for pid in running if begun else ():
-        with contextlib.suppress(OSError, IndexError):
-          samples.setdefault(pid, []).append((time.monotonic() - begun, resident(pid)))
-      time.sleep(0.02)
+    try:
+      os.set_blocking(process.stderr.fileno(), False)
+      while process.poll() is None:
+        said = (said + (process.stderr.read() or b''))[-400:]
+        running = processes(process.pid)
+        if begun is None and (len(running) > 1 or b'%|' in said):
+          begun = time.monotonic()
+        shares = re.findall(rb'\| (\d+)/(\d+) \[', said)
+        if shares and int(shares[-1][0]) <= FIRST * int(shares[-1][1]):
+          tenth = time.monotonic() - begun
+        for pid in running if begun else ():
+          with contextlib.suppress(OSError, IndexError):
+            samples.setdefault(pid, []).append((time.monotonic() - begun, resident(pid)))
+        time.sleep(0.02)
+    finally:
+      process.kill()  # where this was stopped in between
     said += process.stderr.read() or b''
   if process.returncode or begun is None:
     raise errors.RunError(f'{" ".join(command[1:3])} failed: {said.decode(errors="replace").strip()}')
-  return samples, time.monotonic() - begun
+  return samples, tenth, time.monotonic() - begun
 
 
 def processes(pid: int) -> list[int]:
