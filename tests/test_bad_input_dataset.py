@@ -104,7 +104,7 @@ BAD_USE = [
   (make_demo, lambda f: f, ['--seed', '-1'], '-1 is out of range'),
   (make_demo, lambda f: f, ['--image-size', '96'], 'is not height,width'),
   (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
-  (make_demo, lambda f: f, ['--image-size', '99999,96'], 'must lie between 64 and 4096'),
+  (make_demo, lambda f: f, ['--image-size', '9999,96'], 'must lie between 64 and 4096'),
   (make_demo, lambda f: (f / 'VOCdevkit').mkdir() or f, [], 'a VOCdevkit that is no demo data'),
   (prepare_voc12, lambda f: f, [], 'holds no VOC2012/JPEGImages'),
   (prepare_voc12, voc, ['--sbd-dir', 'HERE/sbd'], 'holds no dataset/cls'),
