@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from utils import memory
+
 
 def median_seconds(call: Callable, repeat: int = 5) -> float:
   """The median time of `call()`, whose result is waited for, after one call that does not count."""
@@ -60,8 +62,7 @@ def conv_gflop(function: Callable, *specs) -> float:
 def memory_now() -> float:
   """Resident memory of this process in MB (Linux; elsewhere 0)."""
   try:
-    with open('/proc/self/statm', encoding='ascii') as f:
-      return int(f.read().split()[1]) * 4096 / 1e6
+    return memory.resident()
   except OSError:
     return 0.0
 

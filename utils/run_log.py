@@ -11,6 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from seg_models.image_reader import MEAN
+from utils import memory
 from utils.csv_log import CsvLog
 from utils.datasets import class_names, colours
 from utils.general import write_text
@@ -128,7 +129,6 @@ def scalar(name: str, value: float) -> None:
 def resident_memory() -> float:
   """Memory that this process holds, in MB; where the system does not say, the most that it has held."""
   try:
-    with open('/proc/self/statm', 'rb') as f:
-      return int(f.read().split()[1]) * resource.getpagesize() / 1e6
+    return memory.resident()
   except OSError:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform != 'darwin' else 1e6)

@@ -14,7 +14,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from utils import arguments, errors
+from utils import arguments, errors, memory
 
 CLASSES = 5
 GROWTH = 0.05  # what memory may grow by after the first tenth of work and time, but
@@ -123,6 +123,9 @@ def watched(title: str, command: list[str]) -> bool:
   samples, tenth, whole = memory_over(command)
   first, kept = max(tenth, FIRST * whole, SECONDS), False
   print(f'{title}: {whole:.0f} s')
+  if whole < 2 * SECONDS:
+    print('  too short to tell: ask for more')
+    return False
   for number, points in enumerate(samples.values()):
     begin, later = ([mb for at, mb in points if (at <= first) == early] for early in (True, False))
     if begin and later:
@@ -153,7 +156,7 @@ def memory_over(command: list[str]) -> tuple[dict[int, list[tuple[float, float]]
           tenth = time.monotonic() - begun
         for pid in running if begun else ():
           with contextlib.suppress(OSError, IndexError):
-            samples.setdefault(pid, []).append((time.monotonic() - begun, resident(pid)))
+            samples.setdefault(pid, []).append((time.monotonic() - begun, memory.resident(pid)))
         time.sleep(0.02)
     finally:
       process.kill()  # where this was stopped in between
@@ -168,10 +171,6 @@ def processes(pid: int) -> list[int]:
   with contextlib.suppress(OSError):
     return [pid, *map(int, pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split())]
   return [pid]
-
-
-def resident(pid: int) -> float:
-  return int(pathlib.Path(f'/proc/{pid}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
 
 
 # Kills.
