@@ -98,10 +98,10 @@ class RunFolder:
       raise InputError(f'--snapshot-dir {self.folder}: cannot be made ({e.strerror}); name another') from None
     self._stack.enter_context(claim(self.folder, 'lock'))
 
-  def begin(self, weights: str) -> None:
+  def begin(self, weights) -> None:
     """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before.
 
-    `weights`: the digest of the model's.
+    `weights()`: the digest of the model's, asked for where a run begins.
     """
     if not self.writes:
       return
@@ -111,7 +111,7 @@ class RunFolder:
     remove_unfinished(map(self.path, ('config', 'start', 'checkpoint', *OF_A_RUN)))
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     if not self.resumed:
-      write_text(self.path('start'), json.dumps({'weights': weights}) + '\n')
+      write_text(self.path('start'), json.dumps({'weights': weights()}) + '\n')
 
   def _whole(self, steps: list[int]) -> list[int]:
     """Without the newest ones that cannot be read (a disk's fault, a copy that broke off); these are put aside."""

@@ -85,7 +85,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
       print(line)
       print(precision.described(args.precision))
     agree_on_start(strategy, folder)
-    folder.begin(digest(model))
+    folder.begin(lambda: digest(model))
     log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
