@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.scored import save
 from tests.test_recipes import BUILD, INSTALLED, bash
 
 TINY = {'METHODS': 'baseline', 'SEEDS': '4', 'STEPS': 2, 'CROP': '48,48', 'BATCH_SIZE': 2}
-TINY |= {'WINDOW': '48,48', 'STRIDES': '48,48'}
+TINY |= {'WINDOW': '48,48', 'STRIDES': '48,48', 'START_STEPS': 3}
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +38,11 @@ def commands(result) -> list[tuple[str, dict]]:
 
 def test_camvid_trains_three_methods_with_five_seeds(camvid):
   found = commands(bash('study/camvid.sh', '--dry-run', **camvid))
-  trainings = [(script, flags) for script, flags in found if 'train' in script]
+  (start, of_start), *trainings = [(script, flags) for script, flags in found if 'train' in script]
+  assert start.endswith('train/train.py') and of_start['--num-steps'] == '6000' and '--restore-from' not in of_start
+  checkpoint = f'{camvid["OUT"]}/start/model.ckpt-5999'
+  assert {flags['--restore-from'] for _, flags in trainings} == {checkpoint}
+  assert not camvid['OUT'].joinpath('start').exists()
   assert [script.split('/')[-1] for script, _ in trainings] == ['train.py', 'train_affinity.py', 'train_aaf.py'] * 5
   assert [flags['--random-seed'] for _, flags in trainings] == [str(seed) for seed in (1, 2, 3, 4, 5) for _ in range(3)]
   for _, flags in found:
@@ -50,7 +55,7 @@ def test_camvid_trains_three_methods_with_five_seeds(camvid):
 def test_values_and_flags_from_outside(camvid):
   more = ('--dry-run', '--test', '--variant', 'steady=aaf --kld-decay 1')
   values = {**TINY, 'PRECISION': 'bfloat16', 'TRAIN_FLAGS': '--clip-norm 9', 'CURVE_EVERY': 1}
-  found = commands(bash('study/camvid.sh', *more, **{**camvid, **values}))
+  found = commands(bash('study/camvid.sh', *more, **{**camvid, **values, 'START_STEPS': 0}))
   assert [script.split('/')[-1] for script, _ in found] == [
     'train.py', 'inference.py', 'inference.py', 'train_aaf.py', 'inference.py', 'inference.py'
   ]  # fmt: skip
@@ -67,6 +72,10 @@ def test_camvid_runs_to_its_end(camvid):
   study = json.loads((camvid['OUT'] / 'study.json').read_text())
   assert [each['name'] for each in study['classes'] if each['thin']][:2] == ['pole', 'signsymbol']
   assert study['val']['images'] == 6 and 'test' not in study
+  start = camvid['OUT'] / 'start/model.ckpt-2.index'
+  assert study['methods'][0]['settings']['restore_from'] == f'model.ckpt-2, CRC {zlib.crc32(start.read_bytes()):08x}'
+  written = start.stat().st_mtime_ns
+  assert bash('study/camvid.sh', **{**camvid, **TINY}).returncode == 0 and start.stat().st_mtime_ns == written
 
 
 @pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')

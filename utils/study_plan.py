@@ -5,9 +5,11 @@ Loads no TensorFlow, so that whatever is wrong with the flags is said before the
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import shlex
+import zlib
 from typing import NamedTuple
 
 from utils import general, train_flags
@@ -27,6 +29,7 @@ SHARED += ('use_global_status', 'val_every', 'val_strides')
 # What may change between the sittings of a study: where things lie, and how often something is written.
 FREE = {'data_dir', 'data_list', 'val_list', 'snapshot_dir', 'resume', 'overwrite', 'is_training', 'profile_steps'}
 FREE |= {'save_pred_every', 'save_minutes', 'keep', 'update_tb_every', 'worker_timeout', 'cluster'}
+NOT_THERE = 'a checkpoint that is not there'
 
 
 class Method(NamedTuple):
@@ -129,8 +132,25 @@ def _command(args, method, seed, folder):
 def _settings(args, method, flags, lists) -> dict:
   """What decides a run's result, as json reads it back."""
   decisive = {key: value for key, value in vars(flags).items() if key not in FREE}
+  decisive['restore_from'] = _start(flags.restore_from, needed=not (args.dry_run or args.report_only))
   windows = {'window': args.window or flags.input_size, 'strides': args.strides or flags.val_strides}
   return json.loads(json.dumps({'method': method.kind, **lists, **windows, 'checkpoint': args.checkpoint, **decisive}))
+
+
+def _start(prefix: str, needed: bool) -> str:
+  """Tells checkpoints with other weights apart, wherever they lie: an .index holds the checksum of each of them."""
+  if not prefix:
+    return ''
+  path = next(filter(os.path.isfile, (f'{prefix}.index', prefix)), None)
+  if path is None:
+    if needed:
+      raise InputError(f'--restore-from {prefix}: no such checkpoint (neither {prefix}.index nor a V1 file); check it')
+    return NOT_THERE
+  crc = 0
+  with open(path, 'rb') as f:
+    while part := f.read(1 << 20):
+      crc = zlib.crc32(part, crc)
+  return f'{os.path.basename(prefix)}, CRC {crc:08x}'
 
 
 def _check_shared(runs: list[Run]) -> None:
@@ -155,7 +175,7 @@ def check_settings(run: Run, path: pathlib.Path) -> None:
     raise InputError(f'{path}: cannot be read as JSON; remove {run.folder} to do this run again') from None
   for key in sorted(before.keys() | run.settings.keys()):
     one, other = (settings.get(key) for settings in (before, run.settings))
-    if one != other:
+    if one != other and other != NOT_THERE:
       raise InputError(
         f'{path}: the run there has {key.replace("_", "-")} {_said(one)}, not {_said(other)}; give that, or another '
         '--out-dir'

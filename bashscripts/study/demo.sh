@@ -14,7 +14,6 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${SEEDS:=1,2,3,4}"
 : "${CROP:=96,96}"
 : "${BATCH_SIZE:=8}"
-: "${PRECISION:=$(grep -qs avx512_bf16 /proc/cpuinfo && echo bfloat16 || echo float32)}" # whichever is faster
 : "${LEARNING_RATE:=3e-3}"
 : "${BATCH_NORM_DECAY:=0.95}" # so short a run: averages that keep up with it
 : "${WINDOW:=144,144}"

@@ -10,12 +10,15 @@
 #
 # The last is the adaptive loss with its weights held at a third each, which is where they start. At one size the
 # adaptive weights are 1, so that `aaf --kld-sizes 1` is the affinity loss.
+#
+# START_STEPS above 0 makes a start for all runs in place of ImageNet's weights: so many steps of cross-entropy with
+# START_RATE, once, from initial weights. The methods then go on from a network that has converged.
 
 : "${MODEL:=pspnet}"
 : "${BACKBONE:=resnet_v1_14}"
 : "${IGNORE_LABEL:=255}"
 : "${METHODS:=baseline,affinity,aaf}"
-: "${PRECISION:=float32}"
+: "${PRECISION:=$(grep -qs avx512_bf16 /proc/cpuinfo && echo bfloat16 || echo float32)}" # whichever is faster
 : "${ITER_SIZE:=1}"
 : "${STRIDES:=}"        # of the windows; empty: two thirds of the crop
 : "${VAL_EVERY:=$((STEPS / 5 + 1))}" # steps between validations, for the curves; the last step is validated always
@@ -25,6 +28,8 @@
 : "${TEST_LIST:=}"
 : "${CLASS_NAMES:=}"
 : "${NUM_IMAGES:=4}"
+: "${START_STEPS:=0}"
+: "${START_RATE:=$LEARNING_RATE}"
 
 # shellcheck disable=SC2154  # the study that sources this sets root
 study="$root/pyscripts/study/study.py"
@@ -34,18 +39,34 @@ flags=()
 [ -z "${WINDOW:-}" ] || flags+=(--window "$WINDOW")
 [ -z "$STRIDES" ] || flags+=(--strides "$STRIDES")
 
+curve_list="$VAL_LIST"
 if [ "$CURVE_EVERY" != 1 ]; then
   mkdir -p "$OUT"
-  awk "NR % $CURVE_EVERY == 1" "$VAL_LIST" >"$OUT/curve.txt"
-  flags+=(--curve-list "$OUT/curve.txt")
+  curve_list="$OUT/curve.txt"
+  awk "NR % $CURVE_EVERY == 1" "$VAL_LIST" >"$curve_list"
+  flags+=(--curve-list "$curve_list")
+fi
+
+training=(--model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL"
+  --batch-size "$BATCH_SIZE" --iter-size "$ITER_SIZE" --input-size "$CROP" --batch-norm-decay "$BATCH_NORM_DECAY"
+  --precision "$PRECISION" --random-mirror --random-scale --random-crop --keep 1 --save-pred-every "$SAVE_EVERY")
+
+if [ "$START_STEPS" != 0 ]; then
+  start="$OUT/start/model.ckpt-$((START_STEPS - 1))"
+  # shellcheck disable=SC2206  # several flags in one value
+  start_flags=(--data-dir "$DATA_DIR" --data-list "$TRAIN_LIST" --val-list "$curve_list" "${training[@]}"
+    --num-steps "$START_STEPS" --learning-rate "$START_RATE" --val-every "$((START_STEPS / 6 + 1))"
+    --snapshot-dir "$OUT/start" --resume $TRAIN_FLAGS)
+  case " $* " in
+    *" --dry-run "*) echo "python pyscripts/train/train.py$(printf ' %q' "${start_flags[@]}")" ;;
+    *) [ -e "$start.index" ] || "$PYTHON" "$root/pyscripts/train/train.py" "${start_flags[@]}" ;;
+  esac
+  training+=(--restore-from "$start")
 fi
 
 # shellcheck disable=SC2086  # several flags in one value
 "$PYTHON" "$study" --out-dir "$OUT" --data-dir "$DATA_DIR" \
   --train-list "$TRAIN_LIST" --val-list "$VAL_LIST" --thin-classes "$THIN_CLASSES" --title "$TITLE" \
   --methods "$METHODS" --seeds "$SEEDS" --num-images "$NUM_IMAGES" ${flags[@]+"${flags[@]}"} "$@" -- \
-  --model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL" \
-  --batch-size "$BATCH_SIZE" --iter-size "$ITER_SIZE" --input-size "$CROP" --num-steps "$STEPS" \
-  --learning-rate "$LEARNING_RATE" --batch-norm-decay "$BATCH_NORM_DECAY" --precision "$PRECISION" \
-  --random-mirror --random-scale --random-crop --val-every "$VAL_EVERY" --save-pred-every "$SAVE_EVERY" --keep 1 \
+  "${training[@]}" --num-steps "$STEPS" --learning-rate "$LEARNING_RATE" --val-every "$VAL_EVERY" \
   --update-tb-every "$STEPS" $TRAIN_FLAGS
