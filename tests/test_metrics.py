@@ -191,9 +191,10 @@ def test_boundaries_of_as_many_classes_as_eight_bits_hold():
 
 
 def slow_instances(images, classes):
-  total, number = np.zeros(classes), np.zeros(classes)
+  total, number, seen = np.zeros(classes), np.zeros(classes), set()
   for pred, truth, ids in images:
     keep = valid(truth, classes)
+    seen |= {*truth[keep].tolist(), *pred[keep].tolist()}
     for instance in np.unique(ids):
       inside = truth[keep & (ids == instance)]
       if instance == VOID or not inside.size:
@@ -202,7 +203,8 @@ def slow_instances(images, classes):
       p, t = pred[keep] == c, truth[keep] == c
       number[c] += 1
       total[c] += (p & t).sum() / (p | t).sum()
-  return [t / n if n else np.nan for t, n in zip(total, number, strict=True)], number
+  zip_all = zip(range(classes), total, number, strict=True)
+  return [(t / n if n else 0) if c in seen else np.nan for c, t, n in zip_all], number
 
 
 def instance_images(deep):
@@ -222,6 +224,13 @@ def test_instance_wise_iou_equals_its_definition(deep):
   expected, number = slow_instances(images, 4)
   np.testing.assert_allclose(metric.iou(), expected)
   np.testing.assert_array_equal(metric.number, number)
+
+
+def test_a_class_that_is_predicted_alone_scores_0_as_it_does_by_pixels():
+  pred, truth = np.array([[0, 1, 2, 3]], np.uint8), np.array([[0, 1, 1, VOID]], np.uint8)
+  metric = scored.fed(scoring.InstanceWise(4), [scored.image(pred, truth, 4, np.array([[0, 1, 1, 2]], np.uint8))])
+  np.testing.assert_array_equal(metric.iou(), [1, 0.5, 0, np.nan])
+  assert metric.report().means == {'mean instance-wise IOU': 0.5}
 
 
 def test_void_and_unlabelled_instances_are_none():

@@ -73,12 +73,15 @@ class Confusion:
 
 class InstanceWise:
   """Instance-wise IoU: sum over images of n U / sum of n, where U is a class' IoU in the image and n the number of its
-  instances there."""
+  instances there; 0 for a class without instances that is predicted, NaN for one with neither truth nor prediction."""
 
   def __init__(self, num_classes: int):
     self.weighted, self.number = np.zeros(num_classes), np.zeros(num_classes, np.int64)
+    self.pixels = np.zeros(num_classes, np.int64)  # of truth and prediction
 
   def add(self, image: Image) -> None:
+    truth, pred, _ = metrics.parts(image.confusion)
+    self.pixels += truth + pred
     number = instances_by_class(image.truth, image.instances, image.num_classes)
     self.number += number
     self.weighted += np.where(number > 0, number * np.nan_to_num(metrics.iou(image.confusion)), 0)
@@ -86,9 +89,10 @@ class InstanceWise:
   def join(self, other: 'InstanceWise') -> None:
     self.number += other.number
     self.weighted += other.weighted
+    self.pixels += other.pixels
 
   def iou(self) -> np.ndarray:
-    return metrics.ratio(self.weighted, self.number)
+    return np.where(self.pixels > 0, self.weighted / np.maximum(self.number, 1), np.nan)
 
   def report(self) -> Report:
     means = {'mean instance-wise IOU': metrics.mean(self.iou())}
