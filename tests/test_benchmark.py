@@ -288,6 +288,15 @@ def test_encoding_keeps_the_tree_and_maps_every_id(tmp_path):
       np.testing.assert_array_equal(encoded, want)
 
 
+def test_older_predictions_encoded_over_newer_ones_take_their_place(tmp_path):
+  for value in (1, 2):
+    scored.save(tmp_path / f'{value}/a.png', np.full((2, 2), value, np.uint8))
+  for value in (2, 1):
+    encode_cityscapes_testid.main(['--pred-dir', str(tmp_path / f'{value}'), '--save-dir', str(tmp_path / 'out')])
+  with Image.open(tmp_path / 'out/a.png') as encoded:
+    assert np.unique(encoded) == [labels.CITYSCAPES_TRAINED[1].id]
+
+
 def test_one_bad_file_stops_no_other(tmp_path, capsys):
   for name, value in (('a', 18), ('b', 19), ('c', 0)):
     scored.save(tmp_path / f'pred/{name}.png', np.full((2, 2), value, np.uint8))

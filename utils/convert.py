@@ -4,6 +4,7 @@ Loads no TensorFlow.
 """
 
 import contextlib
+import functools
 import os
 import pathlib
 import sys
@@ -24,8 +25,9 @@ class Job(NamedTuple):
   make: Callable[[str], np.ndarray | bytes]
 
 
-def run(jobs: Iterable[Job], title: str) -> list[str]:
-  """Does the jobs whose output is not there, not whole or older than its source. Returns a line for each that failed.
+def run(jobs: Iterable[Job], title: str, again: bool = False) -> list[str]:
+  """Does the jobs whose output is not there, not whole or older than its source (all of them: `again`). Returns a line
+  for each that failed.
 
   Raises:
     InputError: an output would replace its own source, or another process is at work on the same outputs.
@@ -36,7 +38,7 @@ def run(jobs: Iterable[Job], title: str) -> list[str]:
     _guard(job)
   with _claim(jobs):
     general.remove_unfinished(job.output for job in jobs)
-    for fault, new in parallel.each(_do, jobs, title):
+    for fault, new in parallel.each(functools.partial(_do, again=again), jobs, title):
       faults += [fault] if fault else []
       written += new
   kept = len(jobs) - written - len(faults)
@@ -65,10 +67,10 @@ def _guard(job: Job) -> None:
     raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
 
 
-def _do(job: Job) -> tuple[str | None, bool]:
+def _do(job: Job, again: bool) -> tuple[str | None, bool]:
   """What went wrong, if anything, and whether the output was written."""
   try:
-    if _is_current(job):
+    if not again and _is_current(job):
       return None, False
     made = job.make(job.source)
   except InputError as e:

@@ -27,7 +27,8 @@ def main(argv=None) -> int:
         f'--pred-dir {args.pred_dir}: {name} and {owners[output]} would get one name, {output}; rename one'
       )
   jobs = [convert.Job(os.path.join(args.pred_dir, owners[output]), output, encoded) for output in outputs]
-  return convert.close(convert.run(jobs, 'label ids'))
+  # Also what is there already: an older prediction may be encoded into the folder of a newer one.
+  return convert.close(convert.run(jobs, 'label ids', again=True))
 
 
 def check(pred_dir: str, save_dir: str) -> None:
