@@ -293,6 +293,18 @@ def test_exhausted_resources_are_told_apart(tmp_path, message, says):
 
 
 @pytest.mark.usefixtures('deterministic')
+def test_a_run_of_the_2018_code_goes_on(data, tmp_path):
+  """Its folder holds checkpoints of the variables and their momentum alone, and no other file that is known here."""
+  train(data, tmp_path / 'unbroken', 'train_aaf', deterministic=True)
+  variables = contents(tmp_path / 'unbroken/model.ckpt-2')
+  old = {name: value for name, value in variables.items() if not name.startswith('training/')}
+  assert any(name.endswith('edge_w/Momentum') for name in old) and len(old) == len(variables) - 5
+  checkpoint.save(str(tmp_path / 'old/model.ckpt-2'), old)
+  train(data, tmp_path / 'old', 'train_aaf', deterministic=True, resume=True)
+  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'old'))
+
+
+@pytest.mark.usefixtures('deterministic')
 def test_a_run_goes_on_from_the_newest_checkpoint_that_can_be_read(data, tmp_path, capsys):
   folder = tmp_path / 'run'
   train(data, folder, deterministic=True)

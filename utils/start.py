@@ -6,6 +6,8 @@ import numpy as np
 
 from utils import checkpoint
 
+OWN = 'training/'  # begins the names of what a checkpoint holds besides variables and momentum
+
 
 def initial_state(trainee, validations, folder, args) -> str:
   """Sets the variables: from the run's own checkpoint, else from --restore-from, else as initialised.
@@ -18,8 +20,12 @@ def initial_state(trainee, validations, folder, args) -> str:
   model = trainee.model
   if folder.resumed:
     everything = trainee.saved()
+    ours = any(name.startswith(OWN) for name in checkpoint.Reader(folder.resumed).shapes)
+    if not ours:  # the 2018 code kept no more than the variables and their momentum
+      everything = {name: variable for name, variable in everything.items() if not name.startswith(OWN)}
     checkpoint.restore(folder.resumed, everything, 'it is of another run; name another --snapshot-dir')
-    validations.restore(folder.resumed)
+    if ours:
+      validations.restore(folder.resumed)
     said = f'all {len(everything)} variables from {folder.resumed}, going on at step {folder.start}'
   elif args.restore_from:
     head = {id(v) for v in model.head_variables}
@@ -68,9 +74,9 @@ class Validations:
 
   def saved(self) -> dict:
     return {
-      'training/validated_step': np.int64(self.last),
-      'training/best_step': np.int64(self.best_step),
-      'training/best_miou': np.float64(self.best_miou),
+      f'{OWN}validated_step': np.int64(self.last),
+      f'{OWN}best_step': np.int64(self.best_step),
+      f'{OWN}best_miou': np.float64(self.best_miou),
     }
 
   def restore(self, prefix: str) -> None:
