@@ -51,7 +51,7 @@ def test_outputs_have_their_formats_and_agree(whole, folder):
 
 
 def test_list_and_files_and_folder_give_the_same(checkpoint, folder, whole, tmp_path):
-  (tmp_path / 'list.txt').write_text('0.png\n1.png 1.png\n\n3.png\n')
+  (tmp_path / 'list.txt').write_text('0.png\n1.png 1.png\n\n3.png not/there.png\n')  # no label is needed
   list_flags = ['--data-dir', str(folder) + '/', '--data-list', tmp_path / 'list.txt']
   assert run(flags(checkpoint, tmp_path / 'list', *list_flags)) == 0
   assert (

@@ -36,7 +36,7 @@ UNDECODABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image
 
 
 class Pair(NamedTuple):
-  """One line of a list file: paths that can be opened; `label` is None where the line has none."""
+  """A line of a list file: paths that can be opened. `label`: None where none is named, or none needed and there."""
 
   image: str
   label: str | None
@@ -103,6 +103,8 @@ def read_line(line: str, where: str, data_dir: str, need_label: bool) -> Pair:
     paths = [below(data_dir, name) for name in names]
     if all(map(_is_file, paths)) and (len(paths) == 2 or not need_label):
       return Pair(paths[0], paths[1] if len(paths) == 2 else None)
+    if not need_label and len(names) == 2 == len(line.split()) and _is_file(paths[0]):
+      return Pair(paths[0], None)
   if not candidates or len(line.split()) > 2:
     raise InputError(f'{where}: `{line}` is not `image label`; check the names, or part the two by a tab')
   if need_label and all(len(c) == 1 for c in candidates):
