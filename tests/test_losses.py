@@ -68,6 +68,17 @@ def test_equals_a_loop_over_the_pixels(shape, margin, sizes):
   np.testing.assert_array_equal(affinity_counts(labels, shape[-1], sizes), counts)
 
 
+def test_settings_may_be_numpy_scalars():
+  labels, logits, _ = draw()
+  probs = softmax(logits)
+  want = affinity_sums(labels, probs, SHAPE[-1], MARGIN, SIZES)
+  margins = (np.float64(MARGIN), np.float32(MARGIN), np.array(MARGIN), tf.constant(MARGIN))
+  for margin in margins:
+    got = affinity_sums(labels, probs, np.int64(SHAPE[-1]), margin, np.array(SIZES))
+    np.testing.assert_allclose(got, want, 1e-6)
+  np.testing.assert_array_equal(affinity_counts(labels, np.int64(SHAPE[-1])), affinity_counts(labels, SHAPE[-1]))
+
+
 def test_means_of_both_losses():
   labels, logits, weights = draw()
   probs, weights = softmax(logits), softmax(weights)

@@ -54,14 +54,17 @@ def adaptive_affinity_loss(labels, probs, num_classes: int, kld_margin: float, w
 
 def affinity_counts(labels, num_classes: int, sizes=SIZES):
   """How many edge and non-edge entries there are: float32 (edge [S], nonedge [S]). The labels alone decide."""
-  return counts(classes_only(labels, num_classes), num_classes, tuple(sizes))
+  num_classes = int(num_classes)
+  return counts(classes_only(labels, num_classes), num_classes, tuple(map(int, sizes)))
 
 
 def affinity_sums(labels, probs, num_classes: int, kld_margin: float, sizes=SIZES):
   """Sums of the edge and of the non-edge entries by the centre's label: float32 (edge [C, S], nonedge [C, S])."""
+  num_classes = int(num_classes)
+  kld_margin = kld_margin if tf.is_tensor(kld_margin) else float(kld_margin)
   tf.debugging.assert_shapes([(labels, 'NHW'), (probs, ('N', 'H', 'W', num_classes))])
   labels = classes_only(labels, num_classes)
-  settings = num_classes, kld_margin, tuple(sizes)
+  settings = num_classes, kld_margin, tuple(map(int, sizes))
 
   @tf.custom_gradient
   def differentiable(probs):
