@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from network.common.layers import resize_bilinear
 from seg_models.image_reader import MEAN
 from utils import memory
 from utils.csv_log import CsvLog
@@ -68,7 +69,7 @@ class RunLog:
     """Input, truth and prediction of a batch's first images, side by side, to TensorBoard."""
     images, labels = (np.asarray(x)[:number] for x in batch)
     logits = model(tf.constant(images), training=False)
-    prediction = np.asarray(tf.argmax(tf.image.resize(logits, images.shape[1:3]), -1))
+    prediction = np.asarray(tf.argmax(resize_bilinear(logits, images.shape[1:3]), -1))
     palette = colours(self.args.num_classes)
     pixels = np.clip(images + MEAN, 0, 255).astype(np.uint8)
     panel = np.concatenate([pixels, colour(labels, palette), colour(prediction, palette)], 2)
