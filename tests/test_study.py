@@ -214,7 +214,7 @@ def test_table_and_page_show_each_method_and_mark_thin_classes(finished):
   study = content(finished)
   assert [each['thin'] for each in study['classes']] == [False, True, False]
   text = study_results.as_markdown(study)
-  assert '| 1 (thin) |' in text and '| 2 |' in text
+  assert '| 1 (thin) |' in text and '| 2 |' in text and '| mIoU after step | 2 | 3 |' in text
   assert all(f'| {name} |' in text for name in (*METHODS, 'aaf \u2212 affinity')) and '95 %' in text
   page = (finished / 'study.html').read_text()
   shown = json.loads(re.search('<script type="application/json" id="data">(.*)</script>', page).group(1))
@@ -224,6 +224,15 @@ def test_table_and_page_show_each_method_and_mark_thin_classes(finished):
   assert not re.findall(r'(?:src|href)="(?!data:)', page) and "make('b', {}, ' (thin)')" in page
   with Image.open(finished / 'study.png') as picture:
     assert picture.width > 5 * picture.height / 4  # five columns, three rows
+
+
+def test_curves_are_the_mean_of_the_runs_at_steps_that_all_have():
+  curves = {'a': [[[1, 10.0], [2, None], [3, 30.0]], [[1, 20.0], [3, 40.0]]], 'b': [[[3, 5.0], [1, 1.0], [4, 9.0]]]}
+  table = study_results.curves_table(curves)
+  assert table == [['mIoU after step', '1', '3'], ['a', '15.00 ± 5.00', '35.00 ± 5.00'], ['b', '1.00', '5.00']]
+  long = {'a': [[[step, 1.0] for step in range(1, 101)]]}
+  assert study_results.curves_table(long, 4)[0][1:] == ['25', '50', '75', '100']
+  assert study_results.curves_table({'a': [[[1, 1.0]]], 'b': [[[2, 1.0]]]}) == [['mIoU after step'], ['a'], ['b']]
 
 
 def test_one_seed_has_no_interval(data, copy, scripts, capsys):

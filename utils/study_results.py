@@ -7,6 +7,7 @@ both methods have finished.
 import csv
 import io
 import json
+import math
 import re
 
 from utils import study_facts
@@ -146,14 +147,14 @@ def as_csv(content: dict) -> str:
 
 
 def as_markdown(content: dict) -> str:
-  """Of each split the short table, a line a method, then a line a difference; and the IoU of the classes."""
+  """Of each split the short table, a line a method, then a line a difference; the IoU of the classes; the curves."""
   parts = []
   for split in ('test', 'val'):
     if split in content:
       part = content[split]
       about = f'{split}, {part["images"]} images, seeds {", ".join(map(str, content["seeds"]))}'
       parts += [about, markdown(scores_table(content, part)), markdown(classes_table(content, part))]
-  return '\n\n'.join([*parts, legend(content)])
+  return '\n\n'.join([*parts, markdown(curves_table(curves(content))), legend(content)])
 
 
 def scores_table(content: dict, part: dict) -> list[list[str]]:
@@ -177,6 +178,29 @@ def classes_table(content: dict, part: dict) -> list[list[str]]:
     *(
       [each['name'] + ' (thin)' * each['thin'], *(show(column[c]) for show, column in zip(shown, columns, strict=True))]
       for c, each in enumerate(content['classes'])
+    ),
+  ]
+
+
+def curves(content: dict) -> dict[str, list]:
+  """By method, the validation curve of each of its runs."""
+  runs = content['runs']
+  return {
+    each['name']: [run['val_curve'] for run in runs if run['method'] == each['name']] for each in content['methods']
+  }
+
+
+def curves_table(by_name: dict[str, list], columns: int = 8) -> list[list[str]]:
+  """mIoU of the images validated on while training: the mean of each group's curves, after steps that all of them have,
+  `columns` of these at most, the last among them."""
+  found = {name: [dict(map(tuple, curve)) for curve in group] for name, group in by_name.items()}
+  steps = sorted(set.intersection(*(set(curve) for group in found.values() for curve in group)))
+  steps = steps[:: -math.ceil(len(steps) / columns)][::-1] if steps else []
+  return [
+    ['mIoU after step', *map(str, steps)],
+    *(
+      [name, *(with_error(summary([curve[step] for curve in group])) for step in steps)]
+      for name, group in found.items()
     ),
   ]
 
