@@ -21,17 +21,18 @@ class Predictor(tf.Module):
     self.window, self.strides, self.scales = window, strides, scales
     self.mirrors = (False, True) if flip else (False,)
 
-  @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, 'images')])
+  @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, 'images')], autograph=False)
   def __call__(self, images):
     looks = [(scale, mirrored) for scale in self.scales for mirrored in self.mirrors]
     scales, mirrors = (tf.constant(column) for column in zip(*looks, strict=True))
     classes = self.num_classes
     total = tf.zeros(tf.concat([tf.shape(images)[:3], [classes]], 0))
-    for i in tf.range(len(looks)):
-      tf.autograph.experimental.set_loop_options(
-        shape_invariants=[(total, tf.TensorShape([None, None, None, classes]))]
-      )
-      total += self.score(images, tf.cast(scales[i], tf.float64), mirrors[i])
+
+    def look(i, total):
+      return i + 1, total + self.score(images, tf.cast(scales[i], tf.float64), mirrors[i])
+
+    shapes = tf.TensorShape([]), tf.TensorShape([None, None, None, classes])
+    _, total = tf.while_loop(lambda i, _: i < len(looks), look, (0, total), shapes, parallel_iterations=1)
     probabilities = total / len(looks)
     return {'classes': tf.cast(tf.argmax(total, -1), tf.uint8), 'probabilities': probabilities}
 
@@ -52,18 +53,22 @@ class Predictor(tf.Module):
     classes = self.num_classes
     height, width = self.window
     number = tf.shape(pixels)[0]
-    starts = [window_starts(size[i], self.window[i], self.strides[i]) for i in (0, 1)]
+    ys, xs = (window_starts(size[i], self.window[i], self.strides[i]) for i in (0, 1))
     total = tf.zeros([size[0] * size[1], number * classes])
     rows, columns = tf.range(height)[:, tf.newaxis], tf.range(width)
-    for y in starts[0]:
-      for x in starts[1]:
-        cut = tf.ensure_shape(pixels[:, y : y + height, x : x + width], [None, height, width, 3])
-        here = tf.nn.softmax(resize_bilinear(self.model(cut, training=False), self.window))
-        here = tf.reshape(tf.transpose(here, [1, 2, 0, 3]), [height * width, number * classes])
-        places = tf.reshape((y + rows) * size[1] + x + columns, [-1, 1])
-        total = tf.tensor_scatter_nd_add(total, places, here)
+
+    def add(i, total):
+      y, x = ys[i // tf.size(xs)], xs[i % tf.size(xs)]
+      cut = tf.ensure_shape(pixels[:, y : y + height, x : x + width], [None, height, width, 3])
+      here = tf.nn.softmax(resize_bilinear(self.model(cut, training=False), self.window))
+      here = tf.reshape(tf.transpose(here, [1, 2, 0, 3]), [height * width, number * classes])
+      places = tf.reshape((y + rows) * size[1] + x + columns, [-1, 1])
+      return i + 1, tf.tensor_scatter_nd_add(total, places, here)
+
+    windows = tf.size(ys) * tf.size(xs)
+    _, total = tf.while_loop(lambda i, _: i < windows, add, (0, total), parallel_iterations=1)
     total = tf.transpose(tf.reshape(total, [size[0], size[1], number, classes]), [2, 0, 1, 3])
-    down, across = (coverage(starts[i], self.window[i], size[i]) for i in (0, 1))
+    down, across = (coverage(starts, self.window[i], size[i]) for i, starts in enumerate((ys, xs)))
     return total / (down[:, tf.newaxis, tf.newaxis] * across[:, tf.newaxis])
 
 

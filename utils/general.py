@@ -51,7 +51,8 @@ def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
   Raises:
     InputError: the list is missing, empty or not text; a line cannot be cut, lacks a needed label, or names no file.
   """
-  return [read_line(line, where, data_dir, need_label) for where, line in list_lines(list_path)]
+  lines = list_lines(list_path)
+  return [read_line(line, where, data_dir, need_label, label_may_be_gone=not need_label) for where, line in lines]
 
 
 def list_lines(list_path: str) -> list[tuple[str, str]]:
@@ -89,7 +90,7 @@ def _list_maker(list_path: str) -> str:
   return 'write one line an image, `image label`, or make one with `python dataset/prepare_own.py --help`'
 
 
-def read_line(line: str, where: str, data_dir: str, need_label: bool) -> Pair:
+def read_line(line: str, where: str, data_dir: str, need_label: bool, label_may_be_gone: bool = False) -> Pair:
   """One line of `list_lines` as a pair of files that are there; raises as `read_list` does."""
   if '\t' in line:
     candidates = [tuple(part.strip() for part in line.split('\t'))]
@@ -103,7 +104,7 @@ def read_line(line: str, where: str, data_dir: str, need_label: bool) -> Pair:
     paths = [below(data_dir, name) for name in names]
     if all(map(_is_file, paths)) and (len(paths) == 2 or not need_label):
       return Pair(paths[0], paths[1] if len(paths) == 2 else None)
-    if not need_label and len(names) == 2 == len(line.split()) and _is_file(paths[0]):
+    if label_may_be_gone and len(names) == 2 == len(line.split()) and _is_file(paths[0]):
       return Pair(paths[0], None)
   if not candidates or len(line.split()) > 2:
     raise InputError(f'{where}: `{line}` is not `image label`; check the names, or part the two by a tab')
