@@ -51,6 +51,16 @@ training=(--model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" -
   --batch-size "$BATCH_SIZE" --iter-size "$ITER_SIZE" --input-size "$CROP" --batch-norm-decay "$BATCH_NORM_DECAY"
   --precision "$PRECISION" --random-mirror --random-scale --random-crop --keep 1 --save-pred-every "$SAVE_EVERY")
 
+run_study() {
+  # shellcheck disable=SC2086  # several flags in one value
+  "$PYTHON" "$study" --out-dir "$OUT" --data-dir "$DATA_DIR" \
+    --train-list "$TRAIN_LIST" --val-list "$VAL_LIST" --thin-classes "$THIN_CLASSES" --title "$TITLE" \
+    --methods "$METHODS" --seeds "$SEEDS" --num-images "$NUM_IMAGES" ${flags[@]+"${flags[@]}"} "$@" -- \
+    "${training[@]}" ${start:+--restore-from "$start"} --num-steps "$STEPS" --learning-rate "$LEARNING_RATE" \
+    --val-every "$VAL_EVERY" --update-tb-every "$STEPS" $TRAIN_FLAGS
+}
+
+start=""
 if [ "$START_STEPS" != 0 ]; then
   start="$OUT/start/model.ckpt-$((START_STEPS - 1))"
   # shellcheck disable=SC2206  # several flags in one value
@@ -59,14 +69,14 @@ if [ "$START_STEPS" != 0 ]; then
     --snapshot-dir "$OUT/start" --resume $TRAIN_FLAGS)
   case " $* " in
     *" --dry-run "*) echo "python pyscripts/train/train.py$(printf ' %q' "${start_flags[@]}")" ;;
-    *) [ -e "$start.index" ] || "$PYTHON" "$root/pyscripts/train/train.py" "${start_flags[@]}" ;;
+    *" --report-only "* | *" --help "* | *" -h "*) ;;
+    *)
+      if [ ! -e "$start.index" ]; then
+        run_study "$@" --dry-run >/dev/null # whatever is wrong with the study's flags is said first
+        "$PYTHON" "$root/pyscripts/train/train.py" "${start_flags[@]}"
+      fi
+      ;;
   esac
-  training+=(--restore-from "$start")
 fi
 
-# shellcheck disable=SC2086  # several flags in one value
-"$PYTHON" "$study" --out-dir "$OUT" --data-dir "$DATA_DIR" \
-  --train-list "$TRAIN_LIST" --val-list "$VAL_LIST" --thin-classes "$THIN_CLASSES" --title "$TITLE" \
-  --methods "$METHODS" --seeds "$SEEDS" --num-images "$NUM_IMAGES" ${flags[@]+"${flags[@]}"} "$@" -- \
-  "${training[@]}" --num-steps "$STEPS" --learning-rate "$LEARNING_RATE" --val-every "$VAL_EVERY" \
-  --update-tb-every "$STEPS" $TRAIN_FLAGS
+run_study "$@"
