@@ -36,7 +36,7 @@ UNDECODABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image
 
 
 class Pair(NamedTuple):
-  """A line of a list file: paths that can be opened. `label`: None where none is named, or none needed and there."""
+  """A line of a list file: paths that can be opened. `label` is None where the line has none that is there."""
 
   image: str
   label: str | None

@@ -28,7 +28,7 @@ SHARED += ('random_scale', 'random_mirror', 'random_crop', 'restore_from', 'not_
 SHARED += ('use_global_status', 'val_every', 'val_strides')
 # What may change between the sittings of a study: where things lie, and how often something is written.
 FREE = {'data_dir', 'data_list', 'val_list', 'snapshot_dir', 'resume', 'overwrite', 'is_training', 'profile_steps'}
-FREE |= {'save_pred_every', 'save_minutes', 'keep', 'update_tb_every', 'worker_timeout', 'cluster'}
+FREE |= {'restore_from', 'save_pred_every', 'save_minutes', 'keep', 'update_tb_every', 'worker_timeout', 'cluster'}
 NOT_THERE = 'a checkpoint that is not there'
 
 
@@ -99,13 +99,15 @@ def plan(args: argparse.Namespace) -> list[Run]:
   """
   _check_own('after --', args.training)
   chosen = methods(args.methods, args.variant)
-  lists = {name: general.list_digest(getattr(args, name)) for name in ('train_list', 'val_list', 'curve_list')}
+  files = {name: general.list_digest(getattr(args, name)) for name in ('train_list', 'val_list', 'curve_list')}
   runs = []
   for seed in args.seeds:
     for method in chosen:
       folder = pathlib.Path(args.out_dir) / f'seed-{seed}' / method.name
       words, flags = _command(args, method, seed, folder)
-      runs.append(Run(method, seed, folder, words, flags, _settings(args, method, flags, lists)))
+      if not runs:  # all runs share it
+        files['restore_from'] = _start(flags.restore_from, needed=not (args.dry_run or args.report_only))
+      runs.append(Run(method, seed, folder, words, flags, _settings(args, method, flags, files)))
   _check_shared(runs)
   return runs
 
@@ -129,12 +131,11 @@ def _command(args, method, seed, folder):
   return (script, *words, '--resume'), flags
 
 
-def _settings(args, method, flags, lists) -> dict:
+def _settings(args, method, flags, files) -> dict:
   """What decides a run's result, as json reads it back."""
   decisive = {key: value for key, value in vars(flags).items() if key not in FREE}
-  decisive['restore_from'] = _start(flags.restore_from, needed=not (args.dry_run or args.report_only))
   windows = {'window': args.window or flags.input_size, 'strides': args.strides or flags.val_strides}
-  return json.loads(json.dumps({'method': method.kind, **lists, **windows, 'checkpoint': args.checkpoint, **decisive}))
+  return json.loads(json.dumps({'method': method.kind, **files, **windows, 'checkpoint': args.checkpoint, **decisive}))
 
 
 def _start(prefix: str, needed: bool) -> str:
