@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets the project up (see setup.sh) and runs every check: style, duplicate code, shell scripts, tests. Arguments go to
-# pytest: `bash bashscripts/test.sh tests/test_losses.py -k void`. WORKERS is the number of test processes (0: none but
-# pytest's own, for a debugger).
+# Sets the project up (see setup.sh) and runs every check: style, duplicate code, imports between rooms, shell scripts,
+# tests. Arguments go to pytest: `bash bashscripts/test.sh tests/network -k void`. WORKERS is the number of test
+# processes (0: none but pytest's own, for a debugger).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,6 +11,7 @@ bin="$(dirname "$python")"
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/pylint" --rcfile=pyproject.toml --score=no --recursive=y dataset network pyscripts seg_models tests utils
+"$bin/lint-imports" --no-logo --no-cache
 find bashscripts .ci -type f \( -name '*.sh' -o -name run \) -exec "$bin/shellcheck" {} +
 
 # Two test processes: most of a test's time is one thread's (tracing), and each process holds its own TensorFlow. Tests

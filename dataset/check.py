@@ -12,7 +12,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, check_data, datasets, errors, general, parallel
+from utils import arguments, errors, list_file, parallel
+from utils.data import check, datasets
 
 
 def parse(argv):
@@ -26,12 +27,10 @@ def parse(argv):
 
 def main(argv=None):
   args = parse(argv)
-  check_data.check_ignore_label(args.num_classes, args.ignore_label)
+  check.check_ignore_label(args.num_classes, args.ignore_label)
   pairs, faults = read_pairs(args.data_list, args.data_dir)
   faults += duplicate_outputs(pairs)
-  look = functools.partial(
-    check_data.inspect, num_classes=args.num_classes, ignore_label=args.ignore_label, thorough=True
-  )
+  look = functools.partial(check.inspect, num_classes=args.num_classes, ignore_label=args.ignore_label, thorough=True)
   findings = list(parallel.each(look, pairs, 'checking', 'pair'))
   faults += [finding.fault for finding in findings if finding.fault]
   print(summary(pairs, findings, args.num_classes, args.ignore_label))
@@ -41,18 +40,18 @@ def main(argv=None):
   return 1 if faults else 0
 
 
-def read_pairs(data_list: str, data_dir: str) -> tuple[list[general.Pair], list[str]]:
+def read_pairs(data_list: str, data_dir: str) -> tuple[list[list_file.Pair], list[str]]:
   """The list's lines that name files that are there, and what is wrong with the others."""
   pairs, faults = [], []
-  for where, line in general.list_lines(data_list):
+  for where, line in list_file.list_lines(data_list):
     try:
-      pairs.append(general.read_line(line, where, data_dir, need_label=False))
+      pairs.append(list_file.read_line(line, where, data_dir, need_label=False))
     except errors.InputError as e:
       faults.append(str(e))
   return pairs, faults
 
 
-def duplicate_outputs(pairs: list[general.Pair]) -> list[str]:
+def duplicate_outputs(pairs: list[list_file.Pair]) -> list[str]:
   """Images whose predictions would overwrite each other: NAME.png is named by the image's own name."""
   by_stem = collections.defaultdict(list)
   for pair in pairs:
@@ -64,7 +63,7 @@ def duplicate_outputs(pairs: list[general.Pair]) -> list[str]:
   ]
 
 
-def summary(pairs, findings: list[check_data.Finding], num_classes: int, ignore_label: int) -> str:
+def summary(pairs, findings: list[check.Finding], num_classes: int, ignore_label: int) -> str:
   """Counts of files and label values, as lines of text."""
   pixels, images = collections.Counter(), collections.Counter()
   for finding in findings:

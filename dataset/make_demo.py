@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from utils import arguments, demo_scenes, errors, general
+from utils import arguments, atomic, errors, locks
+from utils.data import demo_scenes
 
 
 def parse(argv):
@@ -40,12 +41,12 @@ def main(argv=None):
     out.mkdir(parents=True, exist_ok=True)
   except OSError as e:
     raise errors.InputError(f'--out-dir {out}: cannot be made ({e.strerror}); name another') from None
-  with general.claim(out, 'drawing'):
+  with locks.claim(out, 'drawing'):
     draw(args, out)
 
 
 def draw(args, out: pathlib.Path) -> None:
-  general.write_text(out / 'classes.txt', '\n'.join(demo_scenes.CLASSES) + '\n')
+  atomic.write_text(out / 'classes.txt', '\n'.join(demo_scenes.CLASSES) + '\n')
   splits = {'train': args.num_train, 'val': args.num_val}
   jobs = [(split, i) for split in splits for i in range(splits[split])]
   lines = {split: [] for split in splits}
@@ -55,7 +56,7 @@ def draw(args, out: pathlib.Path) -> None:
       save_scene(demo_scenes.draw_scene(rng, *args.image_size), out / 'VOCdevkit', f'{split}_{i:05d}')
     )
   for split in splits:
-    general.write_text(out / f'{split}.txt', '\n'.join(lines[split]) + '\n')
+    atomic.write_text(out / f'{split}.txt', '\n'.join(lines[split]) + '\n')
   counts = ', '.join(f'{len(lines[split])} {split}' for split in splits)
   print(f'{counts} scenes of {len(demo_scenes.CLASSES)} classes in {out}')
 
@@ -63,10 +64,10 @@ def draw(args, out: pathlib.Path) -> None:
 def save_scene(scene: demo_scenes.Scene, devkit: pathlib.Path, name: str) -> str:
   """Writes a scene's three files and returns its line for a list."""
   image, label = f'VOC2012/JPEGImages/{name}.jpg', f'VOC2012/segcls/{name}.png'
-  with general.whole_file(devkit / image) as temporary:
+  with atomic.whole_file(devkit / image) as temporary:
     Image.fromarray(scene.image).save(temporary, format='JPEG', quality=92)
-  general.write_png(devkit / label, scene.classes)
-  general.write_png(devkit / f'VOC2012/seginst/{name}.png', scene.instances)
+  atomic.write_png(devkit / label, scene.classes)
+  atomic.write_png(devkit / f'VOC2012/seginst/{name}.png', scene.instances)
   return f'{image} {label}'
 
 

@@ -14,7 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils import arguments, convert, datasets, errors, general, lists
+from utils import arguments, errors, image_file
+from utils.data import convert, datasets, lists
 from utils.errors import InputError
 
 OFFICIAL = {'train': 2975, 'val': 500, 'test': 1525}
@@ -58,7 +59,7 @@ def jobs(root: pathlib.Path, kind: str, make) -> list[convert.Job]:
 
 
 def train_ids(path: str) -> np.ndarray:
-  label = general.read_label(path)
+  label = image_file.read_label(path)
   if label.dtype != np.uint8:
     raise InputError(f'{path}: is {label.dtype}, not 8-bit label ids; unpack it again')
   return TRAIN_IDS[label]
@@ -66,7 +67,7 @@ def train_ids(path: str) -> np.ndarray:
 
 def kept(path: str) -> bytes:
   """The file as it is, once it is known to be readable."""
-  general.read_label(path)
+  image_file.read_label(path)
   return pathlib.Path(path).read_bytes()
 
 

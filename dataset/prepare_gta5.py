@@ -14,7 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils import arguments, check_data, convert, datasets, errors, general, lists, parallel
+from utils import arguments, errors, image_file, parallel
+from utils.data import check, convert, datasets, lists
 from utils.errors import InputError
 
 OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
@@ -55,7 +56,7 @@ def main(argv=None):
 
 
 def same_size(pair: tuple[str, str]) -> bool:
-  return check_data.image_size(pair[0]) == check_data.image_size(pair[1])
+  return check.image_size(pair[0]) == check.image_size(pair[1])
 
 
 def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
@@ -77,7 +78,7 @@ def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
 
 def train_ids(path: str) -> np.ndarray:
   """Train ids of a label image, from its label ids if these are what its values are, else from its colours."""
-  with general.open_picture(path) as image:
+  with image_file.open_picture(path) as image:
     if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
       return TRAIN_IDS[np.asarray(image)]
     if image.mode not in ('P', 'RGB', 'RGBA'):

@@ -13,7 +13,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, check_data, convert, errors, lists, parallel
+from utils import arguments, errors, parallel
+from utils.data import check, convert, lists
 from utils.errors import InputError
 
 
@@ -74,7 +75,7 @@ def look(data_dir: str, pairs: list[tuple[str, str, str]]) -> tuple[list[str], d
   def judge(pair):
     name, image, mask = pair
     try:
-      sizes = [check_data.image_size(os.path.join(data_dir, path)) for path in (image, mask)]
+      sizes = [check.image_size(os.path.join(data_dir, path)) for path in (image, mask)]
       if sizes[0] != sizes[1]:
         raise InputError(f'{mask}: is {sizes[1][0]} x {sizes[1][1]} while {image} is {sizes[0][0]} x {sizes[0][1]}')
       return name, lists.line(image, mask), None

@@ -14,7 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils import arguments, convert, datasets, errors, general, lists
+from utils import arguments, errors, image_file
+from utils.data import convert, datasets, lists
 from utils.errors import InputError
 
 OFFICIAL = {'train': 1464, 'val': 1449, 'trainval': 2913, 'test': 1456, 'train+': 10582}
@@ -75,7 +76,7 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
 
 def read_official(path: str, top: int) -> np.ndarray:
   """A palette PNG's indices."""
-  return checked(path, general.read_label(path), top)
+  return checked(path, image_file.read_label(path), top)
 
 
 def read_sbd(path: str, struct: str, top: int) -> np.ndarray:

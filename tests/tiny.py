@@ -17,7 +17,10 @@ from PIL import Image
 
 from network.common.layers import Conv
 from seg_models.models.base import SegmentationModel
-from utils import checkpoint, errors, train_flags, train_loop
+from utils import errors
+from utils.engine import checkpoint
+from utils.train import flags as train_flags
+from utils.train import loop
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLASSES = 3
@@ -55,7 +58,7 @@ class Toy(SegmentationModel):
 @pytest.fixture
 def toy(monkeypatch):
   """Makes the scripts train `Toy` in place of the networks."""
-  monkeypatch.setattr(train_loop, 'build', lambda model, backbone, num_classes, seed: Toy(num_classes, seed))
+  monkeypatch.setattr(loop, 'build', lambda model, backbone, num_classes, seed: Toy(num_classes, seed))
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import benchmark, errors
+from utils import errors
+from utils.score import benchmark
 
 
 def main(argv=None) -> None:

@@ -8,8 +8,10 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import numpy as np
 
-from utils import arguments, convert, datasets, errors, general, pairs
+from utils import arguments, atomic, errors, image_file
+from utils.data import convert, datasets
 from utils.errors import InputError
+from utils.score import pairs
 
 
 def main(argv=None) -> int:
@@ -36,13 +38,13 @@ def check(pred_dir: str, save_dir: str) -> None:
     raise InputError('--save-dir is empty; give a folder for the encoded files')
   if os.path.realpath(save_dir) == os.path.realpath(pred_dir):
     raise InputError(f'--save-dir {save_dir}: is --pred-dir itself; give another folder')
-  general.check_output_file('--save-dir', os.path.join(save_dir, 'a'))
+  atomic.check_output_file('--save-dir', os.path.join(save_dir, 'a'))
 
 
 def encoded(path: str) -> np.ndarray:
   """The label ids, uint8 [H, W], of a prediction in train ids."""
   known = datasets.cityscapes_label_ids()
-  pred = general.read_label(path)
+  pred = image_file.read_label(path)
   wrong = ((pred >= len(known)) & (pred != datasets.VOID)) | (pred < 0)
   if wrong.any():
     raise InputError(

@@ -6,7 +6,9 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import arguments, benchmark, errors, general, labels
+from utils import arguments, atomic, errors
+from utils.data import labels
+from utils.score import benchmark
 
 
 def parse(argv):
@@ -29,8 +31,8 @@ def main(argv=None) -> None:
   args = parse(argv)
   folder_names = own_names(args.pred_dir, args.name)
   classes = labels.class_names(args.num_classes, args.class_names)
-  general.check_output_file('--out', args.out)
-  from utils import report  # NumPy and OpenCV, not needed for --help
+  atomic.check_output_file('--out', args.out)
+  from utils.score import report  # NumPy and OpenCV, not needed for --help
 
   files = [benchmark.pairs_of(folder, args) for folder in args.pred_dir]
   report.check_same_images(args.pred_dir, files)
@@ -38,7 +40,7 @@ def main(argv=None) -> None:
   make = functools.partial(report.Folder, num_classes=args.num_classes)
   folders = [make(name, found) for name, found in zip(folder_names, files, strict=True)]
   content = report.content(args.title, folders, classes, photos, args.num_images, args.picture_width)
-  general.write_text(args.out, report.page(content))
+  atomic.write_text(args.out, report.page(content))
   print(f'{args.out}: {content["images"]} images, {len(folders)} folders')
 
 

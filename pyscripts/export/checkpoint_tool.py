@@ -26,7 +26,7 @@ def main(argv=None) -> int | None:
 def list_tensors(args) -> None:
   import numpy as np
 
-  from utils.checkpoint import Reader
+  from utils.engine.checkpoint import Reader
 
   reader, numbers = Reader(args.checkpoint), 0
   for name, shape in sorted(reader.shapes.items()):
@@ -43,7 +43,7 @@ def list_tensors(args) -> None:
 def compare(args) -> int:
   import numpy as np
 
-  from utils.checkpoint import Reader
+  from utils.engine.checkpoint import Reader
 
   one, other = Reader(args.checkpoint), Reader(args.other)
   same, differing = 0, 0
@@ -71,7 +71,7 @@ def compare(args) -> int:
 def strip(args) -> None:
   import os
 
-  from utils import checkpoint
+  from utils.engine import checkpoint
 
   reader = checkpoint.Reader(args.checkpoint)
   if os.path.exists(f'{args.output}.index') or os.path.exists(args.output):

@@ -7,15 +7,16 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors, inference_flags
+from utils import arguments, errors
+from utils.predict import flags
 
 
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
-  inference_flags.add_prediction_flags(parser, multi_scale=False)
+  flags.add_prediction_flags(parser, multi_scale=False)
   parser.add_argument('--output', required=True, help='file to write, model.onnx say')
   args = parser.parse_args(argv)
-  inference_flags.check_network(args)
+  flags.check_network(args)
   if args.precision != 'float32':
     raise errors.InputError(f'--precision {args.precision}: an ONNX model is written in float32; leave the flag out')
   try:
@@ -25,9 +26,11 @@ def main(argv=None) -> None:
   import tensorflow as tf
 
   from seg_models.image_reader import MEAN
-  from utils import general, inference, predict
+  from utils import atomic
+  from utils.predict import run
+  from utils.predict import windows as inference
 
-  model = predict.restored(args)
+  model = run.restored(args)
   probabilities = inference.probability_function(model, args.input_size)
 
   @tf.function(input_signature=[tf.TensorSpec([None, *args.input_size, 3], tf.uint8, 'windows')])
@@ -36,7 +39,7 @@ def main(argv=None) -> None:
 
   converted, _ = tf2onnx.convert.from_function(onnx, onnx.input_signature, opset=18)
   try:
-    general.write_bytes(args.output, converted.SerializeToString())
+    atomic.write_bytes(args.output, converted.SerializeToString())
   except OSError as e:
     raise errors.InputError(f'--output {args.output}: cannot be written ({e.strerror}); name another') from None
   print(f'exported: {args.output} (windows: uint8 [N, {args.input_size[0]}, {args.input_size[1]}, 3] -> probabilities)')

@@ -10,15 +10,16 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors, inference_flags
+from utils import arguments, errors
+from utils.predict import flags
 
 
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
-  inference_flags.add_prediction_flags(parser, multi_scale=True)
+  flags.add_prediction_flags(parser, multi_scale=True)
   parser.add_argument('--save-dir', required=True, help='folder to make, MODEL/1 say')
   args = parser.parse_args(argv)
-  inference_flags.check_prediction(args)
+  flags.check_prediction(args)
   if os.path.exists(args.save_dir):
     raise errors.InputError(f'--save-dir {args.save_dir}: is there already; name a new folder, the next number say')
   parent = os.path.dirname(os.path.abspath(args.save_dir))
@@ -38,10 +39,10 @@ def main(argv=None) -> None:
 def export(args, folder: str) -> None:
   import tensorflow as tf
 
-  from utils.export import Predictor
-  from utils.predict import restored
+  from utils.predict.export import Predictor
+  from utils.predict.run import restored
 
-  scales = inference_flags.SCALES if args.scale_aug else (1.0,)
+  scales = flags.SCALES if args.scale_aug else (1.0,)
   model = restored(args)
   predictor = Predictor(model, args.num_classes, args.input_size, args.strides, scales, args.flip_aug)
   tf.saved_model.save(predictor, folder, {'serving_default': predictor.__call__.get_concrete_function()})

@@ -22,8 +22,8 @@ def main(argv=None) -> None:
   args = parser.parse_args(argv)
   weights = read_weights(args.checkpoint)
 
-  from utils.datasets import class_names
-  from utils.general import write_png
+  from utils.atomic import write_png
+  from utils.data.datasets import class_names
 
   names = class_names(len(weights['edge']), args.names)
   for i, name in enumerate(names):
@@ -37,7 +37,7 @@ def read_weights(prefix: str) -> dict:
   """'edge' and 'non-edge' -> softmaxed weights [classes, sizes]."""
   import scipy.special
 
-  from utils.checkpoint import Reader
+  from utils.engine.checkpoint import Reader
 
   reader = Reader(prefix)
   weights = {}

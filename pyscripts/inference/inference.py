@@ -5,11 +5,12 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import errors, inference_flags
+from utils import errors
+from utils.predict import flags
 
 
 def main(argv=None):
-  return inference_flags.run(inference_flags.parse(__doc__, argv))
+  return flags.run(flags.parse(__doc__, argv))
 
 
 if __name__ == '__main__':

@@ -5,12 +5,13 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import errors, inference_flags
+from utils import errors
+from utils.predict import flags
 
 
 def main(argv=None):
-  args = inference_flags.parse(__doc__, argv, multi_scale=True)
-  return inference_flags.run(args, inference_flags.SCALES if args.scale_aug else (1.0,), args.flip_aug)
+  args = flags.parse(__doc__, argv, multi_scale=True)
+  return flags.run(args, flags.SCALES if args.scale_aug else (1.0,), args.flip_aug)
 
 
 if __name__ == '__main__':

@@ -87,7 +87,7 @@ def save_network(prefix: pathlib.Path) -> None:
   """A checkpoint of a network as it is initialised."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   from seg_models.models import build
-  from utils import checkpoint
+  from utils.engine import checkpoint
 
   model = build(*NETWORK[1:4:2], CLASSES)
   checkpoint.save(str(prefix), {checkpoint.name_of(v): v for v in model.variables})

@@ -10,7 +10,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
-from utils.inference_flags import SCALES
+from utils.predict.flags import SCALES
 
 
 def main(argv=None):
@@ -32,15 +32,17 @@ def measure(args) -> None:
   import tensorflow as tf
 
   from seg_models.models import build
-  from utils import distribute, inference, precision, profiling
+  from utils.engine import distribute, precision
+  from utils.predict import windows as inference
+  from utils.profile import timing
 
   distribute.grow_memory()
   model = build(args.model, args.backbone, args.num_classes)
   precision.apply(model, args.precision)
-  gflop = profiling.conv_gflop(lambda x: model(x), tf.TensorSpec([1, *args.input_size, 3]))
+  gflop = timing.conv_gflop(lambda x: model(x), tf.TensorSpec([1, *args.input_size, 3]))
   inference.freeze(model)
   probabilities = inference.probability_function(model, args.input_size)
-  product, product_gflop = profiling.matmul_call(args.precision)
+  product, product_gflop = timing.matmul_call(args.precision)
   rng = np.random.default_rng(0)
 
   print(f'{args.model} on {args.backbone}, {args.precision}, {gflop:.1f} GFLOP a window of {args.input_size}')
@@ -48,7 +50,7 @@ def measure(args) -> None:
   for batch_size in args.batch_sizes:
     windows = tf.constant(rng.normal(0, 60, (batch_size, *args.input_size, 3)), tf.float32)
     calls = {'matmul': product, 'windows': lambda windows=windows: probabilities(windows)[0, 0, 0]}
-    seconds = profiling.interleaved_seconds(calls, args.repeat)
+    seconds = timing.interleaved_seconds(calls, args.repeat)
     ceiling = product_gflop / seconds['matmul']
     achieved[batch_size] = batch_size * gflop / seconds['windows'] / ceiling
     print(
@@ -67,7 +69,9 @@ def whole_images(args, probabilities, batch_size: int, gflop: float, matmul) -> 
   import numpy as np
   from PIL import Image
 
-  from utils import inference, outputs, predict, profiling
+  from utils.predict import outputs, run
+  from utils.predict import windows as inference
+  from utils.profile import timing
 
   product, product_gflop = matmul
   height, width = args.image_size
@@ -87,13 +91,13 @@ def whole_images(args, probabilities, batch_size: int, gflop: float, matmul) -> 
     flags = {'colormap': '', 'palette': False, 'overlay': False, 'save_probs': False}
     for name, value in {**flags, 'save_dir': folder}.items():
       setattr(args, name, value)
-    before = profiling.median_seconds(product)
+    before = timing.median_seconds(product)
     begun = time.perf_counter()
-    memory = profiling.extra_memory(
-      lambda: predict.run(paths, lambda path: predict.read_image(path, np.inf), windows, outputs.Outputs(args))
+    memory = timing.extra_memory(
+      lambda: run.run(paths, lambda path: run.read_image(path, np.inf), windows, outputs.Outputs(args))
     )
     seconds = time.perf_counter() - begun
-  ceiling = product_gflop / ((before + profiling.median_seconds(product)) / 2)
+  ceiling = product_gflop / ((before + timing.median_seconds(product)) / 2)
   number = sum(len(inference.Pass(pixels, scale, False, args.input_size, args.strides).places) for scale in SCALES)
   tflop = 2 * number * gflop / 1e3  # an image
   achieved = 1e3 * tflop * args.images / seconds

@@ -33,12 +33,12 @@ def main(argv=None) -> None:
 
 def measure(logits_shape: tuple, repeat: int) -> None:
   """Prints one shape's figures. The first calls are made in fresh processes, where no other's memory is reused."""
-  from utils import profiling
+  from utils.profile import timing
 
-  first = {name: profiling.in_fresh_process(first_call, name, logits_shape) for name in LOSSES}
+  first = {name: timing.in_fresh_process(first_call, name, logits_shape) for name in LOSSES}
   calls = {name: step(name, logits_shape) for name in LOSSES}
-  product, gflop = profiling.matmul_call()
-  seconds = profiling.interleaved_seconds({**calls, 'matmul': product}, repeat)
+  product, gflop = timing.matmul_call()
+  seconds = timing.interleaved_seconds({**calls, 'matmul': product}, repeat)
   ours, theirs = ([float(number) for number in call()] for call in calls.values())
   difference = max(abs(a / b - 1) for a, b in zip(ours, theirs, strict=True))
 
@@ -55,11 +55,11 @@ def measure(logits_shape: tuple, repeat: int) -> None:
 
 def first_call(name: str, logits_shape: tuple) -> tuple[float, float]:
   """Seconds of the first call, tracing and compilation included, and MB by which memory rose."""
-  from utils import profiling
+  from utils.profile import timing
 
   call = step(name, logits_shape)
   begun = time.perf_counter()
-  memory = profiling.extra_memory(call)
+  memory = timing.extra_memory(call)
   return time.perf_counter() - begun, memory
 
 

@@ -43,9 +43,9 @@ def make_images(folder: pathlib.Path, number: int) -> str:
 
 def measure(args) -> None:
   from seg_models.image_reader import training_dataset
-  from utils import profiling
   from utils.forked import cores
-  from utils.general import read_list
+  from utils.list_file import read_list
+  from utils.profile import timing
 
   pairs = read_list(args.data_list, args.data_dir, need_label=True)
   augmentation = {'random_scale': True, 'random_mirror': True, 'random_crop': True}
@@ -54,9 +54,9 @@ def measure(args) -> None:
 
   def read():
     for _ in range(args.batches):
-      profiling.wait_for(next(batches))
+      timing.wait_for(next(batches))
 
-  seconds = profiling.median_seconds(read, args.repeat)
+  seconds = timing.median_seconds(read, args.repeat)
   begun = time.process_time()
   read()
   number = args.batches * args.batch_size

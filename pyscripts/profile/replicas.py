@@ -7,11 +7,12 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors, profiling_flags
+from utils import arguments, errors
+from utils.profile import flags
 
 
 def main(argv=None):
-  args = profiling_flags.parse_step(
+  args = flags.parse_step(
     __doc__,
     argv,
     lambda parser: parser.add_argument(
@@ -43,8 +44,10 @@ def measure(args, replicas: int):
 
   from network.common.layers import BatchNorm
   from seg_models.models import build
-  from utils import distribute, objectives, precision, profiling
-  from utils.training import Trainee, make_step
+  from utils.engine import distribute, precision
+  from utils.profile import timing
+  from utils.train import objectives
+  from utils.train.step import Trainee, make_step
 
   args.num_gpu, args.cluster, batch_size = replicas, None, args.batch_size
   args.batch_size *= replicas
@@ -77,7 +80,7 @@ def measure(args, replicas: int):
     return strategy.experimental_local_results(strategy.run(on_replica))[0]
 
   calls = {'step': lambda: step([batch], tf.constant(0)), 'communication': communicate}
-  seconds = profiling.interleaved_seconds(calls, args.repeat)
+  seconds = timing.interleaved_seconds(calls, args.repeat)
   kind = 'GPU' if tf.config.list_physical_devices('GPU') else 'CPU'
   return kind, seconds['step'], seconds['communication'], len(sizes), 4e-6 * sum(sizes)
 

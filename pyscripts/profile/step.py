@@ -7,7 +7,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import errors, profiling_flags
+from utils import errors
+from utils.profile import flags
 
 PLAIN = 'step'
 OBJECTIVES = {PLAIN: 'CrossEntropy', 'step, affinity': 'Affinity', 'step, adaptive affinity': 'AdaptiveAffinity'}
@@ -15,14 +16,14 @@ OBJECTIVES = {PLAIN: 'CrossEntropy', 'step, affinity': 'Affinity', 'step, adapti
 
 def main(argv=None):
   begun = time.perf_counter()
-  args = profiling_flags.parse_step(__doc__, argv)
-  from utils import profiling
+  args = flags.parse_step(__doc__, argv)
+  from utils.profile import timing
 
   calls, gflop, matmul_gflop = prepare(args)
-  profiling.wait_for(calls[PLAIN]())
+  timing.wait_for(calls[PLAIN]())
   print(f'first step done {time.perf_counter() - begun:.1f} s after the launch', flush=True)
-  seconds = profiling.interleaved_seconds(calls, args.repeat)
-  memory = {name: profiling.in_fresh_process(memory_of, name, args) for name in OBJECTIVES}
+  seconds = timing.interleaved_seconds(calls, args.repeat)
+  memory = {name: timing.in_fresh_process(memory_of, name, args) for name in OBJECTIVES}
 
   ceiling = matmul_gflop / seconds['matmul']
   size = 'x'.join(map(str, args.input_size))
@@ -45,8 +46,10 @@ def prepare(args, objectives_too=tuple(OBJECTIVES)):
 
   from network.common.layers import resize_bilinear
   from seg_models.models import build
-  from utils import distribute, objectives, precision, profiling
-  from utils.training import Trainee, make_step
+  from utils.engine import distribute, precision
+  from utils.profile import timing
+  from utils.train import objectives
+  from utils.train.step import Trainee, make_step
 
   strategy = distribute.choose(args)
   height, width = args.input_size
@@ -57,8 +60,8 @@ def prepare(args, objectives_too=tuple(OBJECTIVES)):
 
   model = build(args.model, args.backbone, args.num_classes)
   precision.apply(model, args.precision)
-  gflop = profiling.conv_gflop(lambda x: model(x), tf.TensorSpec(images.shape))
-  matmul, matmul_gflop = profiling.matmul_call(args.precision)
+  gflop = timing.conv_gflop(lambda x: model(x), tf.TensorSpec(images.shape))
+  matmul, matmul_gflop = timing.matmul_call(args.precision)
   forward = tf.function(lambda: tf.nn.softmax(resize_bilinear(model(images), (height, width))))
   calls = {'matmul': matmul, 'forward to softmax': lambda: forward()[0, 0, 0]}
   for name in objectives_too:
@@ -71,12 +74,12 @@ def prepare(args, objectives_too=tuple(OBJECTIVES)):
 
 def memory_of(name: str, args) -> float:
   """The largest memory of a process that does three steps, compilation included, in MB."""
-  from utils import profiling
+  from utils.profile import timing
 
   calls, _, _ = prepare(args, [name])
   for _ in range(3):
-    profiling.wait_for(calls[name]())
-  return profiling.peak_memory()
+    timing.wait_for(calls[name]())
+  return timing.peak_memory()
 
 
 if __name__ == '__main__':

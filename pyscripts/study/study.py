@@ -12,8 +12,12 @@ import shlex
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import arguments, errors, general, inference_flags, labels, outputs, study_plan
+from utils import arguments, atomic, errors, list_file, locks
+from utils.data import labels
 from utils.errors import InputError
+from utils.predict import flags as inference_flags
+from utils.predict import outputs
+from utils.study import plan
 
 
 def parse(argv):
@@ -91,11 +95,11 @@ def main(argv=None) -> None:
         print(shlex.join(['python', *words]))
     return
   if not args.report_only:
-    from utils import study_loop  # OpenCV and SciPy, not needed for --help
+    from utils.study import loop  # OpenCV and SciPy, not needed for --help
 
-    with general.claim(made(args.out_dir), 'lock'):
-      general.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
-      study_loop.run_all(runs, lists, args.data_dir, names, args.test)
+    with locks.claim(made(args.out_dir), 'lock'):
+      atomic.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
+      loop.run_all(runs, lists, args.data_dir, names, args.test)
   report(args, runs, lists, names, thin)
 
 
@@ -109,17 +113,17 @@ def checked(args):
   lists = {'val': args.val_list, **({'test': args.test_list} if args.test_list else {})}
   args.curve_list = args.curve_list or args.val_list
   for path in (args.train_list, args.curve_list, *lists.values()):
-    general.read_list(path, args.data_dir, need_label=True)
-  runs = study_plan.plan(args)
+    list_file.read_list(path, args.data_dir, need_label=True)
+  runs = plan.plan(args)
   names = labels.class_names(runs[0].flags.num_classes, args.class_names)
   thin = list(filter(None, args.thin_classes.split(',')))
   for name in thin:
     if name not in names or thin.count(name) > 1:
       raise InputError(f'--thin-classes {args.thin_classes}: {name!r} is not one of {", ".join(names)}, named once')
   for run in runs:
-    study_plan.check_settings(run, run.folder / 'settings.json')
+    plan.check_settings(run, run.folder / 'settings.json')
     for split, path in lists.items():
-      words = study_plan.inference(run, split, path, args.data_dir)
+      words = plan.inference(run, split, path, args.data_dir)
       flags = inference_flags.parse('', words[1:])
       outputs.images_to_do(flags, outputs.Outputs(flags))
   return runs, lists, names, thin
@@ -127,7 +131,7 @@ def checked(args):
 
 def commands(run, args) -> list:
   lists = {'val': args.val_list, **({'test': args.test_list} if args.test else {})}
-  return [run.words, *(study_plan.inference(run, split, path, args.data_dir) for split, path in lists.items())]
+  return [run.words, *(plan.inference(run, split, path, args.data_dir) for split, path in lists.items())]
 
 
 def made(folder: str) -> str:
@@ -140,24 +144,24 @@ def made(folder: str) -> str:
 
 def report(args, runs, lists, names, thin) -> None:
   """Writes the results of the finished runs and prints the short table."""
-  from utils import study_facts, study_page, study_results
+  from utils.study import facts, page, results
 
-  done = [run for run in runs if study_facts.finished(run)]
+  done = [run for run in runs if facts.finished(run)]
   if not done:
     raise InputError(f'--out-dir {args.out_dir}: no run of the study is finished there; start it without --report-only')
-  study_facts.check_equal_start(runs)
+  facts.check_equal_start(runs)
   out = pathlib.Path(args.out_dir)
-  content = study_results.study(runs, names, thin, title=args.title)
-  general.write_text(out / 'study.json', study_results.as_json(content))
-  general.write_text(out / 'study.csv', study_results.as_csv(content))
+  content = results.study(runs, names, thin, title=args.title)
+  atomic.write_text(out / 'study.json', results.as_json(content))
+  atomic.write_text(out / 'study.csv', results.as_csv(content))
   split = 'test' if 'test' in content else 'val'
-  scored = [run for run in done if study_facts.scores(run, split)]
+  scored = [run for run in done if facts.scores(run, split)]
   first = [run for run in scored if run.seed == scored[0].seed]
-  pairs = study_page.evenly(general.read_list(lists[split], args.data_dir, need_label=True), args.num_images)
-  study_page.write(
+  pairs = page.evenly(list_file.read_list(lists[split], args.data_dir, need_label=True), args.num_images)
+  page.write(
     out, {**content, 'shown': {'split': split, 'seed': first[0].seed}}, first, split, pairs, args.picture_width
   )
-  print(study_results.as_markdown(content))
+  print(results.as_markdown(content))
   print(f'\n{len(done)} of {len(runs)} runs finished: {out}/study.json, .csv, .html, .png', file=sys.stderr)
 
 

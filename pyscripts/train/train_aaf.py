@@ -5,15 +5,16 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import errors, train_flags
+from utils import errors
+from utils.train import flags
 
 
 def main(argv=None, several_gpus=False):
-  args = train_flags.parse(__doc__, argv, affinity=True, several_gpus=several_gpus, sizes=(1, 2, 3))
-  from utils import objectives, train_loop  # here, so that --help need not load TensorFlow
+  args = flags.parse(__doc__, argv, affinity=True, several_gpus=several_gpus, sizes=(1, 2, 3))
+  from utils.train import loop, objectives  # here, so that --help need not load TensorFlow
 
   settings = (args.num_classes, args.kld_margin, args.kld_lambda_1, args.kld_lambda_2, args.kld_sizes, args.kld_decay)
-  train_loop.train(args, lambda: objectives.AdaptiveAffinity(*settings))
+  loop.train(args, lambda: objectives.AdaptiveAffinity(*settings))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,313 @@
+"""What the scripts below dataset/ say about bad input: a line with the thing and the mend, nothing half-done."""
+
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset import check, make_demo, prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_own, prepare_voc12
+from utils import errors
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def picture(path, height=6, width=8, value=0, **kwargs):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(np.full((height, width), value, np.uint8)).save(path, **kwargs)
+
+
+def pair(folder, name='a', line=None):
+  """An image and its label, and a list that names them."""
+  Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(folder / f'{name}.jpg')
+  picture(folder / f'{name}.png')
+  (folder / 'list.txt').write_text(f'{name}.jpg {name}.png\n' if line is None else line)
+  return folder
+
+
+def own(folder):
+  picture(folder / 'images' / 'a.png')
+  picture(folder / 'masks' / 'a.png')
+  return folder
+
+
+def camvid(folder):
+  for split in ('train', 'val', 'test'):
+    picture(folder / split / 'a.png')
+    picture(folder / f'{split}annot' / 'a.png')
+  return folder
+
+
+def gta5(folder):
+  picture(folder / 'images' / '00001.png')
+  picture(folder / 'labels' / '00001.png', value=7)
+  return folder
+
+
+def cityscapes(folder):
+  picture(folder / 'leftImg8bit' / 'train' / 'ulm' / 'ulm_0_0_leftImg8bit.png')
+  picture(folder / 'gtFine' / 'train' / 'ulm' / 'ulm_0_0_gtFine_labelIds.png', value=7)
+  return folder
+
+
+def voc(folder):
+  for name in ('JPEGImages/a.jpg', 'SegmentationClass/a.png', 'SegmentationObject/a.png'):
+    picture(folder / 'VOC2012' / name)
+  splits = folder / 'VOC2012' / 'ImageSets' / 'Segmentation'
+  splits.mkdir(parents=True)
+  for name in ('train', 'val', 'trainval', 'test'):
+    (splits / f'{name}.txt').write_text('' if name == 'val' else 'a\n')
+  return folder
+
+
+def run(capsys, script, folder, flags, home='--data-dir'):
+  """Exit code, standard error. The script gets the folder as --data-dir and writes lists to folder/lists."""
+  argv = [home, str(folder), *(str(flag).replace('HERE', str(folder)) for flag in flags)]
+  if script.__name__.startswith('dataset.prepare') and '--list-dir' not in argv:
+    argv += ['--list-dir', str(folder / 'lists')]
+  capsys.readouterr()
+  try:
+    code = errors.run(script.main, argv)
+  except SystemExit as e:
+    code = e.code
+  return code, capsys.readouterr().err
+
+
+LIST = ['--data-list', 'HERE/list.txt']
+# script, how its folder is made, flags, what the one line holds
+BAD_USE = [
+  (check, pair, [], '--data-list is empty'),
+  (check, pair, ['--data-list', 'HERE/gone.txt'], 'gone.txt: no such list file'),
+  (check, pair, ['--data-list', 'HERE'], 'cannot be read as a list file'),
+  (check, pair, ['--data-list', 'HERE/a.jpg'], 'is not UTF-8 text'),
+  (check, lambda f: pair(f, line=''), LIST, 'holds no line'),
+  (check, lambda f: pair(f, line=' \n\n'), LIST, 'holds no line'),
+  (check, pair, [*LIST, '--num-classes', '0'], '0 is out of range'),
+  (check, pair, [*LIST, '--num-classes', '-3'], '-3 is out of range'),
+  (check, pair, [*LIST, '--num-classes', '257'], 'from 1 to 256'),
+  (check, pair, [*LIST, '--num-classes', 'many'], "'many' is not a whole number"),
+  (check, pair, [*LIST, '--num-classes', '2.5'], "'2.5' is not a whole number"),
+  (check, pair, [*LIST, '--num-classes', '256'], '--ignore-label 255 is a class'),
+  (check, pair, [*LIST, '--ignore-label', '3'], '--ignore-label 3 is a class (0 to 20'),
+  (check, pair, [*LIST, '--ignore-label', '-1'], '-1 is out of range'),
+  (check, pair, [*LIST, '--num-clases', '3'], 'unrecognized arguments'),
+  (make_demo, lambda f: f, ['--num-train', '0'], '0 is out of range'),
+  (make_demo, lambda f: f, ['--num-val', 'x'], 'not a whole number'),
+  (make_demo, lambda f: f, ['--num-train', '9' * 20], 'from 1 to 100000'),
+  (check, pair, ['--data-list', '/dev/zero'], '/dev/zero: is a device'),
+  (check, pair, ['--data-list', '/proc/self/mem'], 'cannot be read as a list file'),
+  (make_demo, lambda f: f, ['--seed', '-1'], '-1 is out of range'),
+  (make_demo, lambda f: f, ['--image-size', '96'], 'is not height,width'),
+  (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
+  (make_demo, lambda f: f, ['--image-size', '9999,96'], 'must lie between 64 and 4096'),
+  (make_demo, lambda f: (f / 'VOCdevkit').mkdir() or f, [], 'a VOCdevkit that is no demo data'),
+  (prepare_voc12, lambda f: f, [], 'holds no VOC2012/JPEGImages'),
+  (prepare_voc12, voc, ['--sbd-dir', 'HERE/sbd'], 'holds no dataset/cls'),
+  (
+    prepare_voc12,
+    lambda f: (voc(f) / 'VOC2012/segcls').symlink_to('SegmentationClass') or f,
+    [],
+    'the original itself',
+  ),
+  (prepare_cityscapes, lambda f: f, [], 'holds no leftImg8bit'),
+  (prepare_cityscapes, lambda f: (f / 'leftImg8bit').mkdir() or f, [], 'holds no gtFine; unpack gtFine_train'),
+  (prepare_camvid, lambda f: f, [], 'holds no train and trainannot'),
+  (prepare_gta5, lambda f: f, [], 'holds no images/*.png and labels/*.png'),
+  (prepare_gta5, gta5, ['--split-file', 'HERE/gone.mat'], 'gone.mat: no such file'),
+  (prepare_gta5, gta5, ['--split-file', 'HERE/images/00001.png'], 'is no MATLAB file with trainIds'),
+  (prepare_own, lambda f: f, [], '--images images: is no folder'),
+  (prepare_own, own, ['--masks', 'gone'], '--masks gone: is no folder'),
+  (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
+  (
+    prepare_own,
+    lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png') and f,
+    [],
+    'no file of images has the name',
+  ),
+  (prepare_own, own, ['--val-fraction', '1'], '1 is out of range'),
+  (prepare_own, own, ['--val-fraction', 'nan'], 'nan is out of range'),
+  (prepare_own, own, ['--val-fraction', '-0.1'], '-0.1 is out of range'),
+  (prepare_own, own, ['--val-fraction', '.6', '--test-fraction', '.5'], 'leave no train'),
+  (prepare_own, own, ['--seed', '1.5'], 'not a whole number'),
+]
+
+
+@pytest.mark.parametrize(('script', 'make', 'flags', 'words'), BAD_USE)
+def test_refused_in_one_line_with_nothing_written(capsys, tmp_path, script, make, flags, words):
+  make(tmp_path)
+  before = sorted(tmp_path.rglob('*'))
+  home = '--out-dir' if script is make_demo else '--data-dir'
+  code, err = run(capsys, script, tmp_path, flags, home)
+  assert code == 2
+  assert err.startswith('error: ') and err.count('\n') == 1
+  assert words in err
+  assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize(
+  'script', [prepare_voc12, prepare_cityscapes, prepare_camvid, prepare_gta5, prepare_own, make_demo]
+)
+def test_needs_its_folder(capsys, script):
+  with pytest.raises(SystemExit) as caught:
+    script.main([])
+  assert caught.value.code == 2 and 'required' in capsys.readouterr().err
+
+
+# What a bad file in a good folder leads to: it is named, the rest is done, the code is 1.
+def broken(path, data=b''):
+  path.write_bytes(data)
+
+
+def pipe(path):
+  path.unlink(missing_ok=True)
+  os.mkfifo(path)
+
+
+def cityscapes_file(folder, kind):
+  return cityscapes(folder) / 'gtFine' / 'train' / 'ulm' / f'b_gtFine_{kind}.png'
+
+
+RGB, CMYK = Image.new('RGB', (8, 6)), Image.new('CMYK', (8, 6))
+BAD_FILES = [
+  (check, lambda f: pair(f, line='a.jpg a.png\nb.jpg b.png\n'), LIST, 'b.jpg is no file'),
+  (check, lambda f: pair(f, line='a.jpg a.png extra\n'), LIST, 'is not `image label`'),
+  (check, lambda f: broken(pair(f) / 'a.jpg'), LIST, 'a.jpg: cannot be decoded (it is empty)'),
+  (check, lambda f: broken(pair(f) / 'a.png'), LIST, 'a.png: cannot be decoded (it is empty)'),
+  (check, lambda f: broken(pair(f) / 'a.png', b'\x89PNG\r\n\x1a\n' + b'x' * 40), LIST, 'a.png: cannot be decoded'),
+  (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is no file'),
+  (check, lambda f: pair(f, line='a.jpg a\0.png\n'), LIST, 'is no file'),
+  (check, lambda f: picture(pair(f) / 'a.png', 8, 6), LIST, 'is 6 x 8 while'),
+  (check, lambda f: picture(pair(f) / 'a.png', value=21), LIST, 'holds 21 (48 pixels)'),
+  (check, lambda f: picture(pair(f) / 'a.png', value=255), LIST, 'void everywhere'),
+  (check, lambda f: Image.new('RGB', (8, 6)).save(pair(f) / 'a.png'), LIST, 'is a RGB picture'),
+  (check, lambda f: Image.new('RGBA', (8, 6)).save(pair(f) / 'a.png'), LIST, 'is a RGBA picture'),
+  (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
+  (check, lambda f: picture(pair(f) / 'a.png', format='BMP'), LIST, 'is BMP, and labels must be PNG'),
+  (check, lambda f: picture(pair(f) / 'a.jpg', format='GIF'), LIST, 'is GIF, and images must be JPEG or PNG'),
+  (check, lambda f: pair(f, line='a.jpg a.png\na.png a.png\n'), LIST, 'would both be predicted to a.png'),
+  (check, lambda f: pair(f, line='a.jpg a.png\n../gone.jpg a.png\n'), LIST, 'gone.jpg is no file'),
+  (prepare_voc12, lambda f: broken(voc(f) / 'VOC2012/SegmentationClass/b.png'), [], 'b.png: cannot be decoded'),
+  (prepare_voc12, lambda f: picture(voc(f) / 'VOC2012/SegmentationClass/b.png', value=38), [], 'holds 38'),
+  (
+    prepare_cityscapes,
+    lambda f: broken(cityscapes_file(f, 'labelIds')),
+    [],
+    'b_gtFine_labelIds.png: cannot be decoded',
+  ),
+  (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
+  (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
+  (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
+  (
+    prepare_own,
+    lambda f: pipe(picture(own(f) / 'images/b.png') or f / 'masks/b.png'),
+    [],
+    'b.png: is no file but a folder, a pipe or a device',
+  ),
+  (
+    prepare_own,
+    lambda f: broken(picture(own(f) / 'images/b.png') or f / 'masks/b.png'),
+    [],
+    'b.png: cannot be decoded',
+  ),
+]
+
+
+@pytest.mark.parametrize(('script', 'make', 'flags', 'words'), BAD_FILES)
+def test_a_bad_file_is_named_and_the_rest_is_done(capsys, tmp_path, script, make, flags, words):
+  make(tmp_path)
+  code, err = run(capsys, script, tmp_path, flags)
+  assert code == 1
+  lines = [line for line in err.splitlines() if line.startswith('error: ')]
+  assert any(words in line for line in lines) and 'Traceback' not in err
+  if script is not check:
+    assert list((tmp_path / 'lists').glob('*.txt'))
+  assert not list(tmp_path.rglob('.*'))
+
+
+GOOD = [
+  lambda f: pair(f, line='\ufeffa.jpg a.png\r\n\r\n'),
+  lambda f: pair(f, 'with space'),
+  lambda f: pair(f, 'åß漢'),
+  lambda f: pair(f, line='/a.jpg /a.png\n'),
+  lambda f: pair(f, line='a.jpg\n'),
+  lambda f: pair(f, line='a.jpg\ta.png\n'),
+  lambda f: pair(f, line=f'{f}/a.jpg {f}/a.png\n'),
+  lambda f: pair(f, line=f'../{f.name}/a.jpg a.png\n'),
+  lambda f: Image.new('RGB', (8, 6)).save(pair(f) / 'a.jpg', 'PNG'),  # told by content, not by name
+  lambda f: Image.new('CMYK', (8, 6)).save(pair(f) / 'a.jpg'),
+  lambda f: Image.new('L', (8, 6)).save(pair(f) / 'a.jpg'),
+  lambda f: Image.new('RGBA', (8, 6)).save(pair(f) / 'a.jpg', 'PNG'),
+  lambda f: Image.new('I;16', (8, 6)).save(pair(f) / 'a.jpg', 'PNG'),
+  lambda f: Image.new('1', (8, 6)).save(pair(f) / 'a.png'),
+  lambda f: Image.new('P', (8, 6)).save(pair(f) / 'a.png'),
+  lambda f: Image.new('I;16', (8, 6), 20).save(pair(f) / 'a.png'),
+  lambda f: (picture(pair(f) / 'a.png', 1, 1), Image.new('RGB', (1, 1)).save(f / 'a.jpg')),
+  lambda f: (picture(pair(f) / 'a.png', 1, 20000), Image.new('RGB', (20000, 1)).save(f / 'a.jpg')),
+]
+
+
+@pytest.mark.parametrize('make', GOOD)
+def test_what_should_work_works(capsys, tmp_path, make):
+  make(tmp_path)
+  code, err = run(capsys, check, tmp_path, LIST)
+  assert (code, err) == (0, '')
+
+
+def test_exif_rotation_is_not_applied_so_the_label_has_the_stored_size(capsys, tmp_path):
+  pair(tmp_path)
+  exif = Image.Exif()
+  exif[0x0112] = 6  # turn by 90 degrees to show
+  Image.new('RGB', (8, 6)).save(tmp_path / 'a.jpg', exif=exif)
+  assert run(capsys, check, tmp_path, LIST)[0] == 0
+
+
+def test_decompression_bomb_is_refused_before_it_is_decoded(capsys, tmp_path):
+  pair(tmp_path)
+  chunks = (
+    (b'IHDR', struct.pack('>IIBBBBB', 50000, 50000, 8, 2, 0, 0, 0)),
+    (b'IDAT', zlib.compress(bytes(100))),
+    (b'IEND', b''),
+  )
+  data = [
+    struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body)) for kind, body in chunks
+  ]
+  (tmp_path / 'a.jpg').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(data))
+  code, err = run(capsys, check, tmp_path, LIST)
+  assert code == 1 and 'decompression bomb' in err
+
+
+@pytest.mark.parametrize('script', [prepare_voc12, prepare_cityscapes, prepare_camvid, prepare_gta5, prepare_own])
+def test_lists_that_cannot_be_written(capsys, tmp_path, script):
+  make = {
+    prepare_voc12: voc,
+    prepare_cityscapes: cityscapes,
+    prepare_camvid: camvid,
+    prepare_gta5: gta5,
+    prepare_own: own,
+  }
+  make[script](tmp_path)
+  (tmp_path / 'file').write_text('')
+  code, err = run(capsys, script, tmp_path, ['--list-dir', 'HERE/file'])
+  last = err.splitlines()[-1]
+  assert code in (1, 2) and last.startswith('error: ') and str(tmp_path / 'file') in last and 'Traceback' not in err
+  assert (tmp_path / 'file').read_text() == ''
+
+
+def test_a_disk_that_fills_up_is_one_line_and_leaves_no_half_file(tmp_path):
+  """A limit on the size of files fails a write in its middle, as a full disk does."""
+  cityscapes(tmp_path)
+  limited = 'import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40)); sys.argv[:1] = []'
+  script = str(ROOT / 'dataset' / 'prepare_cityscapes.py')
+  command = [sys.executable, '-B', '-c', f'{limited}; runpy.run_path({script!r}, run_name="__main__")']
+  command += [script, '--data-dir', str(tmp_path), '--list-dir', str(tmp_path / 'lists')]
+  result = subprocess.run(command, capture_output=True, text=True, check=False)
+  assert result.returncode == 1
+  last = result.stderr.splitlines()[-1]
+  assert last.startswith('error: ') and 'gtFineId_labelIds.png: cannot be written (File too large)' in last
+  assert 'Traceback' not in result.stderr
+  assert not [path for path in (tmp_path / 'gtFineId').rglob('*') if path.is_file()]

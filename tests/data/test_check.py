@@ -1,0 +1,136 @@
+"""The check before training: what it lets through, and the one line it says about what it does not."""
+
+import pathlib
+import time
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset import check
+from utils import list_file
+from utils.data import check as check_data
+from utils.errors import InputError
+
+
+def save(path: pathlib.Path, array, mode=None) -> str:
+  image = Image.fromarray(np.asarray(array, np.uint8))
+  if mode == 'P':
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0] + [7] * 759)
+  elif mode:
+    image = image.convert(mode)
+  image.save(path)
+  return str(path)
+
+
+@pytest.fixture
+def pair(tmp_path):
+  """A sound pair of 6 x 8 pixels, classes 0 to 2 and void."""
+  label = np.arange(48).reshape(6, 8) % 3
+  label[0, 0] = 255
+  image = np.random.default_rng(0).integers(0, 255, (6, 8, 3))
+  return list_file.Pair(save(tmp_path / 'a.jpg', image), save(tmp_path / 'a.png', label))
+
+
+def fault(pair, num_classes=3, ignore_label=255):
+  with pytest.raises(InputError) as caught:
+    check_data.check_pairs([pair], num_classes, ignore_label)
+  assert '\n' not in str(caught.value)
+  return str(caught.value)
+
+
+def test_sound_pairs_pass(pair, tmp_path):
+  check_data.check_pairs([pair, list_file.Pair(pair.image, None)], 3, 255)
+  palette = save(tmp_path / 'p.png', np.arange(48).reshape(6, 8) % 3, 'P')
+  with Image.open(palette) as image:
+    assert image.mode == 'P'
+  check_data.check_pairs([list_file.Pair(pair.image, palette)], 3, 255)
+
+
+def test_void_is_255_and_ignore_label_and_nothing_else(tmp_path, pair):
+  label = list_file.Pair(pair.image, save(tmp_path / 'v.png', np.arange(48).reshape(6, 8) % 12))
+  check_data.check_pairs([label], 11, 11)
+  message = fault(label, 11)
+  assert label.label in message and 'holds 11 (4 pixels)' in message and '--ignore-label 11' in message
+  assert '8 (4 pixels), 9 (4 pixels)' in fault(label, 8)
+
+
+def test_ignore_label_must_not_be_a_class(pair):
+  assert '--ignore-label 2 is a class' in fault(pair, 3, 2)
+
+
+@pytest.mark.parametrize(
+  ('make', 'words'),
+  [
+    (lambda p, path: p._replace(label=save(path, np.full((6, 8), 255))), 'void everywhere'),
+    (lambda p, path: p._replace(label=save(path, np.zeros((6, 8, 3)))), 'is a RGB picture'),
+    (lambda p, path: p._replace(label=save(path, np.zeros((8, 6)))), 'is 6 x 8 while'),
+    (lambda p, path: p._replace(label=save(path, [[38, 75, 113, 220, 0, 0, 0, 0]] * 6)), 'prepare_voc12.py'),
+    (lambda p, path: p._replace(label=save(path.with_suffix('.jpg'), np.zeros((6, 8)))), 'labels must be PNG'),
+    (lambda p, path: p._replace(label=str(path)), 'no such file'),
+    (lambda p, path: p._replace(image=str(path)), 'no such file'),
+    (lambda p, path: p._replace(image=save(path.with_suffix('.gif'), np.zeros((6, 8)))), 'is GIF'),
+    (lambda p, path: p._replace(image=cut(p.image, path, 0)), 'it is empty'),
+    (lambda p, path: p._replace(image=cut(p.image, path, -2)), 'its end is missing'),
+    (lambda p, path: p._replace(label=cut(p.label, path, -30)), 'cannot be decoded'),
+    (lambda p, path: p._replace(image=str(path.parent)), 'is no file but a folder'),
+  ],
+)
+def test_refuses_in_one_line_that_names_the_file(pair, tmp_path, make, words):
+  bad = make(pair, tmp_path / 'bad.png')
+  message = fault(bad)
+  assert words in message and (bad.image if bad.image != pair.image else bad.label) in message
+
+
+def cut(source, target, size) -> str:
+  target.write_bytes(pathlib.Path(source).read_bytes()[:size])
+  return str(target)
+
+
+def test_bytes_behind_the_end_of_a_picture_are_no_fault(pair, tmp_path):
+  trailing = tmp_path / 't.jpg'
+  trailing.write_bytes(pathlib.Path(pair.image).read_bytes() + b'camera notes')
+  check_data.check_pairs([pair._replace(image=str(trailing))], 3, 255)
+
+
+def test_sample_is_spread_over_the_list(pair):
+  bad = pair._replace(label=pair.label + '.missing')
+  check_data.check_pairs([pair, bad, pair, bad], 3, 255, sample=2)
+  with pytest.raises(InputError):
+    check_data.check_pairs([pair, bad, pair, bad], 3, 255, sample=3)
+
+
+def test_first_fault_in_list_order_is_named(pair):
+  bad = [pair._replace(label=f'{pair.label}.{i}') for i in range(50)]
+  assert f'{pair.label}.0:' in fault_of_list([pair, *bad])
+
+
+def fault_of_list(pairs):
+  with pytest.raises(InputError) as caught:
+    check_data.check_pairs(pairs, 3, 255)
+  return str(caught.value)
+
+
+def test_a_thousand_pairs_take_seconds(tmp_path):
+  label = cv2.resize(np.random.default_rng(0).integers(0, 21, (12, 16)).astype(np.uint8), (500, 375), interpolation=0)
+  image = cv2.resize(np.random.default_rng(1).integers(0, 255, (12, 16, 3)).astype(np.uint8), (500, 375))
+  pair = list_file.Pair(save(tmp_path / 'a.jpg', image), save(tmp_path / 'a.png', label))
+  begin = time.perf_counter()
+  check_data.check_pairs([pair] * 1000, 21, 255)
+  assert time.perf_counter() - begin < 20  # 0.4 s on two idle cores
+
+
+def test_checker_reports_all_it_finds(pair, tmp_path, capsys):
+  stray = save(tmp_path / 's.png', np.full((6, 8), 7))
+  (tmp_path / 'b').mkdir()
+  twin = cut(pair.image, tmp_path / 'b' / 'a.jpg', None)
+  lines = [('a.jpg', 'a.png'), ('b/a.jpg', 's.png'), ('gone.jpg', 'a.png')]
+  (tmp_path / 'list.txt').write_text('\n'.join(map(' '.join, lines)))
+  flags = ['--data-dir', str(tmp_path), '--data-list', str(tmp_path / 'list.txt'), '--num-classes', '3']
+  assert check.main(flags) == 1
+  out, err = capsys.readouterr()
+  assert 'class   1:           16 pixels' in out and 'stray   7:           48 pixels' in out and '3 problems' in out
+  assert f'{stray}: holds 7 (48 pixels)' in err and 'gone.jpg is no file' in err and f'{twin} would both' in err
+  (tmp_path / 'list.txt').write_text('a.jpg a.png\n')
+  assert check.main(flags) == 0

@@ -1,0 +1,62 @@
+"""The demo data: the same seed draws the same bytes, labels agree with instances, lists can be read."""
+
+import hashlib
+import pathlib
+
+import numpy as np
+import pytest
+
+from dataset import make_demo
+from utils import image_file, list_file
+from utils.data import demo_scenes
+from utils.errors import InputError
+
+
+def digest(folder: pathlib.Path) -> dict:
+  files = sorted(path for path in folder.rglob('*') if path.is_file())
+  return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def make(folder, *flags):
+  make_demo.main(['--out-dir', str(folder), '--num-train', '6', '--num-val', '2', '--image-size', '96,120', *flags])
+  return digest(folder)
+
+
+def test_same_seed_same_bytes_and_another_seed_other_scenes(tmp_path):
+  first, again, other = make(tmp_path / 'a'), make(tmp_path / 'b'), make(tmp_path / 'c', '--seed', '1')
+  assert first == again
+  assert first.keys() == other.keys()
+  images = [name for name in first if name.endswith('.jpg')]
+  assert len(images) == 8 and all(first[name] != other[name] for name in images)
+  assert len({first[name] for name in images}) == 8
+
+
+def test_lists_name_every_file(tmp_path):
+  make(tmp_path)
+  for split, count in (('train', 6), ('val', 2)):
+    pairs = list_file.read_list(str(tmp_path / f'{split}.txt'), str(tmp_path / 'VOCdevkit'), need_label=True)
+    assert len(pairs) == count
+    for pair in pairs:
+      label = image_file.read_label(pair.label)
+      instances = image_file.read_label(pair.label.replace('segcls', 'seginst'))
+      assert label.shape == instances.shape == (96, 120)
+  assert (tmp_path / 'classes.txt').read_text().split() == list(demo_scenes.CLASSES)
+
+
+def test_every_class_is_drawn_and_instances_agree_with_classes():
+  seen = set()
+  for i in range(20):
+    scene = demo_scenes.draw_scene(np.random.default_rng(i), 144, 144)
+    assert scene.image.dtype == np.uint8 and scene.image.shape == (144, 144, 3)
+    np.testing.assert_array_equal(scene.classes == 255, scene.instances == 255)
+    np.testing.assert_array_equal(scene.classes == 0, scene.instances == 0)
+    for instance in set(np.unique(scene.instances)) - {0, 255}:
+      assert len(np.unique(scene.classes[scene.instances == instance])) == 1
+    seen |= set(np.unique(scene.classes))
+  assert seen == {*range(len(demo_scenes.CLASSES)), 255}
+
+
+def test_does_not_mix_with_a_real_devkit(tmp_path):
+  (tmp_path / 'VOCdevkit').mkdir()
+  with pytest.raises(InputError, match='no demo data'):
+    make(tmp_path)

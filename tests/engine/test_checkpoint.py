@@ -1,0 +1,211 @@
+"""Checkpoints: both of TensorFlow's formats, in both directions, whole or absent, and what is refused."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.tiny import CLASSES, Toy, assert_same, contents, last_checkpoint, refusal, train
+from utils import errors
+from utils.engine import checkpoint
+
+data, toy = tiny.data, tiny.toy
+v1 = tf.compat.v1
+
+
+def named(variables):
+  return {checkpoint.name_of(v): v for v in variables}
+
+
+def write_with_tensorflow_1(path, arrays, version):
+  """What TensorFlow 1's Saver writes."""
+  with tf.Graph().as_default(), v1.Session() as session:
+    variables = {name: v1.get_variable(name, initializer=array, use_resource=False) for name, array in arrays.items()}
+    session.run(v1.global_variables_initializer())
+    saver = v1.train.Saver(variables, write_version=version)
+    return saver.save(session, str(path), write_meta_graph=False)
+
+
+def randomised(network):
+  rng = np.random.default_rng(0)
+  for v in network.variables:
+    v.assign(np.abs(rng.normal(size=v.shape)))
+  return {name: v.numpy() for name, v in named(network.variables).items()}
+
+
+@pytest.mark.parametrize('version', [v1.train.SaverDef.V1, v1.train.SaverDef.V2])
+def test_ours_reads_tensorflow_1s(tmp_path, version):
+  want = randomised(Toy())
+  extra = {'global_step': np.int64(7), 'mean_rgb': np.float32([1, 2, 3]), 'resnet_v1_14/logits/biases': np.ones(5, 'f')}
+  prefix = write_with_tensorflow_1(tmp_path / 'slim.ckpt', {**want, **extra}, version)
+  assert os.path.isfile(prefix) == (version == v1.train.SaverDef.V1)
+  network = Toy()
+  checkpoint.restore(prefix, named(network.variables), 'mend')
+  assert_same(want, {name: v.numpy() for name, v in named(network.variables).items()})
+
+
+def test_tensorflow_1_reads_ours(tmp_path):
+  network = Toy()
+  want = randomised(network)
+  checkpoint.save(str(tmp_path / 'model.ckpt-3'), named(network.variables))
+  with tf.Graph().as_default(), v1.Session() as session:
+    variables = {name: v1.get_variable(name, shape=array.shape) for name, array in want.items()}
+    v1.train.Saver(variables).restore(session, str(tmp_path / 'model.ckpt-3'))
+    assert_same(want, session.run(variables))
+
+
+def test_a_checkpoint_written_again_is_the_new_one(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt-1')
+  for value in ([1.0, 2.0], [3.0]):
+    checkpoint.save(prefix, {'v': np.float32(value)})
+  assert contents(prefix)['v'].tolist() == [3.0]
+  assert sorted(os.listdir(tmp_path)) == ['model.ckpt-1.data-00000-of-00001', 'model.ckpt-1.index']
+
+
+@pytest.mark.parametrize('moment', range(8))
+def test_death_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path, monkeypatch, moment):
+  """Dies before the n-th call that changes the folder: what is there then can be read, and the old one is there."""
+  folder = str(tmp_path)
+  for s in (1, 2):
+    checkpoint.save(checkpoint.path_of(folder, s), {'v': np.float32([s])})
+    checkpoint.keep_newest(folder, 1, -1)
+  calls = []
+
+  class Death(BaseException):
+    pass
+
+  def dying(original):
+    def call(*args, **kwargs):
+      calls.append(original)
+      if len(calls) > moment:
+        raise Death
+      return original(*args, **kwargs)
+
+    return call
+
+  with monkeypatch.context() as patch:
+    for name in ('replace', 'remove', 'fsync'):
+      patch.setattr(os, name, dying(getattr(os, name)))
+    patch.setattr(checkpoint.shutil, 'rmtree', lambda *args, **kwargs: None)
+    try:
+      checkpoint.save(checkpoint.path_of(folder, 3), {'v': np.float32([3])})
+      checkpoint.keep_newest(folder, 1, -1)
+    except Death:
+      pass
+  assert len(calls) > moment or moment == 7
+  assert checkpoint.steps_in(folder)
+  for s in checkpoint.steps_in(folder):
+    assert contents(checkpoint.path_of(folder, s))['v'] == [s]
+  newest = tf.train.latest_checkpoint(folder)
+  assert newest in [checkpoint.path_of(folder, s) for s in checkpoint.steps_in(folder)]
+  checkpoint.remove_unfinished(folder)
+  files = {name for name in os.listdir(folder) if re.match(r'model|\.writing', name)}
+  assert files == {f'model.ckpt-{s}{part}' for s in checkpoint.steps_in(folder) for part in checkpoint.PARTS}
+
+
+@pytest.mark.parametrize(
+  ('change', 'says'),
+  [
+    (
+      lambda v: v.pop('resnet_v1_14/conv1/weights'),
+      r'lacks resnet_v1_14/conv1/weights \(3, 3, 3, 6\); check --backbone',
+    ),
+    (
+      lambda v: v.update({'resnet_v1_14/conv1/BatchNorm/beta': np.ones(7, 'f')}),
+      r'beta is \(7,\) there and \(6,\) here',
+    ),
+    (lambda v: v.update({'resnet_v1_14/conv1/BatchNorm/beta': np.full(6, np.nan, 'f')}), 'not finite; take an earlier'),
+    (
+      lambda v: v.pop('resnet_v1_14/block5/fc1_voc12/biases'),
+      r'lacks resnet_v1_14/block5/fc1_voc12/biases \(3,\); check --model and --num-classes, or give --not-restore-cl',
+    ),
+  ],
+)
+def test_what_does_not_fit_is_refused(data, toy, tmp_path, change, says):
+  values = randomised(Toy())
+  change(values)
+  checkpoint.save(str(tmp_path / 'other'), values)
+  assert re.search(says, refusal(data, tmp_path / 'run', restore_from=tmp_path / 'other'))
+
+
+def test_what_is_no_checkpoint_is_refused(data, toy, tmp_path):
+  def says(path):
+    return refusal(data, tmp_path / 'run', restore_from=path)
+
+  checkpoint.save(str(tmp_path / 'snapshots' / 'model.ckpt-3'), randomised(Toy()))
+  checkpoint.keep_newest(str(tmp_path / 'snapshots'), 1, -1)
+  assert 'no such checkpoint' in says(tmp_path / 'nothing')
+  assert 'is a folder' in says(tmp_path / 'snapshots') and 'model.ckpt-3' in says(tmp_path / 'snapshots')
+  assert 'did you mean' in says(tmp_path / 'snapshots' / 'model.ckpt')
+  (tmp_path / 'text').write_text('not a checkpoint')
+  assert 'cannot be read as a checkpoint' in says(tmp_path / 'text')
+  os.truncate(tmp_path / 'snapshots' / 'model.ckpt-3.data-00000-of-00001', 40)
+  assert 'the file is damaged' in says(tmp_path / 'snapshots' / 'model.ckpt-3')
+  assert checkpoint.steps_in(str(tmp_path / 'run')) == []
+
+
+def test_the_classifier_can_be_left_as_initialised(data, toy, tmp_path, capsys):
+  """For another class count: the backbone is the checkpoint's, the head the one of a run from nothing."""
+  want = randomised(Toy(num_classes=7))
+  checkpoint.save(str(tmp_path / 'other'), want)
+  settings = {'num_steps': 1, 'learning_rate': 1e-30, 'weight_decay': 0, 'use_global_status': True}
+  message = refusal(data, tmp_path / 'run', restore_from=tmp_path / 'other')
+  assert 'biases is (7,) there and (3,) here' in message and '--not-restore-classifier' in message
+  train(data, tmp_path / 'fresh', **settings)
+  capsys.readouterr()
+  train(data, tmp_path / 'run', restore_from=tmp_path / 'other', not_restore_classifier=True, **settings)
+  fresh, got = last_checkpoint(tmp_path / 'fresh'), last_checkpoint(tmp_path / 'run')
+  for name in ('weights', 'BatchNorm/gamma', 'BatchNorm/moving_variance'):
+    np.testing.assert_array_equal(got[f'resnet_v1_14/conv1/{name}'], want[f'resnet_v1_14/conv1/{name}'])
+  for name in ('weights', 'biases'):
+    scope = 'resnet_v1_14/block5/fc1_voc12'
+    np.testing.assert_allclose(got[f'{scope}/{name}'], fresh[f'{scope}/{name}'], rtol=0, atol=1e-20)
+  line = f'5 variables from {tmp_path}/other, the other 7 (momentum included) as initialised'
+  assert line in capsys.readouterr().out
+
+
+def test_where_a_run_starts_is_said_in_one_line(data, toy, tmp_path, capsys):
+  """Its own checkpoint comes first, then --restore-from, then initial weights."""
+  order = 'start (own checkpoint, else --restore-from, else initial weights): '
+
+  def said(**changes):
+    train(data, tmp_path / 'run', **changes)
+    return next(line for line in capsys.readouterr().out.splitlines() if line.startswith(order)).removeprefix(order)
+
+  assert said() == 'all 14 variables as initialised (seed 1234)'
+  randomly = tmp_path / 'other'
+  checkpoint.save(str(randomly), randomised(Toy()))
+  from_other = f'7 variables from {randomly}, the other 7 (momentum included) as initialised'
+  assert said(restore_from=randomly, overwrite=True) == from_other
+  from_own = f'all 14 variables from {tmp_path}/run/model.ckpt-5, going on at step 6'
+  assert said(restore_from=randomly, resume=True) == from_own
+
+
+def test_a_pspnet_warms_up_a_deeplab_but_no_other_backbone(data, tmp_path):
+  """Real networks: the backbone of one model is that of another; a deeper one is refused by name."""
+  from seg_models.models import build
+
+  pspnet = build('pspnet', 'resnet_v1_14', 21, seed=5)
+  prefix = str(tmp_path / 'pspnet')
+  checkpoint.save(prefix, named(pspnet.variables))
+  model = {'model': 'deeplab', 'restore_from': prefix}
+  message = refusal(data, tmp_path / 'run', **model)
+  assert 'lacks resnet_v1_14/fc1_c0/' in message and '--not-restore-classifier' in message
+  message = refusal(data, tmp_path / 'run', backbone='resnet_v1_50', not_restore_classifier=True, **model)
+  assert 'lacks resnet_v1_50/' in message and 'check --backbone resnet_v1_50 (it holds resnet_v1_14)' in message
+  settings = {'num_steps': 1, 'learning_rate': 1e-30, 'weight_decay': 0, 'use_global_status': True}
+  train(data, tmp_path / 'run', not_restore_classifier=True, **settings, **model)
+  got, want = last_checkpoint(tmp_path / 'run'), contents(prefix)
+  shared = [name for name in want if name in got]
+  assert len(shared) == len(pspnet.backbone.variables)
+  assert_same({name: want[name] for name in shared}, {name: got[name] for name in shared})
+
+
+def test_a_folder_that_cannot_be_written_is_said(data, toy, tmp_path):
+  (tmp_path / 'file').write_text('')
+  assert 'cannot be made' in refusal(data, tmp_path / 'file' / 'run')
+  with pytest.raises(errors.RunError, match='could not be written .* the earlier ones are whole'):
+    checkpoint.save(str(tmp_path / 'file' / 'model.ckpt-1'), {'v': np.zeros(CLASSES)})

@@ -1,0 +1,381 @@
+"""Several devices and several machines: N replicas are one device, workers wait for each other, and stop together."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.tiny import CLASSES, Toy, arguments
+from utils import errors
+from utils.engine import checkpoint, cluster, distribute
+from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
+from utils.train.step import Trainee, make_step
+
+data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
+
+MARGINS = (CLASSES, 3.0, 1.0, 1.0)
+OBJECTIVES = {
+  'cross-entropy': lambda: CrossEntropy(CLASSES),
+  'affinity': lambda: Affinity(*MARGINS),
+  'adaptive affinity': lambda: AdaptiveAffinity(*MARGINS),
+}
+
+
+def batch(seed, void_shares):
+  """Images and labels, of each image another share void."""
+  rng = np.random.default_rng(seed)
+  void = rng.random([len(void_shares), 48, 48]) < np.reshape(void_shares, [-1, 1, 1])
+  labels = np.where(void, 255, rng.integers(0, CLASSES, void.shape))
+  return rng.normal(0, 50, [*void.shape, 3]).astype(np.float32), labels.astype(np.int32)
+
+
+VERY_UNEQUAL = batch(0, [1, 1, 0, 0, 0.97, 0.9])  # two images all void, two all labelled, two nearly void
+EQUAL = batch(1, [0.1] * 6)
+
+
+def deal(strategy, whole):
+  """A global batch as training gives it: every replica its consecutive part."""
+  part = len(whole[0]) // strategy.num_replicas_in_sync
+
+  def share(context):
+    first = context.replica_id_in_sync_group * part
+    return tuple(tf.constant(x[first : first + part]) for x in whole)
+
+  return strategy.experimental_distribute_values_from_function(share)
+
+
+def trainee_and_step(strategy, make_objective, frozen=False, **changes):
+  args = arguments(pathlib.Path('none'), 'none', num_steps=10, use_global_status=frozen, **changes)
+  with strategy.scope():
+    trainee = Trainee(Toy(), make_objective(), 0.1, frozen)
+  return trainee, make_step(strategy, trainee, args)
+
+
+def outcome(strategy, make_objective, steps, **changes):
+  """({metric: value} of the last step, {variable's name: value}) after `steps`, each a list of global batches."""
+  trainee, step = trainee_and_step(strategy, make_objective, iter_size=len(steps[0]), **changes)
+  for s, batches in enumerate(steps):
+    metrics = step([deal(strategy, whole) for whole in batches], tf.constant(s))
+  return {k: float(v) for k, v in metrics.items()}, {k: np.asarray(v) for k, v in trainee.saved().items()}
+
+
+def assert_close(one, other):
+  for before, after in zip(one, other, strict=True):
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+      np.testing.assert_allclose(after[name], value, 2e-3, 1e-4 * (np.abs(value).max() + 1e-3), err_msg=name)
+
+
+@pytest.mark.parametrize('replicas', [2, 3])
+@pytest.mark.parametrize('name', OBJECTIVES)
+def test_replicas_are_one_device(mirrored, name, replicas):
+  steps = [[VERY_UNEQUAL], [EQUAL]]
+  one = outcome(tf.distribute.get_strategy(), OBJECTIVES[name], steps)
+  assert_close(one, outcome(mirrored(replicas), OBJECTIVES[name], steps))
+  assert np.any(one[1]['resnet_v1_14/conv1/BatchNorm/moving_mean'])
+
+
+@pytest.mark.parametrize(
+  ('steps', 'changes'), [([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}), ([[VERY_UNEQUAL]], {'clip_norm': 0.01})]
+)
+def test_replicas_are_one_device_over_several_batches_and_with_clipping(mirrored, steps, changes):
+  one = outcome(tf.distribute.get_strategy(), OBJECTIVES['adaptive affinity'], steps, **changes)
+  assert_close(one, outcome(mirrored(2), OBJECTIVES['adaptive affinity'], steps, **changes))
+
+
+def test_a_step_has_one_all_reduce_for_the_counts_and_one_for_gradients_and_losses(mirrored, monkeypatch):
+  strategy, graphs = mirrored(2), []
+  trainee, step = trainee_and_step(strategy, OBJECTIVES['adaptive affinity'], frozen=True)
+  reduce = strategy.extended.batch_reduce_to
+
+  def noted(*args):
+    graphs.append(tf.compat.v1.get_default_graph())
+    return reduce(*args)
+
+  monkeypatch.setattr(strategy.extended, 'batch_reduce_to', noted)
+  step([deal(strategy, EQUAL)], tf.constant(0))
+  assert len(graphs) == 2 and graphs[0] is graphs[1]
+  operations = [op for op in graphs[0].get_operations() if op.type.startswith('CollectiveReduce')]
+  assert len(operations) == 2 * 2  # each of the two, on each of two replicas
+  everything = sum(v.shape.num_elements() for v in trainee.trained) + 2  # and two losses
+  assert [op.inputs[0].shape.num_elements() for op in operations].count(everything) == 2
+
+
+@pytest.mark.usefixtures('toy', 'deterministic')
+def test_two_replicas_go_on_as_if_unbroken(data, tmp_path, mirrored, monkeypatch):
+  monkeypatch.setattr(tf.distribute, 'MirroredStrategy', lambda devices: mirrored(len(devices)))
+  flags = {'script': 'train_aaf_mgpu', 'num_gpu': 2, 'deterministic': True}
+  tiny.train(data, tmp_path / 'unbroken', **flags)
+  (tmp_path / 'resumed').mkdir()
+  for path in (tmp_path / 'unbroken').glob('model.ckpt-2.*'):
+    shutil.copy(path, tmp_path / 'resumed')
+  tiny.train(data, tmp_path / 'resumed', resume=True, **flags)
+  tiny.assert_same(*(tiny.last_checkpoint(tmp_path / name) for name in ('unbroken', 'resumed')))
+
+
+# What is refused.
+
+
+def test_a_batch_must_divide(data, tmp_path):
+  line = tiny.refusal(data, tmp_path, 'train_mgpu', num_gpu=2, batch_size=5)
+  assert line == '--batch-size 5 does not divide evenly among 2 replicas; give 4, say'
+  assert not any(tmp_path.iterdir())
+
+
+def test_more_gpus_than_there_are(data, tmp_path, monkeypatch):
+  assert '--num-gpu 99: TensorFlow was started with 3 CPU' in tiny.refusal(
+    data, tmp_path, 'train_mgpu', num_gpu=99, batch_size=99
+  )
+  monkeypatch.setattr(distribute, 'grow_memory', lambda: None)
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: ['one', 'two'])
+  line = tiny.refusal(data, tmp_path, 'train_mgpu', num_gpu=4, batch_size=4)
+  assert line == '--num-gpu 4: this machine has 2; give at most that'
+
+
+def tf_config(index, workers=('a:1', 'b:2'), kind='worker'):
+  return json.dumps({'cluster': {'worker': workers}, 'task': {'type': kind, 'index': index}})
+
+
+@pytest.mark.parametrize(
+  ('text', 'says'),
+  [
+    ('{', 'TF_CONFIG={: '),
+    ('7', 'TF_CONFIG=7: '),
+    (tf_config(2), 'the task has index 2, but there are 2 of its type, counted from 0'),
+    (tf_config('x'), "'x'"),
+    (tf_config(0, kind='boss'), "its task needs a type, one of ['worker'], and an index"),
+    (tf_config(0, ['a:1', 'a:1']), 'an address stands there twice'),
+    (tf_config(0, ['a:1', 'b']), "'b' is not HOST:PORT"),
+    (tf_config(0, ['a:1', 'b:99999']), "'b:99999' is not HOST:PORT"),
+    ('{"cluster": {"ps": ["a:1"]}}', "there is no work for the role 'ps'"),
+    ('{"cluster": {"worker": ["a:1", "b:2"]}}', 'its task needs a type'),
+  ],
+)
+def test_a_tf_config_that_is_none(data, tmp_path, monkeypatch, text, says):
+  monkeypatch.setenv('TF_CONFIG', text)
+  line = tiny.refusal(data, tmp_path, 'train_mgpu')
+  assert says in line and line.endswith(f'; write {cluster.EXAMPLE}')
+
+
+def test_clusters_from_tf_config(monkeypatch):
+  chief = {'cluster': {'worker': ['b:1', 'c:1'], 'chief': ['a:1']}, 'task': {'type': 'worker', 'index': '1'}}
+  assert cluster.from_tf_config(json.dumps(chief)) == (['a:1', 'b:1', 'c:1'], 2)
+  monkeypatch.setenv('TF_CONFIG', tf_config(0, ['a:1']))
+  assert cluster.find(None) is None  # one machine
+  monkeypatch.delenv('TF_CONFIG')
+  assert cluster.find(None) is None
+  with pytest.raises(errors.InputError, match='TF_CONFIG is not set'):
+    cluster.find('tf_config')
+
+
+SLURM = {
+  'SLURM_JOB_ID': '15042',
+  'SLURM_PROCID': '2',
+  'SLURM_STEP_NODELIST': 'n[9-10],m3',
+  'SLURM_STEP_TASKS_PER_NODE': '1(x2),2',
+}
+
+
+def test_clusters_from_slurm():
+  workers = ['n9:15042', 'n10:15042', 'm3:15042', 'm3:15043']  # in Slurm's order, which is the tasks'
+  assert cluster.from_slurm(SLURM) == (workers, 2)
+  for change, says in (
+    ({'SLURM_PROCID': '4'}, 'SLURM_PROCID=4'),
+    ({'SLURM_STEP_NODELIST': 'n[9'}, 'SLURM_STEP_NODELIST=n'),
+    ({'SLURM_STEP_TASKS_PER_NODE': '1'}, 'SLURM_STEP_TASKS_PER_NODE=1'),
+  ):
+    with pytest.raises(errors.InputError, match='cannot read .*' + says.replace('[', r'\[')):
+      cluster.from_slurm({**SLURM, **change})
+
+
+def test_outside_slurm(data, tmp_path, monkeypatch):
+  monkeypatch.delenv('SLURM_JOB_ID', raising=False)
+  line = tiny.refusal(data, tmp_path, 'train_mgpu', cluster='slurm')
+  assert line == '--cluster slurm: no Slurm job step here (SLURM_JOB_ID is not set); start the script by srun'
+
+
+# How workers find each other.
+
+
+def free_ports(number) -> list[int]:
+  sockets = [socket.create_server(('', 0)) for _ in range(number)]
+  ports = [s.getsockname()[1] for s in sockets]
+  for s in sockets:
+    s.close()
+  return ports
+
+
+def meeting(facts, seconds=20, absent=()) -> list:
+  """What `meet` raised (None: nothing) in each of as many workers as there are facts."""
+  workers = [f'127.0.0.1:{port}' for port in free_ports(len(facts))]
+  raised = [None] * len(facts)
+
+  def attend(i):
+    try:
+      cluster.meet(cluster.Cluster(workers, i), facts[i], seconds)
+    except (errors.InputError, errors.RunError) as e:
+      raised[i] = e
+
+  threads = [threading.Thread(target=attend, args=(i,)) for i in reversed(range(len(facts))) if i not in absent]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  return raised
+
+
+def test_workers_meet():
+  assert meeting([{'--num-gpu': 2, '--clip-norm': None}] * 4) == [None] * 4
+
+
+def test_workers_with_other_flags_are_told():
+  raised = meeting([{'--batch-size': 8}, {'--batch-size': 4}, {'--batch-size': 8}])
+  lines = {
+    str(e) for e in raised if str(e).startswith('worker 1 was started with --batch-size 4, worker 0 with 8; start')
+  }
+  assert len(lines) == 1 and isinstance(raised[0], errors.InputError)
+  assert None not in raised
+
+
+@pytest.mark.parametrize(('absent', 'says'), [((2,), 'worker 2 (127.0.0.1:'), ((0,), 'worker 0, 127.0.0.1:')])
+def test_a_missing_worker_is_named(absent, says):
+  raised = meeting([{}] * 3, seconds=1, absent=absent)
+  for i, e in enumerate(raised):
+    assert i in absent or (isinstance(e, errors.RunError) and says in str(e) and '1 s' in str(e))
+
+
+def test_a_strange_caller_does_no_harm():
+  workers = [f'127.0.0.1:{port}' for port in free_ports(2)]
+  thread = threading.Thread(target=cluster.meet, args=(cluster.Cluster(workers, 0), {}, 20))
+  thread.start()
+  for said in (b'GET / HTTP/1.0\r\n\r\n', b'{"index": 7}\n', b'[]\n'):
+    while True:
+      try:
+        with socket.create_connection(cluster.host_and_port(workers[0])) as connection:
+          connection.sendall(said)
+        break
+      except ConnectionRefusedError:
+        assert thread.is_alive()
+  cluster.meet(cluster.Cluster(workers, 1), {}, 20)
+  thread.join()
+
+
+def test_a_taken_port_and_an_unknown_host():
+  with socket.create_server(('', 0)) as taken:
+    port = taken.getsockname()[1]
+    with pytest.raises(errors.InputError, match=f'cannot listen on port {port} here'):
+      cluster.meet(cluster.Cluster([f'127.0.0.1:{port}', 'b:1'], 0), {}, 1)
+  here = f'127.0.0.1:{free_ports(1)[0]}'
+  with pytest.raises(errors.InputError, match='nowhere.invalid:1: no such host'):
+    cluster.meet(cluster.Cluster(['nowhere.invalid:1', here], 1), {}, 5)
+
+
+# Two real processes.
+
+PREPARED = """
+import os, signal, time
+from tests.tiny import Toy
+from utils import nonfinite, train_loop
+train_loop.build = lambda model, backbone, num_classes, seed: Toy(num_classes, seed)
+os.environ.update({environment!r})
+check = nonfinite.check_losses
+def check_losses(s, *args):
+  check(s, *args)
+  if s == {step}:
+    {action}
+nonfinite.check_losses = check_losses
+"""
+
+
+def pair(data, snapshot, kind='tf_config', action='pass', step=3, **changes) -> list[tuple[int, str]]:
+  """(exit code, output) of two workers on loopback; worker 1 does `action` (Python) at `step`."""
+  ports = free_ports(2)
+  processes = []
+  for i in range(2):
+    if kind == 'slurm':
+      environment = {
+        'SLURM_JOB_ID': str(ports[0] % 15000),
+        'SLURM_PROCID': str(i),
+        'SLURM_STEP_NODELIST': '127.0.0.1',
+        'SLURM_STEP_TASKS_PER_NODE': '2',
+      }
+    else:
+      environment = {'TF_CONFIG': tf_config(i, [f'127.0.0.1:{port}' for port in ports])}
+    before = PREPARED.format(environment=environment, step=step, action=action if i else 'pass')
+    flags = {'cluster': kind, 'val_list': data / 'list.txt', 'val_every': 2, 'batch_size': 4, **changes}
+    processes.append(tiny.start(data, snapshot, 'train_aaf_mgpu', before, **flags))
+  try:
+    out = [''] * 2
+    out[0] = processes[0].communicate(timeout=400)[0]
+    if 'worker_timeout' in changes:  # the second one is not expected to end by itself
+      processes[1].kill()
+    out[1] = processes[1].communicate(timeout=100)[0]
+  finally:
+    for process in processes:
+      process.kill()
+      process.wait()
+  return [(process.returncode, said) for process, said in zip(processes, out, strict=True)]
+
+
+def last_line(said) -> str:
+  return said.replace('\r', '\n').strip().splitlines()[-1]
+
+
+@pytest.mark.usefixtures('toy')
+def test_two_workers_are_one_process(data, tmp_path):
+  """A fake Slurm job, whose second worker gets a SIGTERM; the run goes on by TF_CONFIG, and is as one process'."""
+  folder = tmp_path / 'two'
+  stopped = pair(data, folder, 'slurm', 'os.kill(os.getpid(), signal.SIGTERM)')
+  step = checkpoint.steps_in(str(folder))[-1]
+  assert step in (3, 4)  # a signal is noted between two steps, or in the next one
+  line = f'error: stopped by SIGTERM after step {step}; saved {folder}/model.ckpt-{step}; go on with --resume'
+  assert [(code, last_line(said)) for code, said in stopped] == [(143, line)] * 2, stopped
+
+  done = pair(data, folder, resume=True)
+  assert [code for code, _ in done] == [0, 0], done
+  assert 'validation mIoU' in done[0][1] and 'validation mIoU' not in done[1][1]  # only the chief speaks and writes
+  assert len(list(folder.glob('events.out.tfevents.*'))) == 2  # the chief's, of each part of the run
+  assert not list(folder.glob('.writing-*'))
+
+  one = tmp_path / 'one'
+  tiny.train(data, one, 'train_aaf', val_list=data / 'list.txt', val_every=2, batch_size=4)
+  assert_close([tiny.last_checkpoint(one)], [tiny.last_checkpoint(folder)])
+  assert (one / 'validation.csv').read_text() == (folder / 'validation.csv').read_text()
+
+
+@pytest.mark.parametrize('blow', ['SIGKILL', 'SIGSTOP', 'sleep'])
+def test_a_lost_worker_ends_the_others(data, tmp_path, blow):
+  action = 'time.sleep(90)' if blow == 'sleep' else f'os.kill(os.getpid(), signal.{blow})'
+  (code, said), _ = pair(data, tmp_path / 'run', action=action, num_steps=1000, val_list=None, worker_timeout=20)
+  assert code == 1, said
+  assert last_line(said).startswith('error: another worker has died or cannot be reached; the checkpoints in ')
+  assert last_line(said).endswith(')') and 'File' not in last_line(said)
+  assert checkpoint.steps_in(str(tmp_path / 'run')) == [2]
+  read = tiny.last_checkpoint(tmp_path / 'run')
+  assert all(np.all(np.isfinite(v)) for name, v in read.items() if name != 'training/best_miou')
+
+
+def test_a_signal_ends_the_waiting_for_workers(data, tmp_path):
+  ports = free_ports(2)
+  environment = {'TF_CONFIG': tf_config(0, [f'127.0.0.1:{port}' for port in ports])}
+  before = PREPARED.format(environment=environment, step=-1, action='pass')
+  process = tiny.start(data, tmp_path / 'run', 'train_mgpu', before)
+  try:
+    said = ''
+    while 'waiting up to 600 s for the others' not in said:
+      said = process.stdout.readline()
+      assert said, 'ended before it waited'
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.communicate(timeout=60)[0].strip() == 'error: stopped by SIGTERM'
+    assert process.returncode == 143
+  finally:
+    process.kill()
+    process.wait()

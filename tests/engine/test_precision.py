@@ -1,0 +1,95 @@
+"""--precision: convolutions may be bfloat16; weights, statistics, softmax and losses stay float32."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seg_models.models import MODELS, build
+from tests import tiny
+from tests.tiny import last_checkpoint, refusal, train
+from utils.engine import precision
+from utils.predict.windows import probability_function
+
+data, toy = tiny.data, tiny.toy
+SIDE = 48
+
+
+def images(count=2):
+  return tf.constant(np.random.default_rng(0).normal(0, 50, [count, SIDE, SIDE, 3]), tf.float32)
+
+
+def operations(function, *args):
+  """(type, dtype of the first input) of every operation in the function's graph, nested ones included."""
+  graph = tf.function(function).get_concrete_function(*args).graph
+  graphs = [graph, *(f.graph for f in graph._functions.values() if hasattr(f, 'graph'))]
+  return [(op.type, op.inputs[0].dtype) for g in graphs for op in g.get_operations() if op.inputs]
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(name):
+  model = build(name, 'resnet_v1_14', 3)
+  full = model(images())
+  precision.apply(model, 'bfloat16')
+  half = model(images())
+  assert half.dtype == tf.float32
+  assert {v.dtype for v in model.variables} == {tf.float32}
+  assert 0 < np.linalg.norm(half - full) < 0.05 * np.linalg.norm(full)
+  kinds = operations(model, images())
+  convolutions = [dtype for kind, dtype in kinds if kind == 'Conv2D']
+  assert len(convolutions) > 15 and set(convolutions) == {tf.bfloat16}
+
+
+def test_statistics_and_softmax_are_float32():
+  """The moving averages of a bfloat16 step differ from float32's by rounding of the data, not of the sums."""
+  averages = {}
+  for kind in ('float32', 'bfloat16'):
+    model = build('fcn8s', 'resnet_v1_14', 3)
+    precision.apply(model, kind)
+    model(images(), training=True)
+    norm = model.backbone.conv1.batch_norm
+    averages[kind] = np.stack([norm.moving_mean, norm.moving_variance - 0.9997])
+    bfloat16s = tf.cast(tf.cast(averages[kind], tf.bfloat16), tf.float32)
+    assert not np.array_equal(bfloat16s, averages[kind])
+  np.testing.assert_allclose(averages['bfloat16'], averages['float32'], rtol=0.02, atol=2e-3)
+  softmaxes = [
+    dtype for kind, dtype in operations(probability_function(model, (SIDE, SIDE)), images()) if kind == 'Softmax'
+  ]
+  assert softmaxes == [tf.float32]
+
+
+def test_a_bfloat16_run_keeps_float32_variables_and_nears_the_float32_run(data, toy, tmp_path):
+  results = {}
+  for kind in ('float32', 'bfloat16'):
+    train(data, tmp_path / kind, precision=kind, num_steps=20, use_global_status=True, learning_rate=1e-4)
+    results[kind] = last_checkpoint(tmp_path / kind)
+  full, half = results['float32'], results['bfloat16']
+  trained = [name for name in full if name.endswith(('weights', 'biases', 'Momentum'))]
+  assert {half[name].dtype for name in trained} == {np.dtype(np.float32)}
+  for name in trained:
+    assert 0 < np.linalg.norm(half[name] - full[name]) < 0.1 * np.linalg.norm(full[name]), name
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_float16_predicts_on_a_cpu_too(name):
+  model = build(name, 'resnet_v1_14', 3)
+  full = model(images())
+  precision.apply(model, 'float16')
+  half = model(images())
+  assert half.dtype == tf.float32
+  assert 0 < np.linalg.norm(half - full) < 0.01 * np.linalg.norm(full)
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices('GPU')), reason='for machines without a GPU')
+def test_float16_training_is_refused_on_a_cpu(data, toy, tmp_path):
+  message = refusal(data, tmp_path / 'run', precision='float16')
+  assert 'no float16 gradient of dilated convolutions on a CPU; give bfloat16' in message
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+  ('kind', 'gpus', 'tf32'), [('float32', 1, True), ('float32', 0, False), ('bfloat16', 1, False)]
+)
+def test_tf32_is_said_where_float32_would_be_cut(monkeypatch, kind, gpus, tf32):
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda device: gpus * ['a GPU'])
+  said = precision.described(kind)
+  assert ('TF32' in said) == tf32 and f'convolutions in {kind}' in said

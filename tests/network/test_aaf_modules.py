@@ -1,0 +1,230 @@
+"""The losses as objects: equal to the functions, with edge weights that ascend under any optimiser and in Keras."""
+
+import pathlib
+import runpy
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import network.aaf
+from dataset import make_demo
+from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, affinity_loss
+from utils.train.objectives import AdaptiveAffinity
+
+# Keras 3.15 reads its variables in a way that NumPy 2 will no longer take.
+pytestmark = pytest.mark.filterwarnings('ignore:__array__ implementation:DeprecationWarning')
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / 'examples/keras_aaf.py'
+CLASSES, MARGIN = 3, 1.0
+LABELS = np.random.default_rng(0).integers(0, CLASSES + 1, (2, 4, 4)).repeat(2, 1).repeat(2, 2)
+LOGITS = np.random.default_rng(1).normal(size=(2, 8, 8, CLASSES))
+IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+
+
+def draw_edge_weights(loss):
+  for i, variable in enumerate(loss.edge_weights):
+    variable.assign(np.random.default_rng(i).normal(size=variable.shape))
+
+
+def loss_and_gradients(loss, labels, logits, edge_weights):
+  with tf.GradientTape() as tape:
+    tape.watch(logits)
+    value = loss(labels, logits)
+  return value, *tape.gradient(value, [logits, *edge_weights])
+
+
+def test_affinity_loss_is_the_weighted_sum_of_its_terms():
+  logits = tf.constant(LOGITS, tf.float32)
+  edge, nonedge = affinity_loss(LABELS, tf.nn.softmax(logits), CLASSES, MARGIN)
+  loss = AffinityLoss(CLASSES, MARGIN, lambda_edge=2.0, lambda_nonedge=0.5, from_logits=True)
+  np.testing.assert_allclose(loss(LABELS, logits), 2 * edge + 0.5 * nonedge, 1e-6)
+  plain = AffinityLoss(CLASSES, MARGIN, 2.0, 0.5)
+  np.testing.assert_allclose(plain(LABELS[..., np.newaxis].astype(float), tf.nn.softmax(logits)), loss(LABELS, logits))
+  assert not loss.trainable_variables
+
+
+@pytest.mark.parametrize('jit_compile', [None, True])
+def test_adaptive_gradients_are_the_scripts_and_reversed_for_the_edge_weights(jit_compile):
+  logits = tf.constant(LOGITS, tf.float32)
+  loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, 0.5, from_logits=True)
+  draw_edge_weights(loss)
+  assert loss.trainable_variables == tuple(loss.edge_weights)
+  objective = AdaptiveAffinity(CLASSES, MARGIN, 2.0, 0.5)
+  trained = [objective.edge_w, objective.nonedge_w]
+  for theirs, ours in zip(trained, loss.edge_weights, strict=True):
+    theirs.assign(tf.reshape(ours, theirs.shape))
+
+  def script(labels, logits):
+    return objective.terms(tf.constant(labels), logits, objective.counts(labels), decay=1.0)['aaf_loss']
+
+  expected = loss_and_gradients(script, LABELS, logits, trained)
+  call = lambda logits: loss_and_gradients(loss, LABELS, logits, loss.edge_weights)  # noqa: E731
+  got = call(logits) if jit_compile is None else tf.function(call, jit_compile=jit_compile)(logits)
+  for g, e, sign in zip(got, expected, (1, 1, -1, -1), strict=True):
+    assert np.any(e)
+    np.testing.assert_allclose(g, sign * np.reshape(e, g.shape), 1e-4, 1e-6)
+
+
+def small_model(classes=CLASSES):
+  return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, padding='same', activation='relu'),
+                           keras.layers.Conv2D(classes, 1)])  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ['SGD', 'Adam', 'AdamW', 'RMSprop', 'Adagrad', 'Lion', 'Lamb', 'Ftrl'])
+def test_optimisers_that_minimise_raise_the_loss_by_the_edge_weights(name):
+  """In a loop of one's own, without a Keras model."""
+  logits, loss = tf.constant(LOGITS, tf.float32), AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True)
+  before, _, *gradients = loss_and_gradients(loss, LABELS, logits, loss.edge_weights)
+  getattr(keras.optimizers, name)(0.05).apply_gradients(zip(gradients, loss.edge_weights, strict=True))
+  assert loss(LABELS, logits) > before
+
+
+def test_edge_weights_can_be_left_out_of_weight_decay():
+  """Without gradients, so that nothing but the decay is seen."""
+  loss = AdaptiveAffinityLoss(CLASSES)
+  model = loss.attach(small_model())
+  draw_edge_weights(loss)
+  optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+  optimizer.exclude_from_weight_decay(var_list=loss.edge_weights)
+  before = model.get_weights()
+  optimizer.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
+  changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+  assert changed == [True, False, True, False, False, False]  # kernel, bias (0), kernel, bias (0), edge, non-edge
+
+
+def test_attached_model_passes_the_output_on_and_owns_the_weights():
+  loss, plain = AdaptiveAffinityLoss(CLASSES), small_model()
+  model = loss.attach(plain)
+  np.testing.assert_array_equal(model(IMAGES), plain(IMAGES))
+  assert [v.name for v in model.trainable_variables[-2:]] == ['edge_w', 'nonedge_w']
+  assert all(a is b for a, b in zip(model.trainable_variables[-2:], loss.edge_weights, strict=True))
+  assert len(model.trainable_variables) == len(plain.trainable_variables) + 2
+
+
+def test_saved_model_brings_its_edge_weights(tmp_path):
+  first = AdaptiveAffinityLoss(CLASSES)
+  model = first.attach(small_model())
+  draw_edge_weights(first)
+  model.save(tmp_path / 'model.keras')
+  loaded = keras.models.load_model(tmp_path / 'model.keras')
+  second = AdaptiveAffinityLoss(CLASSES)
+  assert second.attach(loaded) is loaded
+  for a, b in zip(first.edge_weights, second.edge_weights, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_model_compiled_with_the_loss_is_saved_and_trained_on(tmp_path):
+  """The loaded loss' edge weights are the loaded model's: training goes on as if unbroken."""
+  loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, sizes=(1, 2), from_logits=True)
+  model = loss.attach(small_model())
+  saving = keras.callbacks.ModelCheckpoint(tmp_path / 'model.keras')
+  fit(loss, model, keras.optimizers.SGD(0.5, momentum=0.9), callbacks=[saving])
+  loaded = keras.models.load_model(tmp_path / 'model.keras')
+  assert all(a is b for a, b in zip(loaded.loss.edge_weights, loaded.trainable_variables[-2:], strict=True))
+  assert loaded.loss.get_config() == loss.get_config()
+  for each in (model, loaded):
+    each.jit_compile = False
+    each.fit(IMAGES, LABELS, verbose=0)
+  for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+    np.testing.assert_allclose(a, b, 1e-5, 1e-6)
+  assert loss.edge_weights[0] is model.trainable_variables[-2]
+
+
+def test_plain_affinity_loss_is_saved_with_a_model(tmp_path):
+  model = small_model()
+  model.compile('sgd', AffinityLoss(CLASSES, 2.0, 3.0, 4.0, True), jit_compile=False)
+  model.save(tmp_path / 'model.keras')
+  loaded = keras.models.load_model(tmp_path / 'model.keras').loss
+  assert loaded.get_config() == model.loss.get_config() and loaded.lambda_nonedge == 4.0
+
+
+def test_models_that_cannot_be_attached_to():
+  class Own(keras.Model):
+    def __init__(self, *layers):
+      super().__init__()
+      self.all = layers
+
+    def call(self, x):
+      for layer in self.all:
+        x = layer(x)
+      return x
+
+  with pytest.raises(ValueError, match='put an EdgeWeights layer into this one'):
+    AdaptiveAffinityLoss(CLASSES).attach(Own(keras.layers.Conv2D(CLASSES, 1)))
+  with pytest.raises(ValueError, match=r'are \(5, 3\), this loss'):
+    AdaptiveAffinityLoss(CLASSES).attach(Own(EdgeWeights(5)))
+  good = Own(keras.layers.Conv2D(CLASSES, 1), EdgeWeights(CLASSES))
+  assert AdaptiveAffinityLoss(CLASSES).attach(good) is good
+
+
+def fit(loss, model, optimizer, steps=2, jit_compile=False, **options):
+  model.compile(optimizer, loss, jit_compile=jit_compile)
+  return model.fit(IMAGES, LABELS, batch_size=2, epochs=steps, verbose=0, **options).history['loss']
+
+
+def test_fit_under_xla_is_fit():
+  plain, compiled = (AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True) for _ in range(2))
+  model = plain.attach(small_model())
+  other = compiled.attach(keras.models.clone_model(model))
+  other.set_weights(model.get_weights())
+  for loss, each, jit_compile in ((plain, model, False), (compiled, other, True)):
+    fit(loss, each, keras.optimizers.SGD(0.5), jit_compile=jit_compile)
+  assert compiled.edge_weights[0] is other.trainable_variables[-2] and np.any(compiled.edge_weights[0])
+  for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+    np.testing.assert_allclose(a, b, 1e-4, 1e-5)
+
+
+def test_fit_under_mixed_precision():
+  keras.mixed_precision.set_global_policy('mixed_float16')
+  try:
+    loss = AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True)
+    model = loss.attach(small_model())
+  finally:
+    keras.mixed_precision.set_global_policy('float32')
+  assert model.layers[-2].compute_dtype == 'float16' and all(w.dtype == 'float32' for w in loss.edge_weights)
+  history = fit(loss, model, keras.optimizers.SGD(0.1))
+  assert np.all(np.isfinite(history))
+  assert all(np.any(w) and np.all(np.isfinite(w)) for w in loss.edge_weights)
+
+
+def test_fit_on_several_devices(mirrored):
+  with mirrored(2).scope():
+    loss = AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True)
+    model = loss.attach(small_model())
+    optimizer = keras.optimizers.SGD(0.1)
+  start = model.get_weights()
+  fit(loss, model, optimizer, steps=1)
+  trained = model.get_weights()
+
+  single = AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True)
+  alone = single.attach(small_model())
+  alone.set_weights(start)
+
+  def mean_of_both(labels, logits):
+    return (single(labels[:1], logits[:1]) + single(labels[1:], logits[1:])) / 2
+
+  fit(mean_of_both, alone, keras.optimizers.SGD(0.1), steps=1)
+  for a, b in zip(trained, alone.get_weights(), strict=True):
+    np.testing.assert_allclose(a, b, 1e-4, 1e-6)
+  assert np.any(trained[-1])
+
+
+def test_the_example_learns_and_its_edge_weights_ascend(tmp_path, monkeypatch):
+  make_demo.main(['--out-dir', str(tmp_path / 'demo'), '--num-train', '8', '--num-val', '1', '--image-size', '64,64'])
+  monkeypatch.setitem(sys.modules, 'adaptive_affinity', network.aaf)  # its name once it is installed
+  monkeypatch.chdir(tmp_path)
+  example = runpy.run_path(str(EXAMPLE))
+  losses, edge, nonedge = example['history'].history['loss'], example['edge'], example['nonedge']
+  assert losses[-1] < 0.9 * losses[0]
+  # Ascending, the non-edge weights turn to where probabilities differ most: to the largest distance, for every class.
+  assert np.all(nonedge[:, 2] > nonedge[:, 0])
+  np.testing.assert_allclose(edge.sum(1), 1, 1e-5)
+
+
+def test_the_readme_shows_the_example_whole():
+  _, _, code = EXAMPLE.read_text(encoding='utf-8').split('"""', 2)
+  assert f'```python\n{code.strip()}\n```\n' in (ROOT / 'README.md').read_text(encoding='utf-8')

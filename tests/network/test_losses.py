@@ -1,0 +1,268 @@
+"""The affinity losses: equal to a slow loop over the pixels and to the recorded values, and sound where it is hard."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from network.aaf.losses import adaptive_affinity_loss, affinity_counts, affinity_loss, affinity_sums
+from pyscripts.profile import loss as loss_profile
+from tests.network import slow_losses
+
+GOLDEN = np.load(pathlib.Path(__file__).parents[1] / 'golden/losses.npz')
+SHAPE, SIZES, MARGIN = (2, 6, 7, 4), (1, 2, 3), 1.0  # of most cases here: every new one is compiled anew
+
+
+def draw(shape=SHAPE, seed=0, sharpness=2.0):
+  """Labels in patches, some of them no class, int32 [N, H, W]; logits [N, H, W, C]; raw weights [2, C, 3]."""
+  rng = np.random.default_rng(seed)
+  *grid, classes = shape
+  coarse = rng.integers(0, classes, [grid[0], (grid[1] + 1) // 2, (grid[2] + 1) // 2])
+  labels = coarse.repeat(2, 1).repeat(2, 2)[:, : grid[1], : grid[2]]
+  void = rng.random(labels.shape) < 0.08
+  labels[void] = rng.choice([255, -1, classes, classes + 7], void.sum())
+  logits = rng.normal(scale=sharpness, size=shape).astype(np.float32)
+  return labels.astype(np.int32), logits, rng.normal(size=(2, classes, 3)).astype(np.float32)
+
+
+def softmax(x):
+  x = np.exp(np.asarray(x, np.float64) - np.max(x, -1, keepdims=True))
+  return x / x.sum(-1, keepdims=True)
+
+
+def relative_error(a, b):
+  return np.linalg.norm(np.subtract(a, b)) / max(np.linalg.norm(b), 1e-12)
+
+
+def total(labels, probs, weights, num_classes=SHAPE[-1]):
+  """The sum over the sizes of edge and non-edge loss, as training has it."""
+  return tf.add_n(
+    [tf.reduce_sum(x) for x in adaptive_affinity_loss(labels, probs, num_classes, MARGIN, *tf.unstack(weights))]
+  )
+
+
+def value_and_gradient(labels, probs, weights):
+  probs = tf.convert_to_tensor(probs)
+  with tf.GradientTape() as tape:
+    tape.watch(probs)
+    loss = total(labels, probs, weights, probs.shape[-1])
+  return loss, tape.gradient(loss, probs)
+
+
+@pytest.mark.parametrize(
+  ('shape', 'margin', 'sizes'),
+  [
+    (SHAPE, MARGIN, SIZES),
+    ((1, 9, 8, 3), 3.0, (1, 4)),
+    ((3, 1, 8, 2), 0.2, (3, 1, 2)),  # one row of pixels; sizes in any order
+    ((1, 2, 3, 5), 3.0, SIZES),  # smaller than the sizes
+    ((1, 1, 1, 2), 3.0, (1,)),
+  ],
+)
+def test_equals_a_loop_over_the_pixels(shape, margin, sizes):
+  labels, logits, _ = draw(shape)
+  probs = softmax(logits)
+  sums, counts = slow_losses.sums_and_counts(labels, probs, shape[-1], margin, sizes)
+  np.testing.assert_allclose(affinity_sums(labels, probs, shape[-1], margin, sizes), sums, 1e-5, 1e-5)
+  np.testing.assert_array_equal(affinity_counts(labels, shape[-1], sizes), counts)
+
+
+def test_settings_may_be_numpy_scalars():
+  labels, logits, _ = draw()
+  probs = softmax(logits)
+  want = affinity_sums(labels, probs, SHAPE[-1], MARGIN, SIZES)
+  margins = (np.float64(MARGIN), np.float32(MARGIN), np.array(MARGIN), tf.constant(MARGIN))
+  for margin in margins:
+    got = affinity_sums(labels, probs, np.int64(SHAPE[-1]), margin, np.array(SIZES))
+    np.testing.assert_allclose(got, want, 1e-6)
+  np.testing.assert_array_equal(affinity_counts(labels, np.int64(SHAPE[-1])), affinity_counts(labels, SHAPE[-1]))
+
+
+def test_means_of_both_losses():
+  labels, logits, weights = draw()
+  probs, weights = softmax(logits), softmax(weights)
+  plain = slow_losses.losses(labels, probs, SHAPE[-1], MARGIN, 1.0, (1,))
+  np.testing.assert_allclose(affinity_loss(labels, probs, SHAPE[-1], MARGIN), plain[:, 0], 1e-5)
+  adaptive = slow_losses.losses(labels, probs, SHAPE[-1], MARGIN, weights, SIZES)
+  got = adaptive_affinity_loss(labels, probs, SHAPE[-1], MARGIN, *weights.astype(np.float32))
+  np.testing.assert_allclose(got, adaptive, 1e-5)
+
+
+def test_gradient_of_the_logits_is_the_numeric_one():
+  shape = (1, 5, 5, 3)
+  labels, logits, weights = draw(shape, seed=3)
+  weights = softmax(weights)
+
+  def slow(x):
+    return slow_losses.losses(labels, softmax(x), shape[-1], MARGIN, weights, SIZES).sum()
+
+  numeric, step = np.zeros(shape), 1e-5
+  for index in np.ndindex(shape):
+    there = np.zeros(shape)
+    there[index] = step
+    numeric[index] = (slow(logits + there) - slow(logits - there)) / (2 * step)
+  logits = tf.constant(logits)
+  with tf.GradientTape() as tape:
+    tape.watch(logits)
+    loss = total(labels, tf.nn.softmax(logits), tf.constant(weights, tf.float32), shape[-1])
+  assert relative_error(tape.gradient(loss, logits), numeric) < 1e-5
+
+
+def test_gradient_of_the_weights_is_the_weighted_mean_by_class():
+  labels, logits, weights = draw()
+  sums, counts = slow_losses.sums_and_counts(labels, softmax(logits), SHAPE[-1], MARGIN, SIZES)
+  weights = tf.constant(softmax(weights), tf.float32)
+  with tf.GradientTape() as tape:
+    tape.watch(weights)
+    loss = total(labels, tf.nn.softmax(logits), weights)
+  np.testing.assert_allclose(tape.gradient(loss, weights), sums / counts[:, np.newaxis], 1e-5, 1e-6)
+
+
+def test_gradient_stops_where_a_probability_is_clipped():
+  labels = np.full([1, 5, 5], 255)
+  labels[0, 0, :3] = 0
+  probs = np.zeros([1, 5, 5, 3], np.float32)
+  probs[0, 0, :3] = [0.3, 0.7, 0], [5e-5, 1 - 5e-5, 0], [0.6, 0.4, 0]
+  _, gradient = value_and_gradient(labels, probs, np.ones([2, 3, 3], np.float32))
+  # The middle pixel is the only centre. Free are its 1 - p of class 0, its p of class 1 and its 1 - p of class 2, each
+  # with d/dx of sum_j x_j log(x_j / x) = -sum_j x_j / x, over 2 pairs x 3 classes of non-edge entries.
+  np.testing.assert_allclose(gradient[0, 0, 1], np.array([0.7 + 0.4, -(0.7 + 0.4), 2]) / 6, 1e-4)
+  # The left pixel is a neighbour alone: d/dx_j is log(x_j / x) + 1. Its p of class 2 is clipped.
+  ratios = np.array([(0.3 / 1e-4) / 0.7, 0.7 / (0.3 / 1e-4)])
+  np.testing.assert_allclose(gradient[0, 0, 0], np.array([*np.log(ratios), -1]) / 6, 1e-4)
+
+
+def test_ignored_part_equals_its_absence():
+  labels, logits, weights = draw(seed=1)
+  probs, weights = tf.nn.softmax(logits), tf.nn.softmax(weights)
+  masked = labels.copy()
+  masked[:, 4:], masked[:, :, :2] = 255, -1
+  whole, whole_gradient = value_and_gradient(masked, probs, weights)
+  part, part_gradient = value_and_gradient(labels[:, :4, 2:], probs[:, :4, 2:], weights)
+  np.testing.assert_allclose(whole, part, 1e-6)
+  np.testing.assert_allclose(whole_gradient[:, :4, 2:], part_gradient, 1e-5, 1e-7)
+  outside = np.ones(labels.shape, bool)
+  outside[:, :4, 2:] = False
+  assert not np.any(whole_gradient.numpy()[outside])
+
+
+@pytest.mark.parametrize('fill', [255, -1, SHAPE[-1], 2**31 - 1])
+def test_nothing_but_ignored_pixels_is_zero(fill):
+  _, logits, weights = draw()
+  labels = np.full(SHAPE[:3], fill, np.int32)
+  loss, gradient = value_and_gradient(labels, tf.nn.softmax(logits), tf.nn.softmax(weights))
+  assert loss == 0 and not np.any(gradient)
+
+
+def test_one_class_has_no_edges():
+  _, logits, weights = draw()
+  labels = np.ones(SHAPE[:3], np.int32)
+  edge, nonedge = adaptive_affinity_loss(labels, tf.nn.softmax(logits), 4, MARGIN, *tf.nn.softmax(weights))
+  assert not np.any(edge) and np.all(nonedge > 0)
+  assert np.all(np.isfinite(value_and_gradient(labels, tf.nn.softmax(logits), tf.nn.softmax(weights))[1]))
+
+
+def test_certain_probabilities_stay_finite():
+  labels, logits, weights = draw()
+  probs = tf.one_hot(np.argmax(logits, -1), SHAPE[-1])  # nothing but 0 and 1
+  loss, gradient = value_and_gradient(labels, probs, tf.nn.softmax(weights))
+  assert np.isfinite(loss) and np.all(np.isfinite(gradient))
+
+
+def test_batch_sums_are_the_sums_of_its_images():
+  labels, logits, _ = draw()
+  probs = tf.nn.softmax(logits)
+  both = affinity_sums(labels, probs, SHAPE[-1], MARGIN)
+  one, other = (affinity_sums(labels[i : i + 1], probs[i : i + 1], SHAPE[-1], MARGIN) for i in (0, 1))
+  np.testing.assert_allclose(both, np.add(one, other), 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize(('dtype', 'tolerance'), [('float16', 2e-3), ('bfloat16', 2e-2), ('float64', 1e-5)])
+def test_probabilities_of_any_float_type(dtype, tolerance):
+  labels, logits, weights = draw()
+  probs, weights = tf.nn.softmax(logits), tf.nn.softmax(weights)
+  loss, gradient = value_and_gradient(labels, probs, weights)
+  low, low_gradient = value_and_gradient(labels, tf.cast(probs, dtype), weights)
+  assert low.dtype == tf.float32 and low_gradient.dtype == dtype
+  np.testing.assert_allclose(low, loss, tolerance)
+  assert relative_error(tf.cast(low_gradient, tf.float32), gradient) < 5 * tolerance
+
+
+@pytest.mark.parametrize(('jit_compile', 'batches'), [(False, (1, 2)), (True, (2,))])
+def test_inside_a_function_with_any_batch_size(jit_compile, batches):
+  labels, logits, weights = draw()
+  probs, weights = tf.nn.softmax(logits), tf.nn.softmax(weights)
+  signature = [tf.TensorSpec([None, None, None], tf.int32), tf.TensorSpec([None] * 4), tf.TensorSpec([2, 4, 3])]
+
+  @tf.function(input_signature=signature, jit_compile=jit_compile)
+  def graph(labels, probs, weights):
+    with tf.GradientTape() as tape:
+      tape.watch(probs)
+      loss = total(labels, probs, weights)
+    return loss, tape.gradient(loss, probs)
+
+  for batch in batches:
+    inputs = labels[:batch], probs[:batch], weights
+    for got, expected in zip(graph(*inputs), value_and_gradient(*inputs), strict=True):
+      np.testing.assert_allclose(got, expected, 1e-5, 1e-7)
+
+
+def test_on_several_devices(mirrored):
+  labels, logits, weights = draw()
+  probs, weights = tf.nn.softmax(logits), tf.nn.softmax(weights)
+  strategy = mirrored(2)
+
+  @tf.function
+  def step():
+    def replica():
+      i = tf.distribute.get_replica_context().replica_id_in_sync_group
+      return value_and_gradient(tf.constant(labels)[i : i + 1], probs[i : i + 1], weights)
+
+    return strategy.run(replica)
+
+  losses, gradients = (strategy.experimental_local_results(x) for x in step())
+  for i in range(2):
+    loss, gradient = value_and_gradient(labels[i : i + 1], probs[i : i + 1], weights)
+    np.testing.assert_allclose(losses[i], loss, 1e-5)
+    np.testing.assert_allclose(gradients[i], gradient, 1e-5, 1e-7)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+  with pytest.raises(ValueError):
+    affinity_loss(np.zeros([1, 4, 4], np.int32), np.zeros([1, 4, 5, 3], np.float32), 3, MARGIN)
+  with pytest.raises(ValueError):
+    affinity_loss(np.zeros([1, 4, 4], np.int32), np.zeros([1, 4, 4, 3], np.float32), 4, MARGIN)
+
+
+@pytest.mark.parametrize('case', ['soft', 'voc'])
+def test_recorded_values(case):
+  recorded = {name.split('/')[1]: GOLDEN[name] for name in GOLDEN.files if name.startswith(f'{case}/')}
+  labels, logits = recorded['labels'], tf.constant(recorded['logits'])
+  classes, margin = logits.shape[-1], float(recorded['kld_margin'])
+  lambdas = recorded['lambda_edge'], recorded['lambda_nonedge']
+
+  with tf.GradientTape() as tape:
+    tape.watch(logits)
+    terms = affinity_loss(labels, tf.nn.softmax(logits), classes, margin)
+    loss = lambdas[0] * terms[0] + lambdas[1] * terms[1]
+  assert relative_error(terms, recorded['affinity_edge_nonedge']) < 2e-5
+  assert relative_error(tape.gradient(loss, logits), recorded['affinity_grad_logits']) < 2e-4
+
+  variables = {'logits': logits, **{name: tf.constant(recorded[name]) for name in ('edge_w', 'nonedge_w')}}
+  with tf.GradientTape() as tape:
+    tape.watch(variables)
+    weights = [tf.nn.softmax(variables[name]) for name in ('edge_w', 'nonedge_w')]
+    terms = adaptive_affinity_loss(labels, tf.nn.softmax(logits), classes, margin, *weights)
+    loss = tf.reduce_sum(lambdas[0] * terms[0] + lambdas[1] * terms[1])
+  assert relative_error(np.transpose(terms), recorded['aaf_edge_nonedge_by_size']) < 2e-5
+  for name, gradient in tape.gradient(loss, variables).items():
+    assert relative_error(gradient, recorded[f'aaf_grad_{name}']) < 2e-4, name
+
+  counts = np.concatenate([affinity_counts(labels, classes, sizes) for sizes in ((1,), SIZES)], 1)
+  np.testing.assert_array_equal(counts.T, recorded['counts'])
+
+
+def test_profile_compares_two_forms_of_the_same_loss():
+  loop, tensors = (loss_profile.step(name, (1, 18, 20, 3))() for name in loss_profile.LOSSES)
+  np.testing.assert_allclose(loop, tensors, 1e-4)

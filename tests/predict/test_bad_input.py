@@ -1,0 +1,206 @@
+"""What the prediction scripts say about bad input: one line with the thing and the mend, exit code 2, nothing written.
+
+What is wrong with single pictures is told in test_predict.py: there the others are predicted.
+"""
+
+import os
+
+import numpy as np
+import pytest
+import scipy.io
+
+from tests.predict import predicted
+from tests.predict.predicted import CLASSES, NETWORK, WINDOWS, files, picture, run
+from utils.engine import checkpoint as checkpoints
+
+checkpoint = predicted.checkpoint
+
+
+def network(**changes) -> list[str]:
+  """The network's flags, changed."""
+  flags = dict(zip(NETWORK[::2], NETWORK[1::2], strict=True))
+  return [
+    word for pair in (flags | {f'--{k}'.replace('_', '-'): v for k, v in changes.items()}).items() for word in pair
+  ]
+
+
+def windows(size='48,48', strides='32,32'):
+  return ['--input-size', size, '--strides', strides]
+
+
+class Case:
+  """A command line: the folder `there` holds a.png, and a.txt that lists it."""
+
+  def __init__(self, checkpoint, tmp_path):
+    self.there, self.save_dir = tmp_path / 'there', tmp_path / 'out'
+    self.parts = {
+      'images': ['--image', picture(self.there / 'a.png')],
+      'network': NETWORK,
+      'windows': WINDOWS,
+      'from': ['--restore-from', checkpoint],
+      'to': ['--save-dir', self.save_dir],
+      'more': [],
+    }
+    self.checkpoint = checkpoint
+    self.write('a.txt', 'a.png\n')
+
+  def write(self, name, contents):
+    path = self.there / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+    return path
+
+  def listed(self, contents):
+    return ['--data-dir', self.there, '--data-list', self.write('list.txt', contents)]
+
+  def changed(self, change):
+    """A copy of the checkpoint's tensors, changed, in --restore-from."""
+    reader = checkpoints.Reader(self.checkpoint)
+    tensors = change({name: reader.get(name).copy() for name in reader.shapes})
+    checkpoints.save(str(self.there / 'b.ckpt'), tensors)
+    return ['--restore-from', self.there / 'b.ckpt']
+
+  def colormap(self, contents, name='colours.mat', key='colours'):
+    scipy.io.savemat(self.there / name, {key: contents})
+    return ['--colormap', self.there / name]
+
+  def pipe(self):
+    os.mkfifo(self.there / 'x.png')
+    return self.there / 'x.png'
+
+  def twin(self):
+    return ['--image', picture(self.there / 'b/a.png'), picture(self.there / 'c/a.png')]
+
+  def words(self):
+    return [str(word) for part in self.parts.values() for word in part]
+
+
+def with_nan(tensors):
+  next(iter(tensors.values())).ravel()[0] = np.nan
+  return tensors
+
+
+def renamed(tensors):
+  return {name.replace('resnet_v1_14', 'resnet_v1_50'): tensors[name] for name in tensors}
+
+
+def inside(case):
+  """An image in the folder that the colours would be written to."""
+  picture(case.there / 'color/x.png')
+  case.parts['to'] = ['--save-dir', case.there]
+  return ['--image-dir', case.there / 'color']
+
+
+# name -> (part of the command line, what takes its place or makes it, words of the one line)
+CASES = {
+  'no images': ('images', [], ['--data-list, --image and --image-dir']),
+  'list and folder': ('images', lambda c: [*c.listed('a.png'), '--image-dir', c.there], ['not several']),
+  'image missing': ('images', ['--image', 'none.jpg'], ['--image none.jpg', 'no such file']),
+  'image is a folder': ('images', lambda c: ['--image', c.there], ['--image-dir']),
+  'folder missing': ('images', ['--image-dir', 'none'], ['none', 'give a folder']),
+  'folder is a file': ('images', lambda c: ['--image-dir', c.there / 'a.png'], ['a.png', 'give a folder']),
+  'image is a pipe': ('images', lambda c: ['--image', c.pipe()], ['x.png', 'no such file']),
+  'folder without images': ('images', lambda c: ['--image-dir', c.write('x/y.txt', '').parent], ['holds no .jpg']),
+  'list missing': ('images', ['--data-list', 'none.txt'], ['none.txt: no such list file', 'prepare_own.py']),
+  'list of Cityscapes missing': ('images', ['--data-list', 'cityscapes/x.txt'], ['dataset/prepare_cityscapes.py']),
+  'list is a device': ('images', ['--data-list', '/dev/zero'], ['/dev/zero: is a device']),
+  'list cannot be read': ('images', ['--data-list', '/proc/self/mem'], ['/proc/self/mem: cannot be read']),
+  'list is a folder': ('images', lambda c: ['--data-list', c.there], ['cannot be read as a list file']),
+  'list empty': ('images', lambda c: c.listed(''), ['holds no line']),
+  'list is a picture': ('images', lambda c: ['--data-list', c.there / 'a.png'], ['not UTF-8']),
+  'list names nothing': ('images', lambda c: c.listed('a.png\n\nz.png\n'), ['list.txt line 3', 'z.png is no file']),
+  'list of three columns': ('images', lambda c: c.listed('a.png a.png a.png'), ['line 1', 'is not `image label`']),
+  'list with a NUL': ('images', lambda c: c.listed('a\0.png\n'), ['line 1', 'no file']),
+  'data folder missing': ('images', lambda c: [*c.listed('a.png'), '--data-dir', 'none'], ['none', '--data-dir']),
+  'two of one name': ('images', lambda c: c.twin(), ['b/a.png', 'c/a.png', 'two --save-dir']),
+  'twice the same': ('images', lambda c: c.listed('a.png\na.png\n'), ['a.png: is to be predicted twice']),
+  'images where outputs go': ('images', inside, ['color/x.png', 'another --save-dir']),
+  'shard 0': ('more', ['--shard', '0/4'], ['--shard', 'from 1 to N']),
+  'shard 5 of 4': ('more', ['--shard', '5/4'], ['--shard', 'from 1 to N']),
+  'shard of a word': ('more', ['--shard', 'x'], ['--shard', '1/4']),
+  'no checkpoint': ('from', [], ['--restore-from']),
+  'checkpoint of no name': ('from', ['--restore-from', ''], ['--restore-from is empty']),
+  'checkpoint missing': ('from', ['--restore-from', 'none'], ['none: no such checkpoint', 'check --restore-from']),
+  'checkpoint is a folder': ('from', lambda c: ['--restore-from', c.there], ['is a folder']),
+  'checkpoint is a picture': ('from', lambda c: ['--restore-from', c.there / 'a.png'], ['as a checkpoint']),
+  'checkpoint with NaN': ('from', lambda c: c.changed(with_nan), ['b.ckpt', 'not finite', 'earlier checkpoint']),
+  'checkpoint of another backbone': ('from', lambda c: c.changed(renamed), ['lacks', '--backbone', 'resnet_v1_50']),
+  'checkpoint of no network': ('from', lambda c: c.changed(lambda t: {'x': np.ones(2)}), ['lacks', 'no resnet_v1_*']),
+  'other model': ('network', network(model='deeplab'), ['lacks', '--model']),
+  'other backbone': ('network', network(backbone='resnet_v1_50'), ['lacks', '--backbone']),
+  'other number of classes': ('network', network(num_classes='4'), ['--num-classes']),
+  'one class': ('network', network(num_classes='1'), ['--num-classes', 'from 2 to 255']),
+  '256 classes': ('network', network(num_classes='256'), ['--num-classes']),
+  'unknown model': ('network', network(model='unet'), ['--model', 'deeplab']),
+  'window not of 8': ('windows', windows('50,48'), ['--input-size', 'multiple of 8', '48,48']),
+  'window of 0': ('windows', windows('0,48'), ['--input-size', 'positive']),
+  'window of one number': ('windows', windows('48'), ['--input-size', 'height,width']),
+  'window of words': ('windows', windows('a,b'), ['--input-size', "'a,b'"]),
+  'strides larger than the window': ('windows', windows('48,48', '32,49'), ['--strides 32,49', 'width is larger']),
+  'strides of 0': ('windows', windows('48,48', '0,0'), ['--strides', 'positive']),
+  'batch of many digits': ('more', ['--batch-size', '9' * 5000], ['--batch-size', 'not a whole number']),
+  'batch of 0': ('more', ['--batch-size', '0'], ['--batch-size', 'at least 1']),
+  'unknown precision': ('more', ['--precision', 'int8'], ['--precision', 'bfloat16']),
+  'unknown flag': ('more', ['--scale-aug'], ['--scale-aug']),
+  'cut flag': ('more', ['--over'], ['--over']),
+  'no output': ('to', [], ['--save-dir']),
+  'output of no name': ('to', ['--save-dir', ''], ['--save-dir is empty']),
+  'output is a file': ('to', lambda c: ['--save-dir', c.there / 'a.png'], ['a.png: cannot be made', 'another']),
+  'output under a file': ('to', lambda c: ['--save-dir', c.there / 'a.png/b'], ['cannot be made']),
+  'output cannot be written': ('to', ['--save-dir', '/proc'], ['/proc: cannot be written']),
+  'colour map missing': ('more', ['--colormap', 'none.mat'], ['none.mat', 'misc/colormapvoc.mat']),
+  'colour map is a picture': ('more', lambda c: ['--colormap', c.there / 'a.png'], ['a.png', 'as a MATLAB file']),
+  'colour map is a folder': ('more', lambda c: ['--colormap', c.there], ['no such colormap']),
+  'colour map empty': ('more', lambda c: ['--colormap', c.write('x.mat', b'')], ['x.mat', 'as a MATLAB file']),
+  'colour map of another key': (
+    'more',
+    lambda c: c.colormap(np.ones((3, 3)), key='palette'),
+    ['holds palette, not `colours`'],
+  ),
+  'colour map of another shape': ('more', lambda c: c.colormap(np.ones((3, 4))), ['(3, 4)', '[n, 3]']),
+  'colour map of bytes': ('more', lambda c: c.colormap(np.full((3, 3), 255)), ['divide by 255']),
+  'colour map with NaN': ('more', lambda c: c.colormap(np.full((3, 3), np.nan)), ['from 0 to 1']),
+  'colour map of text': ('more', lambda c: c.colormap('red'), ['`colours`']),
+  'colour map of objects': ('more', lambda c: c.colormap(np.array([[[1], 'x', {}]], object)), ['from 0 to 1']),
+  'too few colours': ('more', lambda c: c.colormap(np.ones((2, 3))), ['2 colours', f'--num-classes {CLASSES}']),
+}
+
+
+@pytest.mark.parametrize(('part', 'change', 'words'), CASES.values(), ids=CASES)
+def test_is_refused_in_one_line(checkpoint, tmp_path, capsys, part, change, words):
+  case = Case(checkpoint, tmp_path)
+  case.parts[part] = change(case) if callable(change) else change
+  before = files(tmp_path)
+  code = run(case.words())
+  err = capsys.readouterr().err
+  assert code == 2 and err.startswith('error: ') and err.count('\n') == 1, err
+  for word in words:
+    assert word in err
+  assert files(tmp_path) == before
+
+
+def test_pspnet_says_what_windows_it_takes(checkpoint, tmp_path, capsys):
+  case = Case(checkpoint, tmp_path)
+  case.parts['network'] = network(model='pspnet')
+  for size, words in (('50,50', 'the nearest is 48,48'), ('48,96', 'square'), ('336,337', 'square')):
+    case.parts['windows'] = windows(size)
+    assert run(case.words()) == 2
+    assert words in capsys.readouterr().err
+
+
+GOOD_LISTS = {
+  'byte-order mark, Windows line ends, blank lines': b'\xef\xbb\xbf\r\n a.png \r\n\r\n',
+  'with labels': b'a.png b/label.png\n',
+  'label behind a tab': b'a.png\tb/label.png\n',
+  'leading slash': b'/a.png\n',
+  'dots': b'b/../a.png\n',
+}
+
+
+@pytest.mark.parametrize('contents', GOOD_LISTS.values(), ids=GOOD_LISTS)
+def test_lists_that_work(checkpoint, tmp_path, contents):
+  case = Case(checkpoint, tmp_path)
+  picture(case.there / 'b/label.png')
+  case.parts['images'] = case.listed(contents)
+  assert run(case.words()) == 0
+  assert set(files(case.save_dir)) == {'gray/a.png', 'color/a.png'}

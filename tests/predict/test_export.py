@@ -1,0 +1,200 @@
+"""A checkpoint as a SavedModel, checkpoints looked at, and the picture of the learned weights."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from seg_models.image_reader import MEAN
+from tests.predict import predicted
+from tests.predict.predicted import CLASSES, NETWORK, WINDOWS, files, flags, gray, pixels, run
+from utils.engine import checkpoint as checkpoints
+from utils.predict import export
+from utils.predict import flags as inference_flags
+from utils.predict import run as predict
+from utils.predict import windows as inference
+
+checkpoint, folder = predicted.checkpoint, predicted.folder
+
+
+def test_window_starts_are_those_of_the_scripts():
+  for window, stride in ((8, 3), (13, 13), (48, 32), (480, 320)):
+    for length in (window, window + 1, window + stride, 3 * window + 5, 1792, 3584):
+      if length >= window:
+        want = inference.window_starts(length, window, stride)
+        assert export.window_starts(tf.constant(length), window, stride).numpy().tolist() == want
+        covered = np.zeros(length)
+        for start in want:
+          covered[start : start + window] += 1
+        np.testing.assert_array_equal(export.coverage(tf.constant(want), window, length), covered)
+
+
+@pytest.mark.parametrize(('script', 'more'), [('inference', []), ('inference_msc', ['--scale-aug', '--flip-aug'])])
+def test_exported_model_predicts_as_the_scripts(checkpoint, folder, tmp_path, script, more):
+  """Loaded in a process that knows TensorFlow and nothing of this project; images of any size, several at a time."""
+  images = ['--image', folder / '0.png', folder / '3.png', '--save-probs']
+  assert run(flags(checkpoint, tmp_path / 'out', *images, *more), f'inference.{script}') == 0
+  assert run(flags(checkpoint, tmp_path / 'model/1', *more), 'export.export_savedmodel') == 0
+  np.save(tmp_path / '0.npy', np.asarray(Image.open(folder / '0.png'))[np.newaxis])
+  three = np.asarray(Image.open(folder / '3.png'))
+  np.save(tmp_path / '3.npy', np.stack([three, three[::-1]]))
+  program = """
+import numpy as np, tensorflow as tf
+predict = tf.saved_model.load('model/1').signatures['serving_default']
+for name in '03':
+  out = predict(images=tf.constant(np.load(f'{name}.npy')))
+  np.savez(f'{name}.npz', **{key: value.numpy() for key, value in out.items()})
+"""
+  environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3', 'PYTHONPATH': ''}
+  result = subprocess.run(
+    [sys.executable, '-c', program], cwd=tmp_path, env=environment, capture_output=True, text=True
+  )
+  assert result.returncode == 0, result.stderr
+  for name, number in (('0', 1), ('3', 2)):
+    out = np.load(tmp_path / f'{name}.npz')
+    want, probs = gray(tmp_path / 'out', name), np.load(tmp_path / f'out/probs/{name}.npy')
+    assert set(out) == {'classes', 'probabilities'} and out['classes'].dtype == np.uint8
+    assert out['classes'].shape == (number, *want.shape) and out['probabilities'].dtype == np.float32
+    assert np.mean(out['classes'][0] == want) > 0.999
+    np.testing.assert_allclose(out['probabilities'][0], probs, atol=2e-3)
+    np.testing.assert_allclose(out['probabilities'].sum(-1), 1, atol=1e-5)
+
+
+def test_signature_is_what_serving_needs(checkpoint, tmp_path):
+  """Named tensors in and out with a batch axis, under the tag `serve` and the key `serving_default`."""
+  assert run(flags(checkpoint, tmp_path / '1', '--precision', 'bfloat16'), 'export.export_savedmodel') == 0
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['1']
+  loaded = tf.saved_model.load(str(tmp_path / '1'), tags=['serve'])
+  signature = loaded.signatures['serving_default']
+  ((name, spec),) = signature.structured_input_signature[1].items()
+  assert (name, spec.dtype, spec.shape.as_list()) == ('images', tf.uint8, [None, None, None, 3])
+  shapes = {key: spec.shape.as_list() for key, spec in signature.structured_outputs.items()}
+  assert shapes == {'classes': [None] * 3, 'probabilities': [None, None, None, CLASSES]}
+  out = signature(images=tf.constant(pixels(1, 1)[np.newaxis]))
+  assert out['classes'].shape == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+  ('change', 'words'),
+  [
+    ({'--restore-from': 'none'}, 'no such checkpoint'),
+    ({'--input-size': '47,48'}, 'multiple of 8'),
+    ({'--strides': '64,64'}, 'larger than the window'),
+    ({'--save-dir': '.'}, 'is there already'),
+    ({'--save-dir': '/proc/none/1'}, 'cannot be made'),
+    ({'--num-classes': '7'}, '--num-classes'),
+  ],
+)
+def test_bad_input_to_the_export(checkpoint, tmp_path, monkeypatch, capsys, change, words):
+  monkeypatch.chdir(tmp_path)
+  wanted = {'--restore-from': checkpoint, '--save-dir': 'model'}
+  wanted |= dict(zip((NETWORK + WINDOWS)[::2], (NETWORK + WINDOWS)[1::2], strict=True)) | change
+  assert run([word for pair in wanted.items() for word in pair], 'export.export_savedmodel') == 2
+  err = capsys.readouterr().err
+  assert words in err and err.count('\n') == 1 and files(tmp_path) == {}
+
+
+def test_onnx_model_is_the_network_of_a_window(checkpoint, tmp_path):
+  pytest.importorskip('tf2onnx', reason='the converter is for those who want ONNX files')
+  runtime = pytest.importorskip('onnxruntime')
+  words = [*NETWORK, *WINDOWS, '--restore-from', checkpoint, '--output', str(tmp_path / 'model.onnx')]
+  assert run(words, 'export.export_onnx') == 0
+  windows = np.stack([pixels(48, 48, seed) for seed in range(3)])
+  session = runtime.InferenceSession(str(tmp_path / 'model.onnx'))
+  (got,) = session.run(['probabilities'], {'windows': windows})
+  model = predict.restored(export_flags(checkpoint))
+  want = inference.probability_function(model, (48, 48))(windows - np.float32(MEAN))
+  np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+def export_flags(checkpoint):
+  return inference_flags.parse('', flags(checkpoint, 'x', '--image', 'y'))
+
+
+@pytest.mark.parametrize(('more', 'words'), [([], 'pip install tf2onnx'), (['--precision', 'bfloat16'], 'float32')])
+def test_onnx_says_what_it_needs(checkpoint, tmp_path, monkeypatch, capsys, more, words):
+  monkeypatch.setitem(sys.modules, 'tf2onnx', None)
+  flags = [*NETWORK, *WINDOWS, '--restore-from', checkpoint, '--output', str(tmp_path / 'model.onnx')]
+  assert run([*flags, *more], 'export.export_onnx') == 2
+  assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+# Checkpoints.
+
+
+@pytest.fixture
+def trained(tmp_path):
+  """A small checkpoint as training leaves it."""
+  random = np.random.default_rng(0)
+  tensors = {
+    'resnet_v1_14/conv1/weights': random.normal(size=(3, 3, 3, 4)).astype(np.float32),
+    'resnet_v1_14/conv1/weights/Momentum': np.ones((3, 3, 3, 4), np.float32),
+    'edge_w': random.normal(size=(1, 1, 1, 11, 1, 3)).astype(np.float32),
+    'nonedge_w': np.zeros((1, 1, 1, 11, 1, 3), np.float32),
+    'edge_w/Momentum': np.zeros((1, 1, 1, 11, 1, 3), np.float32),
+    'training/best_step': np.int64(7),
+  }
+  prefix = str(tmp_path / 'model.ckpt-7')
+  checkpoints.save(prefix, tensors)
+  return prefix, tensors
+
+
+def test_list(trained, capsys):
+  assert run(['list', trained[0]], 'export.checkpoint_tool') == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[-1] == '6 tensors, 316 numbers'
+  assert any(line.startswith('training/best_step  scalar  int64  mean') for line in lines)
+  assert any(line.startswith('resnet_v1_14/conv1/weights  3x3x3x4  float32') for line in lines)
+
+
+def test_strip_keeps_what_prediction_and_fine_tuning_need(trained, tmp_path, capsys):
+  prefix, tensors = trained
+  assert run(['strip', prefix, str(tmp_path / 'small')], 'export.checkpoint_tool') == 0
+  reader = checkpoints.Reader(str(tmp_path / 'small'))
+  assert set(reader.shapes) == {'resnet_v1_14/conv1/weights', 'edge_w', 'nonedge_w'}
+  assert all(np.array_equal(reader.get(name), tensors[name]) for name in reader.shapes)
+  assert run(['strip', prefix, str(tmp_path / 'small')], 'export.checkpoint_tool') == 2
+  assert 'is there already' in capsys.readouterr().err
+
+
+def test_compare(trained, tmp_path, capsys):
+  prefix, tensors = trained
+  assert run(['compare', prefix, prefix], 'export.checkpoint_tool') == 0
+  other = {**tensors, 'edge_w': 2 * tensors['edge_w'], 'new': np.float32(1), 'nonedge_w': np.zeros(3, np.float32)}
+  del other['training/best_step']
+  checkpoints.save(str(tmp_path / 'other'), other)
+  capsys.readouterr()
+  assert run(['compare', prefix, str(tmp_path / 'other')], 'export.checkpoint_tool') == 1
+  out = capsys.readouterr().out
+  assert 'edge_w: differs by 1 of its norm\n' in out and f'new: not in {prefix}\n' in out
+  assert f'training/best_step: not in {tmp_path}/other' in out and '(11, 1, 3)' in out.replace('(1, 1, 1, 11', '(11')
+  assert out.endswith('3 tensors are the same, 4 differ\n')
+
+
+@pytest.mark.parametrize('words', [['list', 'none'], ['compare', 'none', 'none'], ['strip', 'none', 'x'], ['melt'], []])
+def test_bad_input_to_the_tool(words, capsys):
+  assert run(words, 'export.checkpoint_tool') == 2
+  assert capsys.readouterr().err.count('\n') == 1
+
+
+def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):
+  """Cells are there in the shades of the heaviest and of the lightest weight, and numbers on standard output."""
+  prefix, tensors = trained
+  picture = tmp_path / 'weights.png'
+  assert run([prefix, str(picture)], 'export.plot_edge_weights') == 0
+  out = capsys.readouterr().out
+  raw = tensors['edge_w'].reshape(11, 3)
+  soft = np.exp(raw) / np.exp(raw).sum(-1, keepdims=True)
+  assert f'sky: edge {soft[0, 0]:.3f} {soft[0, 1]:.3f}' in out and 'non-edge 0.333 0.333 0.333' in out
+  image = np.asarray(Image.open(picture)).astype(int)
+  assert image.shape[0] > 11 * 18 and image.shape[1] > 6 * 72
+  weights = np.append(soft, 1 / 3)  # the non-edge weights are where they began
+  depth = (soft[0] - weights.min()) / np.ptp(weights)
+  shades = [[round(255 + (dark - 255) * each) for dark in (8, 48, 107)] for each in (0, *depth, 1)]
+  assert all(np.all(image == shade, -1).sum() > 300 for shade in shades)  # cells have 70 x 16 pixels less the digits
+  assert run([checkpoint, str(tmp_path / 'none.png')], 'export.plot_edge_weights') == 2
+  assert 'holds no edge_w' in capsys.readouterr().err and not (tmp_path / 'none.png').exists()

@@ -1,0 +1,251 @@
+"""Sliding windows, scales and flips against a slow reading of their definition, with a stand-in for the network."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from network.common.layers import Conv
+from seg_models.image_reader import MEAN
+from seg_models.models import MODELS, build
+from tests import recorded, tiny
+from utils.engine import precision
+from utils.errors import RunError
+from utils.image_file import read_label
+from utils.predict.outputs import class_map
+from utils.predict.run import read_image
+from utils.predict.windows import compute, freeze, probability_function, resize_scores, scores, window_starts
+
+CLASSES = 3
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+
+def picture(height, width, seed=0):
+  return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def stand_in(windows):
+  """Probabilities [B, H, W, 3] that depend on the pixel and on its place in the window, so that neither a window in
+  the wrong place nor a wrong mean goes unnoticed."""
+  height, width = windows.shape[1:3]
+  y, x = np.mgrid[:height, :width] / (height + width)
+  logits = windows / 100 + np.stack([x, y, x * y], -1) * 4
+  return tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
+
+
+# The definition, slowly.
+
+
+def slow_starts(length, window, stride):
+  number = math.ceil((length - window) / stride) + 1
+  step = (length - window) / (number - 1) if number > 1 else 0
+  ends = [window + i * step for i in range(number)]
+  return [int(round(end, 9)) - window for end in ends]
+
+
+def slow_resize(array, size, half_pixel):
+  """Bilinear: TensorFlow 1's (source = target * in / out) or OpenCV's (pixel centres at half)."""
+  out = np.zeros((*size, array.shape[-1]))
+  last = [side - 1 for side in array.shape[:2]]
+  for i in range(size[0]):
+    for j in range(size[1]):
+      place = [
+        (k + 0.5 * half_pixel) * n / m - 0.5 * half_pixel for k, n, m in zip((i, j), array.shape, size, strict=False)
+      ]
+      y, x = (min(max(p, 0), end) for p, end in zip(place, last, strict=True))
+      top, left = int(y), int(x)
+      bottom, right = min(top + 1, last[0]), min(left + 1, last[1])
+      upper = array[top, left] * (1 - x + left) + array[top, right] * (x - left)
+      lower = array[bottom, left] * (1 - x + left) + array[bottom, right] * (x - left)
+      out[i, j] = upper * (1 - y + top) + lower * (y - top)
+  return out
+
+
+def slow_scores(image, window, strides, scales, flip):
+  height, width = image.shape[:2]
+  total = np.zeros((height, width, CLASSES))
+  for scale in scales:
+    small = slow_resize(image.astype(float), (int(height * scale), int(width * scale)), half_pixel=False) - MEAN
+    for mirrored in (False, True) if flip else (False,):
+      look = small[:, ::-1] if mirrored else small
+      padded = np.zeros((max(look.shape[0], window[0]), max(look.shape[1], window[1]), 3))
+      padded[: look.shape[0], : look.shape[1]] = look
+      sums, counts = np.zeros((*padded.shape[:2], CLASSES)), np.zeros((*padded.shape[:2], 1))
+      for y in slow_starts(padded.shape[0], window[0], strides[0]):
+        for x in slow_starts(padded.shape[1], window[1], strides[1]):
+          here = np.s_[y : y + window[0], x : x + window[1]]
+          sums[here] += stand_in(padded[here][np.newaxis])[0]
+          counts[here] += 1
+      assert counts.min() >= 1
+      mean = (sums / counts)[: look.shape[0], : look.shape[1]]
+      score = slow_resize(mean, (height, width), half_pixel=True)
+      total += score[:, ::-1] if mirrored else score
+  return total
+
+
+@pytest.mark.parametrize(
+  ('size', 'window', 'strides', 'scales', 'flip'),
+  [
+    ((20, 33), (16, 16), (10, 10), (1.0,), False),
+    ((20, 33), (16, 24), (7, 24), (1.0,), True),
+    ((17, 12), (16, 16), (16, 5), SCALES, False),
+    ((15, 21), (16, 16), (11, 11), SCALES, True),
+    ((5, 40), (16, 16), (3, 16), (0.5, 1.25), True),
+    ((9, 7), (16, 16), (16, 16), (0.5, 1.0, 1.75), True),
+  ],
+)
+def test_scores_are_their_definition(size, window, strides, scales, flip):
+  image = picture(*size)
+  ((key, got),) = scores([('a', image)], stand_in, window, strides, scales, flip, batch_size=3)
+  want = slow_scores(image, window, strides, scales, flip)
+  assert key == 'a' and got.shape == want.shape and got.dtype == np.float32
+  np.testing.assert_allclose(got, want, atol=2e-5)
+  np.testing.assert_allclose(got.sum(-1), len(scales) * (1 + flip), atol=1e-4)
+
+
+def test_windows_begin_where_the_formula_says():
+  for length in range(8, 60):
+    for window in (8, 13):
+      for stride in (1, 3, 8, 13):
+        if length >= window >= stride:
+          starts = window_starts(length, window, stride)
+          ends = np.linspace(window, length, math.ceil((length - window) / stride) + 1).astype(int)
+          assert [start + window for start in starts] == list(ends)
+          assert starts[0] == 0 and starts[-1] == length - window
+          assert all(0 < b - a <= stride for a, b in zip(starts, starts[1:], strict=False))
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 7, 1000])
+def test_batches_across_images_scales_and_flips_change_nothing(batch_size):
+  """One at a time, in batches that straddle images, and all in one: the same, in order, by batches of one size."""
+  images = [(i, picture(10 + 7 * i, 31 - 5 * i, seed=i)) for i in range(5)]
+  settings = ((16, 16), (9, 9), (0.5, 1.0, 1.5), True)
+  sizes = []
+
+  def counted(windows):
+    sizes.append(len(windows))
+    return stand_in(windows)
+
+  alone = [next(scores([one], counted, *settings))[1] for one in images]
+  number = len(sizes)
+  sizes.clear()
+  together = list(scores(images, counted, *settings, batch_size=batch_size))
+  assert [key for key, _ in together] == [0, 1, 2, 3, 4]
+  for (_, got), want in zip(together, alone, strict=True):
+    np.testing.assert_allclose(got, want, atol=1e-6)
+  assert sizes == [batch_size] * math.ceil(number / batch_size)
+
+
+def test_mirrored_image_gives_the_mirrored_score():
+  """With flips a whole pass is symmetric at scale 1: flip the image, and the score flips."""
+  image = picture(20, 32)
+  settings = ((16, 16), (8, 8), (1.0,), True)
+  ((_, one),) = scores([(0, image)], stand_in, *settings)
+  ((_, other),) = scores([(0, image[:, ::-1])], stand_in, *settings)
+  np.testing.assert_allclose(one, other[:, ::-1], atol=1e-6)
+
+
+def test_constant_probabilities_stay_so():
+  """Wherever windows overlap, whatever is padded: the mean of equal probabilities is that probability."""
+  ((_, got),) = scores(
+    [(0, picture(23, 50))], lambda w: np.full((*w.shape[:3], 2), 0.5, np.float32), (16, 16), (5, 7), SCALES, True
+  )
+  np.testing.assert_allclose(got, 6, atol=1e-4)
+
+
+def test_no_image_no_score():
+  assert list(scores([], stand_in, (16, 16), (8, 8))) == []
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 40), (40, 1), (2, 3)])
+def test_tiny_images(size):
+  ((_, got),) = scores([(0, picture(*size))], stand_in, (16, 16), (16, 16), SCALES, True)
+  assert got.shape == (*size, CLASSES) and np.all(np.isfinite(got))
+
+
+@pytest.mark.parametrize('classes', [2, 128, 129, 255, 257])
+def test_scores_of_many_classes_are_resized_alike(classes):
+  """OpenCV takes 128 channels at most."""
+  score = np.random.default_rng(0).random((6, 9, classes), np.float32)
+  got = resize_scores(score, (8, 13))
+  for i in (0, classes // 2, classes - 1):
+    np.testing.assert_allclose(got[..., i], cv2.resize(score[..., i], (13, 8)), atol=1e-6)
+  assert got.shape == (8, 13, classes)
+
+
+def test_class_map_is_the_first_best_class():
+  score = np.zeros((2, 2, 255), np.float32)
+  score[0, 0, 254] = score[0, 1, 7] = score[0, 1, 8] = 1
+  labels = class_map(score)
+  assert labels.dtype == np.uint8 and labels.tolist() == [[254, 7], [0, 0]]
+
+
+def test_failure_of_the_network_reaches_the_caller():
+  def fail(windows):
+    raise tf.errors.ResourceExhaustedError(None, None, 'OOM')
+
+  with pytest.raises(RunError, match='give a smaller --batch-size'):
+    list(scores([(0, picture(20, 20))], fail, (16, 16), (8, 8)))
+  with pytest.raises(RunError, match='2 windows'):
+    compute(fail, np.zeros((2, 16, 16, 3)))
+
+
+# The network around it.
+
+
+@pytest.fixture(scope='module')
+def recorded_network():
+  """ResNet-101 PSPNet with the recorded weights, as a function from windows of 96 x 96 pixels to probabilities."""
+  model = build('pspnet', 'resnet_v1_101', 21)
+  for v in model.variables:
+    v.assign(recorded.weights(v.name.split(':')[0], v.shape))
+  freeze(model)
+  return probability_function(model, (96, 96))
+
+
+@pytest.mark.parametrize(
+  ('script', 'names', 'scales', 'flip'),
+  [('inference', ('val_0', 'val_1', 'val_2'), (1.0,), False), ('inference_msc', ('val_0',), SCALES, True)],
+)
+def test_recorded_predictions(recorded_network, script, names, scales, flip):
+  """What the 2018 scripts predicted, near ties apart."""
+  images = [(name, read_image(str(recorded.GOLDEN / 'images' / f'{name}.jpg'), math.inf)) for name in names]
+  for name, score in scores(images, recorded_network, (96, 96), (64, 64), scales, flip, batch_size=8):
+    want = read_label(str(recorded.GOLDEN / script / f'{name}.png'))
+    assert np.mean(class_map(score) == want) > 0.998
+
+
+@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('kind', ['float32', 'bfloat16'])
+def test_frozen_model_predicts_as_before(name, kind):
+  """Batch norm folded into the weights, with averages that are not the initial ones."""
+  model = build(name, 'resnet_v1_14', CLASSES)
+  random = np.random.default_rng(0)
+  for v in model.variables:
+    if 'BatchNorm' in v.name:
+      v.assign(random.uniform(0.5, 1.5, v.shape))
+  precision.apply(model, kind)
+  windows = tf.constant(random.normal(0, 50, (2, 48, 48, 3)), tf.float32)
+  want = model(windows).numpy()
+  freeze(model)
+  got = model(windows).numpy()
+  assert not model.variables and got.dtype == np.float32
+  assert np.linalg.norm(got - want) < {'float32': 1e-5, 'bfloat16': 0.03}[kind] * np.linalg.norm(want)
+
+
+def test_freezing_leaves_no_normalisation():
+  toy = tiny.Toy()
+  freeze(toy)
+  assert all(conv.batch_norm is None for conv in toy.submodules if isinstance(conv, Conv))
+
+
+def test_probabilities_are_those_of_the_resized_logits():
+  """Feature (i, j) sits on pixel (8i, 8j): there the probabilities are the softmax of the logits themselves."""
+  toy = tiny.Toy()
+  windows = tf.constant(np.random.default_rng(0).normal(0, 50, (2, 24, 32, 3)), tf.float32)
+  got = probability_function(toy, (24, 32))(windows).numpy()
+  assert got.shape == (2, 24, 32, CLASSES)
+  np.testing.assert_allclose(got[:, ::8, ::8], tf.nn.softmax(toy(windows)), atol=1e-6)
+  np.testing.assert_allclose(got.sum(-1), 1, atol=1e-5)

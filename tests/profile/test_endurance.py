@@ -1,0 +1,127 @@
+"""Long jobs in small: memory that stays level, and outputs that are whole and equal however often a run was killed.
+
+`python pyscripts/profile/endurance.py` does the same over 2,000 images and 20,000 pairs.
+"""
+
+import os
+import pathlib
+import signal
+
+import pytest
+
+from pyscripts.profile import endurance
+from tests.predict import predicted
+from tests.predict.predicted import files, flags, run
+from utils import atomic, errors
+
+checkpoint, folder = predicted.checkpoint, predicted.folder
+
+
+shows_memory = pytest.mark.skipif(
+  not os.path.exists('/proc/self/statm'), reason='this system does not show the memory of processes'
+)
+
+
+@shows_memory
+def test_memory_of_the_benchmarks_stays_level(capsys):
+  pairs, out = 3000, 'too short'
+  while 'too short' in out:  # a fast machine is given more
+    pairs *= 2
+    code = errors.run(endurance.main, ['--images', '0', '--pairs', str(pairs)])
+    out = capsys.readouterr().out
+  assert code == 0 and out.count('itself') == 3, out
+
+
+@shows_memory
+@pytest.mark.skipif('LONG' not in os.environ, reason='takes minutes; set LONG=1')
+def test_memory_stays_level_and_a_killed_prediction_ends_as_an_undisturbed_one(capsys):
+  code = errors.run(endurance.main, [])
+  out = capsys.readouterr().out
+  assert code == 0 and out.count('itself') == 4 and 'equal, byte for byte' in out, out
+
+
+def test_what_a_kill_in_the_middle_of_a_write_leaves_is_removed(checkpoint, folder, tmp_path):
+  """The process dies between the writing of a temporary file and its renaming."""
+  dies = 'import os, signal; os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)'
+  words = flags(checkpoint, tmp_path / 'out', '--image-dir', folder, '--skip-existing')
+  process = predicted.start(words, before=dies)
+  process.communicate(timeout=120)
+  assert process.returncode == -signal.SIGKILL
+  (left,) = (tmp_path / 'out/color').iterdir()
+  assert left.name.startswith('.0-') and left.read_bytes()
+  assert run(words) == 0
+  assert set(files(tmp_path / 'out')) == {f'{kind}/{i}.png' for kind in ('gray', 'color') for i in range(5)}
+
+
+def test_only_what_was_left_of_these_files_is_removed(tmp_path):
+  long = 'n' * 100
+  outputs = [tmp_path / 'a.png', tmp_path / 'a-b.png', tmp_path / f'{long}1.png', tmp_path / 'log.csv']
+  others = [tmp_path / 'b.png', tmp_path / f'{long}2.png', tmp_path / 'log.json', tmp_path / 'a']
+
+  def left_of(path):
+    def fail(_, to):
+      raise SystemExit  # here a killed process would be gone
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+      patch.setattr(os, 'replace', fail)
+      patch.setattr(os, 'remove', lambda path: None)
+      atomic.write_text(path, 'text')
+
+  for path in (*outputs, *others):
+    left_of(path)
+    path.write_text('whole')
+  assert len(list(tmp_path.glob('.*'))) == 8
+  atomic.remove_unfinished([*outputs, tmp_path / 'no such folder' / 'x.png'])
+  assert len(list(tmp_path.glob('.*'))) == 4
+  atomic.remove_unfinished(others)
+  assert not list(tmp_path.glob('.*')) and len(list(tmp_path.iterdir())) == 8
+
+
+@pytest.mark.parametrize(('mine', 'theirs', 'refused'), [
+  (None, None, True),
+  (None, '1/2', True),
+  ('1/2', None, True),
+  ('1/2', '3/4', True),
+  ('1/2', '1/2', True),
+  ('1/2', '2/2', False),
+])  # fmt: skip
+def test_two_processes_share_a_folder_only_by_parts_that_do_not_overlap(
+  checkpoint, folder, tmp_path, capsys, mine, theirs, refused
+):
+  from utils.predict import flags as inference_flags
+  from utils.predict import outputs
+
+  shard = lambda text: ['--shard', text] if text else []  # noqa: E731
+  words = [flags(checkpoint, tmp_path / 'out', '--image-dir', folder, *shard(text)) for text in (mine, theirs)]
+  args = inference_flags.parse('', words[0])
+  with outputs.Outputs(args).claim(args.shard):
+    other = inference_flags.parse('', words[1])
+    if refused:
+      with pytest.raises(errors.InputError, match=f'process {os.getpid()} on .* is writing there'):
+        outputs.Outputs(other).claim(other.shard).__enter__()
+    else:
+      with outputs.Outputs(other).claim(other.shard):
+        pass
+  assert not files(tmp_path / 'out')
+
+
+def test_names_that_are_not_utf_8_are_predicted(checkpoint, tmp_path):
+  name = os.fsdecode(b'street \xff.png')
+  try:
+    predicted.picture(pathlib.Path(tmp_path, 'images', name))
+  except OSError:
+    pytest.skip('this file system takes no such names')
+  assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path / 'images')) == 0
+  assert {path.name for path in (tmp_path / 'out/gray').iterdir()} == {name}
+
+
+def test_a_pipe_among_the_images_is_listed_and_the_others_predicted(checkpoint, folder, tmp_path, capsys):
+  (tmp_path / 'images/folder.png').mkdir(parents=True)
+  os.mkfifo(tmp_path / 'images/pipe.png')
+  (tmp_path / 'images/device.png').symlink_to('/dev/zero')
+  (tmp_path / 'images/0.png').symlink_to(folder / '0.png')
+  assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path / 'images')) == 1
+  lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+  for name in ('pipe', 'device', 'folder'):
+    assert len([line for line in lines if f'{name}.png: is no file but a folder, a pipe or a device' in line]) == 1
+  assert set(files(tmp_path / 'out')) == {'gray/0.png', 'color/0.png'}

@@ -1,0 +1,413 @@
+"""What the benchmark scripts say about bad input: one line with the thing and the mend, exit code 2 (1 for faults at
+run time), nothing printed as a score, nothing written. And what users expect to work, works."""
+
+import io
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
+from tests.fuzzed import fuzz
+from tests.score import scored
+from utils import errors, image_file
+from utils.score import pairs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GREY = np.tile(np.arange(4, dtype=np.uint8), (6, 2))  # [6, 8], classes 0 to 3
+
+
+def build(folder):
+  for part in ('pred', 'gt', 'inst'):
+    for name in 'ab':
+      scored.save(folder / part / f'{name}.png', GREY)
+  return folder
+
+
+def outcome(script, argv, capsys):
+  """(exit code, standard output, standard error)"""
+  try:
+    code = errors.run(script.main, [str(a) for a in argv])
+  except SystemExit as e:
+    code = e.code
+  captured = capsys.readouterr()
+  err = ''.join(line for line in re.split(r'(?<=\n)|\r', captured.err) if '%|' not in line)  # a slow machine shows bars
+  return code, captured.out, err
+
+
+def flags(folder, **changed):
+  values = {'pred-dir': folder / 'pred', 'gt-dir': folder / 'gt', 'num-classes': 4, **changed}
+  return [part for key, value in values.items() for part in (f'--{key.replace("_", "-")}', value)]
+
+
+def tree(folder):
+  return sorted(str(path) for path in folder.rglob('*'))
+
+
+def put(name, data):
+  """A change to the data: the file `name` (or nothing, or a folder) instead of what is there."""
+
+  def change(folder):
+    path = folder / name
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, np.ndarray):
+      Image.fromarray(data).save(path)
+    elif isinstance(data, Image.Image):
+      data.save(path, format=data.info.get('as'))
+    elif isinstance(data, bytes):
+      path.write_bytes(data)
+    elif data == 'folder':
+      path.mkdir()
+    elif data:
+      path.symlink_to(data)
+
+  return change
+
+
+def picture(mode, **info):
+  image = Image.new(mode, (8, 6))
+  image.info.update(info)
+  return image
+
+
+def cut(folder):
+  path = folder / 'pred/a.png'
+  Image.fromarray(np.random.default_rng(0).integers(0, 4, (60, 80), np.uint8)).save(path)
+  path.write_bytes(path.read_bytes()[:900])
+  scored.save(folder / 'gt/a.png', np.zeros((60, 80), np.uint8))
+
+
+def bomb(folder):
+  """A header that promises 60,000 x 60,000 pixels."""
+  image = (folder / 'pred/a.png').read_bytes()
+  head = b'IHDR' + (60_000).to_bytes(4, 'big') * 2 + bytes([8, 0, 0, 0, 0])
+  crc = zlib.crc32(head).to_bytes(4, 'big')
+  (folder / 'pred/a.png').write_bytes(image[:12] + head + crc + image[33:])
+
+
+def emptied(folder):
+  for path in (folder / 'pred').iterdir():
+    path.unlink()
+
+
+def only_text(folder):
+  emptied(folder)
+  (folder / 'pred/notes.txt').write_text('none yet')
+
+
+def in_two_cities(folder):
+  (folder / 'gt/a.png').unlink()
+  for city in ('ulm', 'bonn'):
+    scored.save(folder / 'gt' / city / 'a.png', GREY)
+
+
+def twice(folder):
+  scored.save(folder / 'pred/again/a.png', GREY)
+
+
+def gray_and_color(folder):
+  (folder / 'pred/gray').mkdir()
+  (folder / 'pred/color').mkdir()
+
+
+def pipe(name):
+  def change(folder):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+  return change
+
+
+def nothing(folder):
+  del folder
+
+
+JPEG = picture('L', **{'as': 'JPEG'})
+# What is wrong | the change to good data | flags that differ (folder -> dict) | words in the message.
+MIOU = [
+  ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
+  ('empty flag', nothing, lambda f: {'pred-dir': ''}, ['--pred-dir is empty']),
+  ('file for folder', nothing, lambda f: {'pred-dir': f / 'pred/a.png'}, ['--pred-dir', 'a.png', 'is a file']),
+  ('no truth folder', nothing, lambda f: {'gt-dir': f / 'none'}, ['--gt-dir', 'none', 'missing']),
+  ('truth flag empty', nothing, lambda f: {'gt-dir': ''}, ['--gt-dir is empty']),
+  ('truth a file', nothing, lambda f: {'gt-dir': f / 'gt/a.png'}, ['--gt-dir', 'a.png', 'is a file']),
+  ('empty prediction folder', emptied, dict, ['--pred-dir', 'holds no predictions']),
+  ('nothing that is an image', only_text, dict, ['--pred-dir', 'holds no predictions']),
+  ('prediction without truth', put('gt/b.png', None), dict, ['b.png', 'has no truth', '--string-replace']),
+  ('truth in two places', in_two_cities, dict, ['a.png', 'ambiguous', 'ulm', 'bonn']),
+  ('two predictions of one truth', twice, dict, ['again/a.png', 'same truth', 'pred/a.png']),
+  ('the folder above', gray_and_color, dict, ['--pred-dir', 'colours', 'pred/gray']),
+  ('other size', put('pred/a.png', GREY[:5]), dict, ['pred/a.png', '8 x 5', 'gt/a.png', '8 x 6']),
+  ('turned', put('pred/a.png', GREY.T.copy()), dict, ['pred/a.png', '6 x 8', '8 x 6']),
+  ('RGB prediction', put('pred/a.png', picture('RGB')), dict, ['pred/a.png', 'RGB', 'class ids']),
+  ('RGB truth', put('gt/a.png', picture('RGB')), dict, ['gt/a.png', 'RGB', 'class ids']),
+  ('RGBA prediction', put('pred/a.png', picture('RGBA')), dict, ['pred/a.png', 'RGBA', 'class ids']),
+  ('grey with alpha', put('pred/a.png', picture('LA')), dict, ['pred/a.png', 'LA', 'class ids']),
+  ('CMYK', put('pred/a.png', picture('CMYK', **{'as': 'TIFF'})), dict, ['pred/a.png', 'CMYK', 'class ids']),
+  ('real numbers', put('pred/a.png', picture('F', **{'as': 'TIFF'})), dict, ['pred/a.png', 'F picture', 'class ids']),
+  ('JPEG called png', put('pred/a.png', JPEG), dict, ['pred/a.png', 'JPEG', 'PNG']),
+  ('JPEG truth', put('gt/a.png', JPEG), dict, ['gt/a.png', 'JPEG', 'PNG']),
+  ('empty file', put('pred/a.png', b''), dict, ['pred/a.png', 'empty']),
+  ('empty truth', put('gt/b.png', b''), dict, ['gt/b.png', 'empty']),
+  ('text called png', put('pred/a.png', b'a page of text'), dict, ['pred/a.png', 'cannot be decoded']),
+  ('cut short', cut, dict, ['pred/a.png', 'cannot be decoded']),
+  ('decompression bomb', bomb, dict, ['pred/a.png', 'cannot be decoded']),
+  ('a pipe nobody writes to', pipe('pred/a.png'), dict, ['pred/a.png', 'pipe']),
+  ('truth a pipe', pipe('gt/a.png'), dict, ['gt/a.png', 'pipe']),
+  ('link to a device', put('pred/a.png', '/dev/zero'), dict, ['pred/a.png', 'device']),
+  ('link to nothing', put('pred/a.png', 'nowhere'), dict, ['pred/a.png', 'no such']),
+  ('link to itself', put('pred/a.png', 'a.png'), dict, ['pred/a.png']),
+  ('no classes', nothing, lambda f: {'num-classes': 0}, ['--num-classes', '0', 'from 1 to 256']),
+  ('fewer than none', nothing, lambda f: {'num-classes': -3}, ['--num-classes', '-3', 'from 1 to 256']),
+  ('too many classes', nothing, lambda f: {'num-classes': 257}, ['--num-classes', '257', 'from 1 to 256']),
+  ('number of many digits', nothing, lambda f: {'num-classes': '9' * 5000}, ['--num-classes', 'not a whole number']),
+  ('not a number', nothing, lambda f: {'num-classes': 'many'}, ['--num-classes', 'many']),
+  ('nan classes', nothing, lambda f: {'num-classes': 'nan'}, ['--num-classes', 'nan']),
+  ('half a replacement', nothing, lambda f: {'string-replace': 'a'}, ['--string-replace', 'old,new']),
+  ('three halves', nothing, lambda f: {'string-replace': 'a,b,c'}, ['--string-replace', 'old,new']),
+  ('something for nothing', nothing, lambda f: {'string-replace': ',x'}, ['--string-replace', 'old,new']),
+  ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'has no truth', 'q.png']),
+  ('names missing', nothing, lambda f: {'class-names': f / 'names'}, ['names', 'cannot be read']),
+  ('names a folder', nothing, lambda f: {'class-names': f}, ['cannot be read as class names']),
+  ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 names', '--num-classes 4']),
+  ('names not text', put('n', b'\xff\xfe\x00'), lambda f: {'class-names': f / 'n'}, ['cannot be read as class names']),
+  ('list missing', nothing, lambda f: {'data-list': f / 'l'}, ['no such list file']),
+  ('list a device', nothing, lambda f: {'data-list': '/dev/zero'}, ['/dev/zero', 'is a device']),
+  ('list a folder', nothing, lambda f: {'data-list': f}, ['cannot be read as a list file']),
+  ('list empty', put('l', b'\n\r\n'), lambda f: {'data-list': f / 'l'}, ['holds no line']),
+  ('list not text', put('l', b'\xff\xfe\x00'), lambda f: {'data-list': f / 'l'}, ['not UTF-8']),
+  ('listed, not predicted', put('l', b'a.jpg\nz.jpg\n'), lambda f: {'data-list': f / 'l'}, ['z', 'no prediction']),
+  ('json a folder', nothing, lambda f: {'json': f}, ['--json', 'is a folder']),
+  ('json below a file', nothing, lambda f: {'json': f / 'gt/a.png/s.json'}, ['--json', 'a.png', 'is no folder']),
+  ('csv a folder', nothing, lambda f: {'csv': f}, ['--csv', 'is a folder']),
+  ('csv below a file', nothing, lambda f: {'csv': f / 'gt/a.png/s.csv'}, ['--csv', 'a.png', 'is no folder']),
+  ('unknown flag', nothing, lambda f: {'colour': 1}, ['--colour', '--help']),
+]  # fmt: skip
+INSTANCE = [
+  ('no instance folder', nothing, lambda f: {'inst-dir': f / 'none'}, ['--inst-dir', 'none', 'missing']),
+  ('instance flag empty', nothing, lambda f: {'inst-dir': ''}, ['--inst-dir is empty']),
+  ('no instances of an image', put('inst/b.png', None), dict, ['b.png', '--inst-dir', '--inst-string-replace']),
+  ('instances of another size', put('inst/a.png', GREY[:5]), dict, ['pred/a.png', 'inst/a.png', '8 x 5']),
+  ('instances in colour', put('inst/a.png', picture('RGB')), dict, ['inst/a.png', 'RGB']),
+  ('instances cut short', put('inst/a.png', b'\x89PNG\r\n\x1a\n'), dict, ['inst/a.png', 'cannot be decoded']),
+  ('bad rule', nothing, lambda f: {'inst-string-replace': 'a'}, ['--inst-string-replace', 'old,new']),
+]
+ENCODE = [
+  ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
+  ('no train id', put('pred/a.png', GREY + 16), dict, ['pred/a.png', '19', 'no train id']),
+  ('into itself', nothing, lambda f: {'save-dir': f / 'pred'}, ['--save-dir', 'another folder']),
+  ('into itself, spelt otherwise', nothing, lambda f: {'save-dir': f / 'gt/../pred'}, ['--save-dir', 'another folder']),
+  ('no folder to save to', nothing, lambda f: {'save-dir': ''}, ['--save-dir is empty']),
+  ('save to a file', nothing, lambda f: {'save-dir': f / 'gt/a.png'}, ['--save-dir', 'a.png']),
+  ('two of one name', put('pred/a.bmp', GREY), dict, ['a.bmp', 'a.png', 'one name']),
+  ('in colour', put('pred/b.png', picture('RGB')), dict, ['pred/b.png', 'RGB']),
+]
+
+
+def said(table):
+  return [pytest.param(*row[1:], id=row[0].replace(' ', '-')) for row in table]
+
+
+def check_refusal(script, argv, words, folder, capsys):
+  before = tree(folder)
+  code, out, err = outcome(script, argv, capsys)
+  assert code == 2, err
+  assert out == '' and err.startswith('error: ') and err.count('\n') == 1
+  assert not [word for word in words if str(word) not in err], err
+  assert tree(folder) == before
+
+
+@pytest.mark.parametrize('change, changed, words', said(MIOU))
+def test_miou_refuses(tmp_path, capsys, change, changed, words):
+  change(build(tmp_path))
+  check_refusal(
+    benchmark_by_mIoU, flags(tmp_path, **changed(tmp_path) if changed is not dict else {}), words, tmp_path, capsys
+  )
+
+
+@pytest.mark.parametrize('change, changed, words', said(INSTANCE))
+def test_instance_refuses(tmp_path, capsys, change, changed, words):
+  change(build(tmp_path))
+  values = {'inst-dir': tmp_path / 'inst', **(changed(tmp_path) if changed is not dict else {})}
+  check_refusal(benchmark_by_instance, flags(tmp_path, **values), words, tmp_path, capsys)
+
+
+@pytest.mark.parametrize('change, changed, words', said(ENCODE))
+def test_encode_refuses(tmp_path, capsys, change, changed, words):
+  change(build(tmp_path))
+  values = {'pred-dir': tmp_path / 'pred', 'save-dir': tmp_path / 'out'}
+  values.update(changed(tmp_path) if changed is not dict else {})
+  argv = [part for key, value in values.items() for part in (f'--{key}', value)]
+  if 'pred/' not in words[0]:
+    check_refusal(encode_cityscapes_testid, argv, words, tmp_path, capsys)
+    return
+  code, _, err = outcome(encode_cityscapes_testid, argv, capsys)  # one bad file of two: the other one is encoded
+  assert code == 1 and not [word for word in words if word not in err] and 'Traceback' not in err
+  (path,) = (tmp_path / 'out').glob('*.png')
+  assert image_file.read_label(str(path)).shape == (6, 8)
+
+
+def test_cityscapes_needs_its_classes(tmp_path, capsys):
+  argv = [*flags(build(tmp_path)), '--cityscapes']
+  check_refusal(benchmark_by_mIoU, argv, ['--num-classes 4', '19'], tmp_path, capsys)
+
+
+@pytest.mark.parametrize('script', [benchmark_by_mIoU, benchmark_by_instance, encode_cityscapes_testid])
+def test_flags_that_must_be_given(script, capsys):
+  code, out, err = outcome(script, [], capsys)
+  assert (code, out) == (2, '') and '--pred-dir' in err and err.count('\n') == 1
+
+
+def works_with(change):
+  return pytest.param(change, id=change.__name__ if hasattr(change, '__name__') else None)
+
+
+def named(name):
+  def change(folder):
+    for part in ('pred', 'gt', 'inst'):
+      (folder / part / 'a.png').rename(folder / part / f'{name}.png')
+
+  change.__name__ = ascii(name)
+  return change
+
+
+def palette(folder):
+  image = Image.fromarray(GREY)
+  image.putpalette([200, 3, 7] * 4)
+  image.save(folder / 'gt/a.png')
+
+
+def folder_called_png(folder):
+  (folder / 'pred/c.png').mkdir()
+
+
+def deep(folder):
+  Image.fromarray(GREY.astype(np.uint16)).save(folder / 'gt/a.png')
+
+
+def capital_suffix(folder):
+  for part in ('pred', 'gt'):
+    (folder / part / 'a.png').rename(folder / part / 'a.PNG')
+
+
+def bitmap(folder):
+  Image.fromarray(GREY).save(folder / 'pred/a.bmp')
+  Image.fromarray(GREY).save(folder / 'gt/a.bmp')
+  for part in ('pred', 'gt'):
+    (folder / part / 'a.png').unlink()
+
+
+def clutter(folder):
+  (folder / 'pred/.hidden.png').write_bytes(b'')
+  (folder / 'pred/notes.txt').write_text('x')
+  (folder / 'pred/.thumbs').mkdir()
+
+
+GOOD = [
+  palette,
+  folder_called_png,
+  deep,
+  capital_suffix,
+  bitmap,
+  clutter,
+  *map(named, (os.fsdecode(b'not UTF-8 \xff'), 'with space', 'K\u00e4fer \u864e', "quote ' % {}", '-dash')),
+]
+
+
+@pytest.mark.parametrize('change', [works_with(change) for change in GOOD])
+@pytest.mark.parametrize('more', [[], ['--boundary']])
+def test_what_users_expect_works(tmp_path, capsys, change, more):
+  change(build(tmp_path))
+  code, out, err = outcome(benchmark_by_mIoU, [*flags(tmp_path), *more], capsys)
+  assert (code, err) == (0, '') and 'mean IOU: 100.0000%\n' in out
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 20_000), (3000, 1)])
+def test_odd_shapes_work(tmp_path, capsys, shape):
+  for part in ('pred', 'gt'):
+    scored.save(tmp_path / part / 'a.png', np.ones(shape, np.uint8))
+  code, out, _ = outcome(benchmark_by_mIoU, [*flags(tmp_path), '--boundary'], capsys)
+  assert code == 0 and 'class 1: 01, acc: 100.0000%' in out
+
+
+def test_full_disk_is_a_fault_at_run_time(tmp_path):
+  build(tmp_path)
+  argv = [str(a) for a in flags(tmp_path, json=tmp_path / 's.json')]
+  limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # noqa: E731
+  script = ROOT / 'pyscripts/benchmark/benchmark_by_mIoU.py'
+  run = subprocess.run([sys.executable, script, *argv], capture_output=True, text=True, preexec_fn=limit)  # noqa: PLW1509
+  assert run.returncode == 1 and run.stderr.startswith('error: ') and run.stderr.count('\n') == 1
+  assert not list(tmp_path.glob('*.json')) and not list(tmp_path.glob('.*'))
+
+
+# Arbitrary bytes. More cases: FUZZ_EXAMPLES=10000 pytest ...
+
+
+MANY = fuzz(60)
+
+
+@st.composite
+def damaged_files(draw):
+  """A PNG of class ids with some bytes changed, cut or added; or bytes of any kind."""
+  if draw(st.booleans()):
+    return draw(st.binary(max_size=80))
+  path = draw(st.sampled_from(('L', 'P', '1', 'I;16')))
+  image = Image.fromarray(GREY.astype(np.uint16) if path == 'I;16' else GREY)
+  image = image.convert(path) if path in 'P1' else image
+  data = bytearray(_png(image))
+  for _ in range(draw(st.integers(1, 4))):
+    data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+  return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
+
+
+def _png(image):
+  stream = io.BytesIO()
+  image.save(stream, format='PNG')
+  return stream.getvalue()
+
+
+@MANY
+@given(data=damaged_files(), part=st.sampled_from(('pred', 'gt', 'inst')), more=st.booleans())
+def test_any_bytes_score_or_are_refused_in_one_line(tmp_path, capsys, data, part, more):
+  if not (tmp_path / 'inst').exists():
+    build(tmp_path)
+  path = tmp_path / part / 'a.png'
+  path.write_bytes(data)
+  argv = [*flags(tmp_path, **{'inst-dir': tmp_path / 'inst'} if part == 'inst' else {}), *['--boundary'] * more]
+  code, _, err = outcome(benchmark_by_mIoU, argv, capsys)
+  assert code == 0 or (code == 2 and err.startswith('error: ') and err.count('\n') == 1 and str(path) in err), err
+  scored.save(path, GREY)
+
+
+@MANY
+@given(text=st.text(max_size=12))
+def test_any_replacement_is_a_pair_or_refused(text):
+  try:
+    old, new = pairs.replacement(text)
+  except errors.InputError:
+    assert text.count(',') != 1 or text.startswith(',')
+  else:
+    assert f'{old},{new}' == text and (old or not new)
+
+
+@MANY
+@given(data=st.binary(max_size=60))
+def test_any_bytes_are_a_list_or_refused(tmp_path, data):
+  path = tmp_path / 'list'
+  path.write_bytes(data)
+  try:
+    stems = pairs.listed_stems(str(path))
+  except errors.InputError as e:
+    assert str(path) in str(e)
+  else:
+    assert stems and len(set(stems)) == len(stems) and not any('/' in stem for stem in stems)

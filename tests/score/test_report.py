@@ -1,0 +1,210 @@
+"""The HTML report: its figures are the benchmark's, its pictures are right, a browser draws it without complaint."""
+
+import base64
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyscripts.benchmark import benchmark_by_mIoU, report
+from tests.score import scored
+from utils import errors
+from utils.score import report as reports
+
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
+CLASSES = ['sky', '</script><b>"$1', 'K\u00e4fer']  # a name must not become part of the page
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  """Five images, predicted badly (old) and better (new)."""
+  folder = tmp_path_factory.mktemp('report')
+  rng = np.random.default_rng(0)
+  for name in 'abcde':
+    truth = scored.blobs(rng, 20, 30, [0, 1, 2, 255])
+    scored.save(folder / 'gt' / f'{name}.png', truth)
+    for which, share in (('old', 0.6), ('new', 0.1)):
+      guess = scored.spoiled(rng, np.where(truth == 255, 0, truth), range(4), share * rng.random() + 0.05)
+      scored.save(folder / which / 'gray' / f'{name}.png', guess)
+    Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(folder / f'{name}.jpg')
+    (folder / 'images' / 'sub').mkdir(parents=True, exist_ok=True)
+    (folder / f'{name}.jpg').rename(folder / 'images' / 'sub' / f'{name}.jpg')
+  (folder / 'names.txt').write_text('\n'.join(CLASSES), encoding='utf-8')
+  return folder
+
+
+def args(folder, *more, preds=('old', 'new'), out='report.html'):
+  dirs = [str(folder / name / 'gray') for name in preds]
+  return ['--pred-dir', *dirs, '--gt-dir', str(folder / 'gt'), '--num-classes', '3', '--class-names',
+          str(folder / 'names.txt'), '--out', str(folder / out), *map(str, more)]  # fmt: skip
+
+
+def page_of(folder, *more, **changed):
+  report.main(args(folder, *more, **changed))
+  return (folder / changed.get('out', 'report.html')).read_text(encoding='utf-8')
+
+
+def data_of(page):
+  return json.loads(re.search('<script type="application/json" id="data">(.*)</script>', page).group(1))
+
+
+def test_figures_are_the_benchmarks(data, capsys):
+  shown = data_of(page_of(data))
+  for folder, name in zip(shown['folders'], ('old', 'new'), strict=True):
+    flags = ['--pred-dir', f'{data}/{name}/gray', '--gt-dir', f'{data}/gt', '--num-classes', '3', '--boundary']
+    benchmark_by_mIoU.main([*flags, '--json', f'{data}/{name}.json'])
+    scores = json.loads((data / f'{name}.json').read_text())
+    assert folder['name'] == name and folder['confusion'] == scores['confusion']
+    assert list(folder['means'].values()) == [scores['means'][key] for key in list(scores['means'])[:6]]
+    assert folder['columns']['boundary_f'] == [row['boundary_f'] for row in scores['classes']]
+    assert folder['curve'][1] == scores['means']['mean_iou_within_2_px_of_boundaries']
+  assert [each['name'] for each in shown['classes']] == CLASSES
+
+
+def test_groups_are_worst_best_and_most_changed(data):
+  shown = data_of(page_of(data, '--num-images', 2))
+  all_of_them = data_of(page_of(data, '--num-images', 99))
+  new = sorted(strip['iou'][1] for strip in all_of_them['strips'])
+  changes = sorted(abs(strip['iou'][1] - strip['iou'][0]) for strip in all_of_them['strips'])
+  of = lambda group, key: [key(shown['strips'][i]) for i in shown['groups'][group]]  # noqa: E731
+  assert of('worst', lambda s: s['iou'][1]) == new[:2]
+  assert of('best', lambda s: s['iou'][1]) == new[::-1][:2]
+  assert of('most changed', lambda s: abs(s['iou'][1] - s['iou'][0])) == changes[::-1][:2]
+  assert 'most changed' not in data_of(page_of(data, preds=('new',)))['groups']
+  assert data_of(page_of(data, '--num-images', 0))['strips'] == []
+
+
+def picture(uri):
+  return np.array(Image.open(io.BytesIO(base64.b64decode(uri.split(',', 1)[1]))).convert('RGB'))
+
+
+def test_pictures_show_truth_prediction_and_errors(data):
+  strip = data_of(page_of(data, '--image-dir', data / 'images'))['strips'][0]
+  pictures = {each['label']: picture(each['src']) for each in strip['pictures']}
+  assert list(pictures) == ['image', 'truth', 'prediction old', 'errors old', 'prediction new', 'errors new']
+  truth, pred = (np.array(Image.open(data / folder / strip['name'])) for folder in ('gt', 'new/gray'))
+  expected = np.where((truth == pred)[..., None], np.uint8(reports.RIGHT), np.uint8(reports.WRONG))
+  expected[truth == 255] = reports.VOID
+  np.testing.assert_array_equal(pictures['errors new'], expected)
+  assert (pictures['truth'][truth == 1] == (128, 0, 0)).all() and (
+    pictures['prediction new'][pred == 2] == (0, 128, 0)
+  ).all()
+  assert pictures['image'].shape == (20, 30, 3)
+
+
+def test_pictures_are_no_wider_than_asked(data):
+  strip = data_of(page_of(data, '--picture-width', 16, '--image-dir', data / 'images'))['strips'][0]
+  assert {picture(each['src']).shape[1] for each in strip['pictures']} == {16}
+
+
+def test_page_needs_nothing_from_elsewhere(data):
+  page = page_of(data)
+  assert page.count('</script>') == 2 and '<b>' not in page
+  assert set(re.findall(r'https?://[^\s"\']+', page)) == {'http://www.w3.org/2000/svg'}  # a name, never fetched
+  assert not re.findall(r'(?:src|href)="(?!data:)', page)
+
+
+@pytest.mark.parametrize(
+  'folders, expected',
+  [(('/r/base/gray', '/r/aaf/gray'), ['base', 'aaf']), (('/a/x/gray', '/b/x/gray'), ['a/x', 'b/x']), (('/x',), ['x'])],
+)
+def test_folders_are_told_apart_by_name(folders, expected):
+  assert report.own_names(list(folders), []) == expected
+  assert report.own_names(list(folders), ['n'] * len(folders)) == ['n'] * len(folders)
+
+
+REFUSED = [
+  ('a name too few', lambda f: args(f, '--name', 'one'), ['--name', '1 names for 2 folders']),
+  ('other images', lambda f: args(f, preds=('old', 'few')), ['has no prediction for', 'old', 'few', '--data-list']),
+  ('folder missing', lambda f: args(f, preds=('old', 'none')), ['none', 'missing']),
+  ('image folder missing', lambda f: args(f, '--image-dir', f / 'none'), ['--image-dir', 'missing']),
+  ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['no image carries its name', '--image-dir']),
+  ('image twice', lambda f: args(f, '--image-dir', f), ['carry its name', '--image-dir']),
+  ('output a folder', lambda f: args(f, out='gt'), ['--out', 'is a folder']),
+  ('negative', lambda f: args(f, '--num-images', -1), ['--num-images', '-1']),
+  ('pictures too narrow', lambda f: args(f, '--picture-width', 0), ['--picture-width', '0']),
+]
+
+
+@pytest.mark.parametrize('argv, words', [pytest.param(*row[1:], id=row[0].replace(' ', '-')) for row in REFUSED])
+def test_refusals_are_one_line(data, capsys, argv, words):
+  few = data / 'few' / 'gray'
+  few.mkdir(parents=True, exist_ok=True)
+  shutil.copy(data / 'new/gray/a.png', few)
+  (data / 'report.html').unlink(missing_ok=True)
+  try:
+    code = errors.run(report.main, argv(data))
+  except SystemExit as e:
+    code = e.code
+  err = capsys.readouterr().err.splitlines()
+  assert code == 2 and err[-1].startswith('error: ') and not [word for word in words if word not in err[-1]], err
+  assert len(err) == 1 + err[0].startswith('note: ') and not (data / 'report.html').exists()
+
+
+# In a browser.
+
+ACTIONS = """
+<script>
+  const heads = () => [...document.querySelectorAll('#classes th button')];
+  const column = i => [...document.querySelectorAll('#classes tbody tr')].map(row => row.children[i].textContent);
+  const seen = {title: document.title, theme: [document.documentElement.dataset.theme]};
+  seen.bold = document.querySelectorAll('.best').length;
+  seen.names = column(0).sort();
+  heads()[2].click(); seen.falling = column(2);
+  heads()[2].click(); seen.rising = column(2);
+  seen.sorted = document.querySelectorAll('#classes th')[2].getAttribute('aria-sort');
+  heads()[0].click(); seen.byName = column(0);
+  document.querySelectorAll('#column button')[3].click(); seen.other = column(2).length;
+  seen.points = document.querySelectorAll('#trimap circle').length;
+  seen.cells = document.querySelectorAll('#confusion td').length;
+  const strips = () => [...document.querySelectorAll('.strip h3')].map(each => each.firstChild.textContent);
+  document.querySelectorAll('#groups button')[1].click(); seen.worst = strips();
+  const order = document.querySelector('#order');
+  order.value = '1'; order.dispatchEvent(new Event('change')); seen.ordered = strips();
+  document.querySelector('#theme').click(); seen.theme.push(document.documentElement.dataset.theme);
+  seen.broken = [...document.images].filter(image => image.complete && !image.naturalWidth).length;
+  document.body.setAttribute('data-seen', JSON.stringify(seen));
+</script>
+</body>"""
+
+
+def browse(path, *flags):
+  command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--virtual-time-budget=3000', *flags]
+  return subprocess.run([*command, f'file://{path}'], capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium here')
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+def test_a_browser_draws_and_sorts_it(data, theme):
+  page = page_of(data, '--image-dir', data / 'images')
+  shown = data_of(page)
+  path = data / 'acted.html'
+  path.write_text(page.replace('</body>', ACTIONS), encoding='utf-8')
+  scheme = f'--blink-settings=preferredColorScheme={int(theme == "light")}'
+  run = browse(path, '--dump-dom', '--enable-logging=stderr', scheme)
+  assert 'CONSOLE' not in run.stderr, run.stderr
+  seen = json.loads(html.unescape(re.search('data-seen="([^"]*)"', run.stdout).group(1)))
+  iou = [f'{value:.2f}' for value in shown['folders'][0]['columns']['iou']]
+  assert seen['title'] == 'Segmentation report' and seen['names'] == sorted(CLASSES) and seen['broken'] == 0
+  assert seen['falling'] == sorted(iou, key=float)[::-1] and seen['rising'] == sorted(iou, key=float)
+  assert seen['sorted'] == 'ascending' and sorted(seen['byName']) == sorted(CLASSES) and seen['other'] == 3
+  assert seen['points'] == 2 * len(shown['widths']) and seen['cells'] == 3 * 4 and seen['bold'] >= 6
+  worst = [shown['strips'][i]['name'] for i in shown['groups']['worst']]
+  assert seen['worst'] == worst and seen['ordered'] == sorted(worst)
+  assert seen['theme'] == [theme, {'light': 'dark', 'dark': 'light'}[theme]]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium here')
+def test_a_browser_draws_what_has_no_score(tmp_path):
+  scored.save(tmp_path / 'gt/a.png', np.full((4, 5), 255, np.uint8))
+  scored.save(tmp_path / 'pred/a.png', np.zeros((4, 5), np.uint8))
+  out = tmp_path / 'r.html'
+  report.main(['--pred-dir', str(tmp_path / 'pred'), '--gt-dir', str(tmp_path / 'gt'), '--out', str(out)])
+  run = browse(out, '--dump-dom', '--enable-logging=stderr')
+  assert 'CONSOLE' not in run.stderr and 'n/a' in run.stdout and 'no boundaries' in run.stdout

@@ -1,0 +1,122 @@
+"""The three models: names, recorded values, heads, sizes, precision."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seg_models.models import MODELS, build
+from seg_models.models.deeplab import DeepLab, deeplab_resnet101
+from seg_models.models.fcn import fcn8s_resnet101
+from seg_models.models.pspnet import PSPNet, pspnet_resnet101
+from tests import recorded
+
+BUILDERS = {'pspnet': pspnet_resnet101, 'deeplab': deeplab_resnet101, 'fcn8s': fcn8s_resnet101}
+SMALL = 'resnet_v1_14'
+
+
+def name(variable):
+  return variable.name.removesuffix(':0')
+
+
+def relative_error(a, b):
+  a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+  return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize('model', ['deeplab', 'fcn8s'])
+def test_variables_are_the_recorded_ones(model):
+  network = BUILDERS[model](num_classes=21)
+  assert {name(v): (tuple(v.shape), v.trainable) for v in network.variables} == recorded.variables(model)
+
+
+def test_recorded_logits_and_averages_of_pspnet():
+  network = pspnet_resnet101(num_classes=21)
+  listed = recorded.variables('pspnet')
+  assert {name(v): (tuple(v.shape), v.trainable) for v in network.variables} == listed
+  for variable in network.variables:
+    variable.assign(recorded.weights(name(variable), tuple(variable.shape)))
+
+  values = np.load(recorded.GOLDEN / 'forward_pspnet.npz')
+  frozen = network(values['pspnet/frozen/images'], training=False)
+  assert relative_error(frozen, values['pspnet/frozen/logits']) < 2e-4
+  batch = network(values['pspnet/batch/images'], training=True)
+  assert relative_error(batch, values['pspnet/batch/logits']) < 2e-3
+  variables = {name(v): v for v in network.variables}
+  averages = {key.split('/after/')[1]: values[key] for key in values.files if '/after/' in key}
+  assert len(averages) == 6
+  for key, value in averages.items():
+    assert relative_error(variables[key], value) < 5e-6, key
+
+
+def test_deeplab_sums_four_atrous_convolutions():
+  """One feature of one channel is set: each convolution spreads its nine taps about it, at its rate."""
+  network = DeepLab(2, SMALL)
+  features = np.zeros([1, 49, 49, network.backbone.channels], np.float32)
+  features[0, 24, 24, 7] = 1
+  expected = np.zeros([49, 49, 2], np.float32)
+  for i, (branch, rate) in enumerate(zip(network.branches, (6, 12, 18, 24), strict=True)):
+    branch.biases.assign([i, 2 * i])
+    expected += branch.biases.numpy()
+    for y, x in np.ndindex(3, 3):
+      expected[24 - rate * (y - 1), 24 - rate * (x - 1)] += branch.weights.numpy()[y, x, 7]
+  np.testing.assert_allclose(network.head(features, training=False)[0], expected, 1e-4, 1e-4)
+
+
+def test_fcn_classifies_each_feature_alone():
+  network = build('fcn8s', SMALL, 3)
+  image = np.random.default_rng(0).normal(scale=50, size=(1, 24, 32, 3)).astype(np.float32)
+  weights, biases = network.classifier.weights[0, 0], network.classifier.biases
+  np.testing.assert_allclose(network(image), network.backbone(image) @ weights + biases, 1e-3, 1e-3)
+
+
+def test_pspnet_sees_the_whole_image_everywhere():
+  """The coarsest bin is the mean over all features, so a change in one corner reaches the logits of the other."""
+  network = PSPNet(3, SMALL)
+  features = np.random.default_rng(0).normal(size=(1, 12, 12, network.backbone.channels)).astype(np.float32)
+  other = features.copy()
+  other[:, :2, :2] += 5
+  change = np.abs(network.head(tf.constant(other), False) - network.head(tf.constant(features), False))
+  assert np.all(change.max(-1) > 0)
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_head_is_all_that_is_not_the_backbone(model):
+  network = build(model, SMALL, 3)
+  heads = {name(v) for v in network.head_variables}
+  assert heads == {name(v) for v in network.variables if '/block5/' in name(v) or '/fc1_c' in name(v)}
+  assert len(heads) + len(network.backbone.variables) == len(network.variables)
+
+
+@pytest.mark.parametrize(
+  ('model', 'size', 'nearest'),
+  [
+    ('pspnet', (96, 48), '96,96'),
+    ('pspnet', (100, 100), '96,96'),
+    ('pspnet', (8, 8), '48,48'),
+    ('deeplab', (100, 91), '96,88'),
+    ('fcn8s', (3, 16), '8,16'),
+  ],
+)
+def test_other_sizes_are_refused_with_the_nearest_good_one(model, size, nearest):
+  with pytest.raises(ValueError, match=rf'^{model} .*{size[0]},{size[1]}.*nearest.* {nearest}$'):
+    build(model, SMALL, 3)(tf.zeros([1, *size, 3]))
+
+
+@pytest.mark.parametrize('model', MODELS)
+@pytest.mark.parametrize('training', [False, True])
+def test_bfloat16_logits_are_close(model, training):
+  network = build(model, SMALL, 3)
+  image = np.random.default_rng(0).normal(scale=50, size=(2, 48, 48, 3)).astype(np.float32)
+  full = network(image, training)
+  network.compute_dtype = tf.bfloat16
+  low = network(image, training)
+  assert low.dtype == tf.float32
+  assert relative_error(low, full) < 0.1
+  assert np.any(low != full)
+
+
+def test_the_seed_alone_decides_the_weights():
+  image = np.random.default_rng(0).normal(scale=50, size=(1, 16, 16, 3)).astype(np.float32)
+  first, again, other = (build('fcn8s', SMALL, 3, seed)(image).numpy() for seed in (5, 5, 6))
+  np.testing.assert_array_equal(first, again)
+  assert not np.allclose(first, other)

@@ -1,0 +1,65 @@
+"""The choices that a study varies: distances, uniform against adaptive weights, decay."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.tiny import CLASSES, Toy, arguments, last_checkpoint, refusal, train
+from utils.train.objectives import AdaptiveAffinity, Affinity
+from utils.train.step import Trainee, make_step
+
+data, toy = tiny.data, tiny.toy
+SETTINGS = (CLASSES, 3.0, 0.7, 1.3)
+
+
+def loss(objective, decay=1.0) -> float:
+  rng = np.random.default_rng(0)
+  labels = tf.constant(rng.integers(0, CLASSES + 1, [2, 9, 8]), tf.int32)
+  logits = tf.constant(rng.normal(0, 2, [2, 9, 8, CLASSES]), tf.float32)
+  terms = objective.terms(labels, logits, objective.counts(labels), decay)
+  return float(terms[objective.term])
+
+
+def test_adaptive_weights_of_one_distance_are_the_affinity_loss():
+  for size in (1, 2):
+    adaptive = loss(AdaptiveAffinity(*SETTINGS, sizes=(size,)))
+    assert adaptive == pytest.approx(loss(Affinity(*SETTINGS, sizes=(size,))), rel=1e-6)
+
+
+def test_uniform_weights_are_the_affinity_loss_with_lambdas_divided_by_the_distances():
+  classes, margin, *lambdas = SETTINGS
+  uniform = Affinity(classes, margin, *(x / 3 for x in lambdas), sizes=(1, 2, 3))
+  assert loss(AdaptiveAffinity(*SETTINGS)) == pytest.approx(loss(uniform), rel=1e-6)
+
+
+def test_distances_add_up():
+  alone = [loss(Affinity(*SETTINGS, sizes=(size,))) for size in (1, 2, 3)]
+  assert loss(Affinity(*SETTINGS, sizes=(1, 2, 3))) == pytest.approx(sum(alone), rel=1e-6)
+  assert len({round(value, 3) for value in alone}) == 3
+
+
+@pytest.mark.parametrize(('decay', 'share'), [(10.0, 10**-0.5), (4.0, 0.5), (1.0, 1.0)])
+def test_both_terms_shrink_by_the_decay_over_the_run(data, decay, share):
+  def at(step):
+    args = arguments(data, 'unused', affinity=True, num_steps=10, kld_decay=decay)
+    objective = Affinity(*SETTINGS, decay=args.kld_decay)
+    rng = np.random.default_rng(1)
+    images = tf.constant(rng.normal(0, 50, [2, 32, 32, 3]), tf.float32)
+    labels = tf.constant(rng.integers(0, CLASSES, [2, 32, 32]), tf.int32)
+    update = make_step(tf.distribute.get_strategy(), Trainee(Toy(), objective, 0.0, False), args)
+    return update([(images, labels)], tf.constant(step))['aff_loss'].numpy()
+
+  assert at(5) / at(0) == pytest.approx(share, rel=1e-5)
+
+
+@pytest.mark.usefixtures('toy')
+def test_flags_reach_the_run_and_are_held_to_when_it_goes_on(data, tmp_path):
+  train(data, tmp_path, 'train_aaf', num_steps=1, kld_sizes='1,2', kld_decay=1)
+  config = json.loads((tmp_path / 'config').read_text())
+  assert (config['kld_sizes'], config['kld_decay']) == ([1, 2], 1.0)
+  assert last_checkpoint(tmp_path)['edge_w'].shape == (1, 1, 1, CLASSES, 1, 2)
+  assert '--kld-sizes [1, 2]' in refusal(data, tmp_path, 'train_aaf', num_steps=1, kld_decay=1, resume=True)
+  assert arguments(data, tmp_path, affinity=True).kld_sizes == (1,)

@@ -1,0 +1,311 @@
+"""What the training scripts say about bad input: one line with the thing and the mend, exit code 2, before the first
+step, nothing written. And what users expect to work, works."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyscripts.train import train, train_aaf, train_mgpu
+from tests import tiny
+from utils import errors
+from utils.engine import checkpoint
+
+data, toy = tiny.data, tiny.toy
+
+
+def run(capsys, main, words) -> tuple[int, list[str], str]:
+  """Exit code, the lines of standard error without progress bars, and all of it."""
+  try:
+    code = errors.run(main, words)
+  except SystemExit as e:  # argparse
+    code = e.code
+  err = capsys.readouterr().err
+  return code, [line for line in err.replace('\r', '\n').splitlines() if line.startswith('error:')], err
+
+
+def written(folder: pathlib.Path) -> list[str]:
+  return [str(p) for p in folder.rglob('*')] if folder.is_dir() else []
+
+
+def listed(folder, text, name='list.txt', encoding='utf-8') -> dict:
+  (folder / name).write_text(text, encoding=encoding)
+  return {'data_list': folder / name}
+
+
+def image(path, height=16, width=24, mode='RGB', value=1, **options):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.new(mode, (width, height), value).save(path, **options)
+  return path
+
+
+def pair(folder, label=None, picture=None, name='x') -> dict:
+  """A list of one pair, whose label or image is written by `label(path)` or `picture(path)`."""
+  (picture or image)(folder / f'{name}.jpg')
+  (label or (lambda path: image(path, mode='L')))(folder / f'{name}.png')
+  return {'data_dir': folder, **listed(folder, f'{name}.jpg {name}.png\n')}
+
+
+def file(data: bytes):
+  return lambda path: path.write_bytes(data)
+
+
+def cut(length, **options):
+  """A picture of which only the first bytes are there."""
+
+  def write(path):
+    image(path, **options)
+    path.write_bytes(path.read_bytes()[:length])
+
+  return write
+
+
+def bomb(path):
+  """A PNG whose header says 65536 x 65536."""
+  image(path, format='PNG')
+  good = path.read_bytes()
+  path.write_bytes(good[:16] + b'\0\1\0\0' * 2 + good[24:])
+
+
+def saved(folder, change=lambda tensors: tensors, name='other.ckpt') -> dict:
+  """A checkpoint of the network, changed."""
+  model = tiny.Toy()
+  checkpoint.save(str(folder / name), change({checkpoint.name_of(v): v.numpy() for v in model.variables}))
+  return {'restore_from': folder / name}
+
+
+def damaged(folder, part, length) -> dict:
+  flags = saved(folder)
+  path = folder / f'other.ckpt{part}'
+  path.write_bytes(path.read_bytes()[:length]) if length is not None else path.unlink()
+  return flags
+
+
+def with_nan(tensors):
+  next(iter(tensors.values())).ravel()[0] = np.nan
+  return tensors
+
+
+def in_use(folder) -> dict:
+  """A snapshot folder that holds a checkpoint."""
+  saved(folder, name='model.ckpt-3')
+  return {'snapshot_dir': folder}
+
+
+def unlike(folder) -> dict:
+  """A snapshot folder of a run with another rate, to be resumed."""
+  saved(folder, name='model.ckpt-3')
+  (folder / 'config').write_text('{"learning_rate": 0.5}')
+  return {'snapshot_dir': folder, 'resume': True}
+
+
+GREYS = Image.fromarray(np.array([[38, 75, 113, 0]] * 4, np.uint8))  # VOC's colours, turned to grey
+
+# name -> (flags, or what makes them in a folder; words of the one line)
+FLAGS = {
+  'no list': ({'data_list': None}, ['--data-list is empty']),
+  'no snapshot folder': ({'snapshot_dir': None}, ['--snapshot-dir is empty']),
+  'unknown flag': ({'learning_rat': 1}, ['--learning-rat']),
+  'negative rate': ({'learning_rate': -1}, ['--learning-rate', '-1', 'above 0']),
+  'rate of zero': ({'learning_rate': 0}, ['--learning-rate']),
+  'rate is NaN': ({'learning_rate': 'nan'}, ['--learning-rate', 'nan']),
+  'rate is infinite': ({'learning_rate': 'inf'}, ['--learning-rate', 'inf']),
+  'rate is a word': ({'learning_rate': 'fast'}, ['--learning-rate', "'fast' is not a number"]),
+  'momentum 1': ({'momentum': 1}, ['--momentum', 'below 1']),
+  'negative momentum': ({'momentum': -0.1}, ['--momentum']),
+  'negative decay': ({'weight_decay': -1}, ['--weight-decay']),
+  'negative power': ({'power': -1}, ['--power']),
+  'no step': ({'num_steps': 0}, ['--num-steps', 'at least 1']),
+  'half a step': ({'num_steps': 1.5}, ['--num-steps', "'1.5' is not a whole number"]),
+  'no batch': ({'batch_size': 0}, ['--batch-size']),
+  'no batches': ({'iter_size': 0}, ['--iter-size']),
+  'save every 0': ({'save_pred_every': 0}, ['--save-pred-every']),
+  'steps of many digits': ({'num_steps': 10**30}, ['--num-steps', 'from 1 to 2147483647']),
+  'batch of many digits': ({'batch_size': 10**30}, ['--batch-size', 'from 1 to 2147483647']),
+  'rate beyond numbers': ({'learning_rate': '1e999'}, ['--learning-rate', 'finite']),
+  'input size beyond memory': ({'input_size': '8000000,8'}, ['--input-size', 'up to 65536']),
+  'keep none': ({'keep': 0}, ['--keep']),
+  'negative seed': ({'random_seed': -1}, ['--random-seed']),
+  'one class': ({'num_classes': 1}, ['--num-classes', 'from 2 to 255']),
+  '256 classes': ({'num_classes': 256}, ['--num-classes', 'from 2 to 255']),
+  'ignored label is a class': ({'ignore_label': 2}, ['--ignore-label 2', '3 to 255']),
+  'ignored label 256': ({'ignore_label': 256}, ['--ignore-label']),
+  'input size not of 8': ({'input_size': '33,40'}, ['--input-size', 'multiple of 8', '32,40']),
+  'input size not of 48': ({'model': 'pspnet', 'input_size': '64,64'}, ['--input-size', 'multiple of 48', '48,48']),
+  'PSPNet not square': ({'model': 'pspnet', 'input_size': '48,96'}, ['square', '96,96']),
+  'input size of one number': ({'input_size': '32'}, ['--input-size', "'32'", '336,336']),
+  'input size of three': ({'input_size': '32,32,3'}, ['--input-size', "'32,32,3'"]),
+  'input size negative': ({'input_size': '-32,32'}, ['--input-size']),
+  'unknown model': ({'model': 'unet'}, ['--model', 'pspnet']),
+  'unknown precision': ({'precision': 'int8'}, ['--precision', 'bfloat16']),
+  'resume and overwrite': ({'resume': True, 'overwrite': True}, ['--resume and --overwrite']),
+  'head of nothing': ({'not_restore_classifier': True}, ['--not-restore-classifier needs --restore-from']),
+  'profile backwards': ({'profile_steps': '5,2'}, ['--profile-steps', 'first <= last']),
+  'validation strides too large': ({'val_strides': '64,32'}, ['--val-strides 64,32', 'larger than']),
+  'clip to nothing': ({'clip_norm': 0}, ['--clip-norm']),
+}
+AFFINITY = {
+  'distance of zero': ({'kld_sizes': '0,1'}, ['--kld-sizes', "'0,1'", '1,2,3']),
+  'distance of many digits': ({'kld_sizes': 10**20}, ['--kld-sizes', 'up to 65536']),
+  'distance twice': ({'kld_sizes': '2,2'}, ['--kld-sizes', 'different']),
+  'distance is a word': ({'kld_sizes': 'far'}, ['--kld-sizes', "'far'"]),
+  'terms that grow': ({'kld_decay': 0.5}, ['--kld-decay', 'at least 1']),
+  'negative margin': ({'kld_margin': -1}, ['--kld-margin']),
+  'NaN lambda': ({'kld_lambda_1': 'nan'}, ['--kld-lambda-1']),
+}
+SEVERAL = {
+  'a million GPUs': ({'num_gpu': 10**6, 'batch_size': 10**6}, ['--num-gpu', 'from 1 to']),
+  'no GPU': ({'num_gpu': 0}, ['--num-gpu']),
+  'batch that does not divide': ({'num_gpu': 2, 'batch_size': 3}, ['--batch-size 3', '2 replicas', 'give 2']),
+}
+LISTS = {
+  'list is a device': (lambda f: {'data_list': '/dev/zero'}, ['/dev/zero: is a device']),
+  'list cannot be read': (lambda f: {'data_list': '/proc/self/mem'}, ['/proc/self/mem: cannot be read']),
+  'list with a NUL': (lambda f: listed(f, '0.jpg 0\0.png\n'), ['line 1', 'is no file']),
+  'image is a pipe': (lambda f: (os.mkfifo(f / 'p'), listed(f, f'{f}/p 0.png\n'))[1], ['line 1', 'is no file']),
+  'list missing': (lambda f: {'data_list': f / 'none.txt'}, ['none.txt: no such list file']),
+  'list of VOC missing': (lambda f: {'data_list': 'dataset/voc12/none.txt'}, ['dataset/prepare_voc12.py']),
+  'list is a folder': (lambda f: {'data_list': f}, ['cannot be read as a list file']),
+  'list empty': (lambda f: listed(f, ''), ['holds no line']),
+  'list of blanks': (lambda f: listed(f, '\n  \n\r\n'), ['holds no line']),
+  'list is a picture': (lambda f: {'data_list': image(f / 'a.png')}, ['not UTF-8 text']),
+  'list names no label': (lambda f: listed(f, '0.jpg\n'), ['list.txt line 1', '`0.jpg`', 'names no label']),
+  'list of three columns': (lambda f: listed(f, '0.jpg 0.png 1.png\n'), ['line 1', 'is not `image label`']),
+  'image missing': (lambda f: listed(f, '0.jpg 0.png\nz.jpg 0.png\n'), ['line 2', 'z.jpg is no file', '--data-dir']),
+  'label missing': (lambda f: listed(f, '0.jpg z.png\n'), ['line 1', 'z.png is no file']),
+  'data folder missing': (lambda f: {'data_dir': f / 'none'}, ['is no file', 'none']),
+  'validation list missing': (lambda f: {'val_list': f / 'none.txt'}, ['none.txt: no such list file']),
+}
+PICTURES = {
+  'image empty': (lambda f: pair(f, picture=file(b'')), ['x.jpg', 'it is empty', 'replace']),
+  'image cut off': (lambda f: pair(f, picture=cut(-40)), ['x.jpg', 'replace']),
+  'PNG image cut off': (lambda f: pair(f, picture=cut(-40, format='PNG')), ['x.jpg', 'replace']),
+  'image is text': (lambda f: pair(f, picture=file(b'text')), ['x.jpg', 'replace']),
+  'image is a GIF': (lambda f: pair(f, picture=lambda p: image(p, format='GIF')), ['x.jpg', 'GIF', 'convert']),
+  'image is a bomb': (lambda f: pair(f, picture=bomb), ['x.jpg', 'replace']),
+  'label empty': (lambda f: pair(f, file(b'')), ['x.png', 'it is empty']),
+  'label cut off': (lambda f: pair(f, cut(-25, mode='L')), ['x.png', 'replace']),
+  'label is a bomb': (lambda f: pair(f, bomb), ['x.png']),
+  'label of colours': (lambda f: pair(f, image), ['x.png', 'RGB', 'class ids']),
+  'label is a JPEG': (lambda f: pair(f, lambda p: image(p, mode='L', format='JPEG')), ['x.png', 'labels must be PNG']),
+  'label of another size': (lambda f: pair(f, lambda p: image(p, 24, 16, 'L')), ['16 x 24', '24 x 16']),
+  'label void': (lambda f: pair(f, lambda p: image(p, mode='L', value=255)), ['x.png', 'void everywhere']),
+  'label value': (lambda f: pair(f, lambda p: image(p, mode='L', value=7)), ['holds 7', '--ignore-label 7']),
+  'label was colours': (lambda f: pair(f, lambda p: GREYS.resize((24, 16), 0).save(p)), ['prepare_voc12.py']),
+  'label of 16 bits': (lambda f: pair(f, lambda p: image(p, mode='I;16', value=300)), ['holds 300']),
+}
+CHECKPOINTS = {
+  'checkpoint missing': (lambda f: {'restore_from': f / 'none'}, ['none: no such checkpoint', '--restore-from']),
+  'checkpoint misnamed': (lambda f: (saved(f), {'restore_from': f / 'oth'})[1], ['no such checkpoint', 'other.ckpt?']),
+  'checkpoint is a folder': (lambda f: {'restore_from': f}, ['is a folder']),
+  'checkpoint is text': (lambda f: {'restore_from': listed(f, 'no')['data_list']}, ['cannot be read as a checkpoint']),
+  'checkpoint without data': (lambda f: damaged(f, '.data-00000-of-00001', None), ['other.ckpt']),
+  'checkpoint without index': (lambda f: damaged(f, '.index', None), ['no such checkpoint']),
+  'checkpoint data cut off': (lambda f: damaged(f, '.data-00000-of-00001', 100), ['other.ckpt', 'damaged']),
+  'checkpoint index cut off': (lambda f: damaged(f, '.index', 50), ['cannot be read as a checkpoint']),
+  'checkpoint with NaN': (lambda f: saved(f, with_nan), ['not finite']),
+  'checkpoint of another backbone': (
+    lambda f: saved(f, lambda t: {k.replace('_14', '_50'): v for k, v in t.items()}),
+    ['lacks resnet_v1_14/', '--backbone'],
+  ),
+  'checkpoint of more classes': (lambda f: {**saved(f), 'num_classes': 4}, ['(4,) here', '--num-classes']),
+  'checkpoint of nothing known': (lambda f: saved(f, lambda t: {'a': np.zeros(3)}), ['lacks resnet_v1_14/']),
+}
+FOLDERS = {
+  'snapshot folder in use': (in_use, ['holds model.ckpt-3', '--resume, --overwrite']),
+  'run of another rate': (unlike, ['--learning-rate 0.5', 'not 0.001']),
+  'snapshot folder is a file': (lambda f: {'snapshot_dir': image(f / 'a.png')}, ['--snapshot-dir', 'cannot be made']),
+  'snapshot folder unwritable': (lambda f: {'snapshot_dir': '/proc'}, ['/proc: cannot be written', 'another']),
+  'snapshot folder under a file': (lambda f: {'snapshot_dir': image(f / 'a.png') / 'b'}, ['cannot be made']),
+}
+
+
+@pytest.mark.usefixtures('toy')
+@pytest.mark.parametrize(
+  ('main', 'case', 'words'),
+  [
+    pytest.param(main, *case, id=name)
+    for main, cases in (
+      (train.main, {**FLAGS, **LISTS, **PICTURES, **CHECKPOINTS, **FOLDERS}),
+      (train_aaf.main, AFFINITY),
+      (train_mgpu.main, SEVERAL),
+    )
+    for name, case in cases.items()
+  ],
+)
+def test_is_refused_in_one_line(data, tmp_path, capsys, main, case, words):
+  there = tmp_path / 'there'
+  there.mkdir()
+  changes = case(there) if callable(case) else case
+  before = written(there)
+  code, lines, err = run(capsys, main, tiny.flags(data, **{'snapshot': tmp_path / 'run', **renamed(changes)}))
+  assert code == 2 and len(lines) == 1, err
+  for word in words:
+    assert word in lines[0]
+  assert 'Traceback' not in err
+  assert written(tmp_path / 'run') == [] and written(there) == before
+
+
+def renamed(changes):
+  """`tiny.flags` takes the snapshot folder as an argument of its own."""
+  changes = dict(changes)
+  return {'snapshot': changes.pop('snapshot_dir'), **changes} if 'snapshot_dir' in changes else changes
+
+
+def test_overwriting_waits_until_the_run_can_start(data, toy, tmp_path, capsys):
+  """A mistyped --restore-from costs nothing, and the checkpoint to start from may be one of those overwritten."""
+  saved(tmp_path, name='model.ckpt-3')
+  before = written(tmp_path)
+  words = tiny.flags(data, tmp_path, overwrite=True, num_steps=1, restore_from=tmp_path / 'model.ckpt-4')
+  assert run(capsys, train.main, words)[0] == 2 and written(tmp_path) == before
+  words = tiny.flags(data, tmp_path, overwrite=True, num_steps=1, restore_from=tmp_path / 'model.ckpt-3')
+  assert run(capsys, train.main, words)[0] == 0 and checkpoint.steps_in(str(tmp_path)) == [0]
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # by 90 degrees: not applied, as the label has the size of the stored picture
+PICTURES_THAT_WORK = {
+  'PNG called JPEG': {'format': 'PNG'},
+  'JPEG called PNG': {'format': 'JPEG', 'suffix': '.png'},
+  'CMYK': {'mode': 'CMYK'},
+  'grey': {'mode': 'L'},
+  'alpha': {'mode': 'RGBA', 'value': (1, 2, 3, 4), 'suffix': '.png'},
+  '16 bits': {'mode': 'I;16', 'suffix': '.png'},
+  'palette': {'mode': 'P', 'suffix': '.png'},
+  'one pixel': {'height': 1, 'width': 1},
+  '20,000 pixels wide': {'height': 2, 'width': 20000},
+  'any letters ünï 图': {},
+  'turned by EXIF': {'exif': TURNED},
+  'animated': {'suffix': '.png', 'save_all': True, 'append_images': [Image.new('RGB', (24, 16))]},
+}
+
+
+def test_what_users_expect_to_work_works(data, toy, tmp_path, capsys):
+  """Every picture takes part in the only step: images of all kinds, names with spaces, tabs, links, `..`, leading
+  slashes and absolute paths, in a list with a byte-order mark, Windows line ends and blank lines."""
+  lines = []
+  for name, options in PICTURES_THAT_WORK.items():
+    suffix = options.pop('suffix', '.jpg')
+    size = {side: options[side] for side in ('height', 'width') if side in options}
+    picture = image(tmp_path / 'data' / (name + suffix), **options)
+    label = image(tmp_path / 'data/labels' / f'{name}.png', mode='P', **size)
+    lines.append(f'{picture.name}\t{label.relative_to(tmp_path / "data")}')
+  label = 'labels/grey.png'
+  (tmp_path / 'data/link.jpg').symlink_to('grey.jpg')
+  image(tmp_path / 'beside.jpg')
+  lines += [f'/CMYK.jpg {label}', '', f'../beside.jpg ./labels/../{label}', f'{tmp_path}/beside.jpg {label}', '  ']
+  lines += [f'link.jpg {label}', f'PNG called JPEG.jpg {label}']
+  flags = {'data_dir': tmp_path / 'data', **listed(tmp_path, '\r\n'.join(lines), encoding='utf-8-sig')}
+  number = sum(bool(line.strip()) for line in lines)
+  words = tiny.flags(data, tmp_path / 'run', num_steps=1, input_size='16,16', batch_size=number, **flags)
+  code, _, err = run(capsys, train.main, words)
+  assert code == 0, err
+  assert checkpoint.steps_in(str(tmp_path / 'run')) == [0]
+
+
+@pytest.mark.usefixtures('toy')
+@pytest.mark.parametrize('flags', [{'num_classes': 255}, {'ignore_label': 3}, {'momentum': 0, 'power': 0}])
+def test_flags_at_their_limits(data, tmp_path, capsys, flags):
+  assert run(capsys, train.main, tiny.flags(data, tmp_path / 'run', num_steps=1, **flags))[0] == 0

@@ -1,0 +1,329 @@
+"""Runs that are stopped, go on, validate, keep and refuse."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seg_models.image_reader import file_index
+from tests import tiny
+from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, train
+from utils import errors
+from utils.engine import checkpoint
+from utils.train import loop, run_log
+
+data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
+pytestmark = pytest.mark.usefixtures('toy')
+
+
+def steps(folder):
+  return checkpoint.steps_in(str(folder))
+
+
+def rows(folder, name='log.csv'):
+  with open(folder / name, newline='') as f:
+    return list(csv.DictReader(f))
+
+
+def at_step(monkeypatch, s, action):
+  """Does `action` when step s has been made, before its checkpoint."""
+  original = run_log.RunLog.step
+
+  def step(self, now, *args):
+    original(self, now, *args)
+    if now == s:
+      action()
+
+  monkeypatch.setattr(run_log.RunLog, 'step', step)
+
+
+def die():
+  raise AssertionError('killed')
+
+
+@pytest.mark.usefixtures('deterministic')
+@pytest.mark.parametrize('flags', [{}, {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16'}])
+def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, monkeypatch, flags):
+  flags |= {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 2, 'num_steps': 7}
+  train(data, tmp_path / 'unbroken', **flags)
+  with monkeypatch.context() as patch, pytest.raises(AssertionError):
+    at_step(patch, 5, die)
+    train(data, tmp_path / 'broken', **flags)
+  assert steps(tmp_path / 'broken') == [2, 4]
+  train(data, tmp_path / 'broken', resume=True, **flags)
+  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'broken'))
+  for name in ('best', 'checkpoint', 'validation.csv'):
+    assert (tmp_path / 'unbroken' / name).read_text() == (tmp_path / 'broken' / name).read_text()
+  losses = [[(r['step'], r['loss'], r['lr']) for r in rows(tmp_path / run)] for run in ('unbroken', 'broken')]
+  assert losses[0] == losses[1]
+  assert [r['step'] for r in rows(tmp_path / 'broken')] == [str(s) for s in range(7)]
+
+
+@pytest.mark.usefixtures('deterministic')
+@pytest.mark.parametrize(('signum', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_run_goes_on(data, tmp_path, monkeypatch, signum, code):
+  train(data, tmp_path / 'unbroken', deterministic=True)
+
+  def ask():
+    os.kill(os.getpid(), signum)
+    time.sleep(0.2)
+
+  with monkeypatch.context() as patch, pytest.raises(errors.Stopped) as e:
+    at_step(patch, 3, ask)
+    train(data, tmp_path / 'broken', deterministic=True)
+  assert e.value.exit_code == code
+  assert f'after step 3; saved {tmp_path}/broken/model.ckpt-3; go on with --resume' in str(e.value)
+  assert steps(tmp_path / 'broken') == [2, 3]
+  train(data, tmp_path / 'broken', deterministic=True, resume=True)
+  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'broken'))
+
+
+@pytest.mark.usefixtures('deterministic')
+def test_a_validation_that_a_signal_cuts_off_is_done_later(data, tmp_path, monkeypatch):
+  flags = {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 3, 'save_pred_every': 100}
+  train(data, tmp_path / 'unbroken', **flags)
+  original = loop.Validator.__call__
+
+  def ask_and_validate(self, stop):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+    return original(self, stop)
+
+  with monkeypatch.context() as patch, pytest.raises(errors.Stopped):
+    patch.setattr(loop.Validator, '__call__', ask_and_validate)
+    train(data, tmp_path / 'broken', **flags)
+  assert steps(tmp_path / 'broken') == [3]
+  assert not (tmp_path / 'broken' / 'best').exists()
+  train(data, tmp_path / 'broken', resume=True, **flags)
+  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'broken'))
+  for name in ('best', 'validation.csv'):
+    assert (tmp_path / 'unbroken' / name).read_text() == (tmp_path / 'broken' / name).read_text()
+
+
+def test_resume_of_an_empty_folder_starts_and_of_a_finished_run_does_nothing(data, tmp_path, capsys):
+  train(data, tmp_path / 'run', resume=True)
+  assert 'variables as initialised (seed 1234)' in capsys.readouterr().out
+  before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run').glob('model.ckpt-*')}
+  train(data, tmp_path / 'run', resume=True)
+  assert 'going on at step 6' in capsys.readouterr().out
+  assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / 'run').glob('model.ckpt-*')}
+
+
+@pytest.mark.parametrize(
+  ('flag', 'before', 'now'),
+  [
+    ('num_classes', 3, 4),
+    ('model', 'fcn8s', 'deeplab'),
+    ('batch_size', 2, 3),
+    ('num_steps', 6, 9),
+    ('iter_size', 1, 2),
+    ('precision', 'float32', 'bfloat16'),
+    ('random_mirror', True, None),
+    ('clip_norm', None, 1.0),
+  ],
+)
+def test_a_contradicting_flag_is_refused_with_both_values(data, tmp_path, flag, before, now):
+  folder = tmp_path / 'run'
+  train(data, folder)
+  config = (folder / 'config').read_text()
+  message = refusal(data, folder, resume=True, **{flag: now})
+  assert f'--{flag.replace("_", "-")} {before}, not {bool(now) if before is True else now}' in message
+  assert (folder / 'config').read_text() == config
+
+
+def test_another_list_is_refused_but_the_list_may_move(data, tmp_path):
+  train(data, tmp_path / 'run')
+  lines = (data / 'list.txt').read_text().splitlines()
+  (tmp_path / 'moved.txt').write_text('\r\n'.join(lines))
+  train(data, tmp_path / 'run', resume=True, data_list=tmp_path / 'moved.txt')
+  (tmp_path / 'other.txt').write_text('\n'.join(lines[::-1]))
+  message = refusal(data, tmp_path / 'run', resume=True, data_list=tmp_path / 'other.txt')
+  assert 'data list contents 7 lines, CRC' in message
+
+
+def test_a_folder_with_checkpoints_is_refused_or_cleared(data, tmp_path):
+  folder = tmp_path / 'run'
+  train(data, folder, val_list=data / 'list.txt')
+  message = refusal(data, folder)
+  assert 'holds model.ckpt-5 already; give --resume, --overwrite or another folder' in message
+  (folder / 'mine.txt').write_text('kept')
+  train(data, folder, overwrite=True, num_steps=1)
+  names = 'mine.txt checkpoint config start log.csv summary.json model.ckpt-0.index model.ckpt-0.data-00000-of-00001'
+  assert {path.name for path in folder.iterdir() if 'tfevents' not in path.name} == set(names.split())
+  assert len(list(folder.glob('*tfevents*'))) == 1
+
+
+def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
+  mious = iter([0.1, 0.5, 0.3, np.nan, 0.4, 0.5])
+  monkeypatch.setattr(loop.Validator, '__call__', lambda self, stop: (next(mious), np.zeros(CLASSES)))
+  folder = tmp_path / 'run'
+  train(data, folder, num_steps=7, save_pred_every=1, keep=2, val_list=data / 'list.txt', val_every=1)
+  assert steps(folder) == [2, 5, 6]
+  assert json.loads((folder / 'best').read_text()) == {'checkpoint': 'model.ckpt-2', 'step': 2, 'miou': 0.5}
+  assert tf.train.latest_checkpoint(str(folder)) == str(folder / 'model.ckpt-6')
+  assert tf.train.get_checkpoint_state(str(folder)).all_model_checkpoint_paths == [
+    str(folder / f'model.ckpt-{s}') for s in (2, 5, 6)
+  ]
+  summary = json.loads((folder / 'summary.json').read_text())
+  assert summary['best_miou'] == 0.5
+  assert summary['best_checkpoint'] == str(folder / 'model.ckpt-2')
+  assert contents(folder / 'model.ckpt-6')['training/best_step'] == 2
+
+
+def test_checkpoints_by_time(data, tmp_path):
+  train(data, tmp_path / 'often', save_pred_every=100, save_minutes=1e-9)
+  assert steps(tmp_path / 'often') == [0, 1, 2, 3, 4, 5]
+  train(data, tmp_path / 'never', save_pred_every=100, save_minutes=1000)
+  assert steps(tmp_path / 'never') == [5]
+
+
+def test_step_zero_is_not_saved_and_the_last_is(data, tmp_path):
+  train(data, tmp_path / 'run', num_steps=6, save_pred_every=3)
+  assert steps(tmp_path / 'run') == [3, 5]
+  names = contents(tmp_path / 'run' / 'model.ckpt-5').keys()
+  assert 'resnet_v1_14/conv1/BatchNorm/moving_mean' in names
+  assert 'resnet_v1_14/conv1/weights/Momentum' in names
+  assert 'resnet_v1_14/conv1/BatchNorm/moving_mean/Momentum' not in names
+
+
+def test_what_a_killed_run_leaves_is_removed(data, tmp_path):
+  folder = tmp_path / 'run'
+  train(data, folder)
+  want = last_checkpoint(folder)
+  shutil.copy(folder / 'model.ckpt-5.data-00000-of-00001', folder / 'model.ckpt-7.data-00000-of-00001')
+  (folder / '.writing-1').mkdir()
+  (folder / '.writing-1' / 'model.ckpt-7.index').touch()
+  train(data, folder, resume=True)
+  assert not list(folder.glob('*ckpt-7*')) and not (folder / '.writing-1').exists()
+  assert_same(want, last_checkpoint(folder))
+
+
+def test_a_missing_list_of_validation_is_refused_at_once(data, tmp_path):
+  assert 'no-such.txt: no such list file' in refusal(data, tmp_path / 'run', val_list=tmp_path / 'no-such.txt')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch):
+  original = loop.make_step
+
+  def make_step(strategy, trainee, args):
+    step = original(strategy, trainee, args)
+    nan = tf.constant(np.nan)
+    return lambda batches, s: step([(i * nan if s == 3 else i, labels) for i, labels in batches], s)
+
+  monkeypatch.setattr(loop, 'make_step', make_step)
+  folder = tmp_path / 'run'
+  with pytest.raises(errors.RunError) as e:
+    train(data, folder, use_global_status=True, save_pred_every=1)
+  message = str(e.value)
+  assert message.startswith('step 3: the loss is not finite (seg_loss nan); update not made')
+  assert 'lower --learning-rate or with --clip-norm' in message
+  files = [data / f'{int(file_index(k, 7, 1234))}.jpg' for k in (6, 7)]
+  assert f'files: {files[0]}, {files[1]}; ' in message
+  assert steps(folder) == [1, 2]
+  before = contents(folder / 'model.ckpt-2')
+  kept = contents(folder / 'nonfinite' / 'model.ckpt-3')
+  assert_same(kept, {name: before[name] for name in kept})
+
+
+def test_variables_that_are_not_finite_are_not_saved(data, tmp_path, monkeypatch):
+  def overflow():
+    network.classifier.biases.assign([np.inf] * CLASSES)
+
+  network = tiny.Toy()
+  monkeypatch.setattr(loop, 'build', lambda *args: network)
+  at_step(monkeypatch, 4, overflow)
+  with pytest.raises(errors.RunError, match='step 4: resnet_v1_14/block5/fc1_voc12/biases is not finite'):
+    train(data, tmp_path / 'run')
+  assert steps(tmp_path / 'run') == [2]
+  assert steps(tmp_path / 'run' / 'nonfinite') == [4]
+
+
+def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
+  folder = tmp_path / 'run'
+  train(data, folder, val_list=data / 'list.txt', val_every=3, update_tb_every=2)
+  table = rows(folder)
+  assert list(table[0]) == ['step', 'seg_loss', 'loss', 'lr', 'images_per_second', 'waited', 'memory_mb']
+  assert [float(r['lr']) for r in table] == pytest.approx([1e-3 * (1 - s / 6) ** 0.9 for s in range(6)])
+  assert all(float(r['images_per_second']) > 0 and float(r['memory_mb']) > 1 for r in table)
+  assert [r['step'] for r in rows(folder, 'validation.csv')] == ['3', '5']
+  config = json.loads((folder / 'config').read_text())
+  assert (config['batch_size'], config['input_size'], config['objective']) == (2, [32, 32], 'CrossEntropy')
+  out = capsys.readouterr().out
+  assert 'batch_size: 2' in out and 'validation mIoU' in out and 'last checkpoint' in out
+  tags = {}
+  for path in folder.glob('*tfevents*'):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        tags.setdefault(value.tag, []).append(event.step)
+  assert {'seg_loss', 'lr', 'images_per_second', 'memory_mb', 'input_truth_prediction'} <= tags.keys()
+  assert tags['seg_loss'] == tags['lr'] == [0, 2, 4]
+  assert tags['val/mIoU'] == [3, 5]
+
+
+def test_files_that_vanish_are_named(data, tmp_path, monkeypatch):
+  shutil.copytree(data, tmp_path / 'data')
+
+  def vanish():
+    for path in (tmp_path / 'data').glob('*.jpg'):
+      path.unlink()
+
+  at_step(monkeypatch, 1, vanish)
+  with pytest.raises(errors.RunError) as e:
+    train(tmp_path / 'data', tmp_path / 'run', num_steps=60)
+  assert 'cannot be read any more; mend it and go on with --resume' in str(e.value)
+  assert f'{tmp_path}/data/' in str(e.value) and '.jpg; No such file' in str(e.value)
+
+
+@pytest.mark.parametrize(
+  ('message', 'says'),
+  [
+    ('/run/events.v2; No space left on device', 'no room there; its checkpoints are whole'),
+    ('OOM when allocating tensor with shape[8,256]', 'out of memory; give a smaller --batch-size'),
+  ],
+)
+def test_exhausted_resources_are_told_apart(tmp_path, message, says):
+  error = tf.errors.ResourceExhaustedError(None, None, '{{function_node step}} ' + message)
+  line = str(loop.fault(error, tf.distribute.get_strategy(), str(tmp_path)))
+  assert says in line and line.endswith(f'({message})')
+
+
+@pytest.mark.usefixtures('deterministic')
+def test_a_run_of_the_2018_code_goes_on(data, tmp_path):
+  """Its folder holds checkpoints of the variables and their momentum alone, and no other file that is known here."""
+  train(data, tmp_path / 'unbroken', 'train_aaf', deterministic=True)
+  variables = contents(tmp_path / 'unbroken/model.ckpt-2')
+  old = {name: value for name, value in variables.items() if not name.startswith('training/')}
+  assert any(name.endswith('edge_w/Momentum') for name in old) and len(old) == len(variables) - 5
+  checkpoint.save(str(tmp_path / 'old/model.ckpt-2'), old)
+  train(data, tmp_path / 'old', 'train_aaf', deterministic=True, resume=True)
+  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'old'))
+
+
+@pytest.mark.usefixtures('deterministic')
+def test_a_run_goes_on_from_the_newest_checkpoint_that_can_be_read(data, tmp_path, capsys):
+  folder = tmp_path / 'run'
+  train(data, folder, deterministic=True)
+  want = last_checkpoint(folder)
+  os.truncate(folder / 'model.ckpt-5.data-00000-of-00001', 100)
+  (folder / 'model.ckpt-4.index').write_bytes(b'')
+  capsys.readouterr()
+  train(data, folder, deterministic=True, resume=True)
+  out = capsys.readouterr().out
+  assert f'{folder}/model.ckpt-5.damaged: is damaged and was put aside' in out
+  assert f'variables from {folder}/model.ckpt-2, going on at step 3' in out
+  assert_same(want, last_checkpoint(folder))
+  for path in folder.glob('model.ckpt-?.index'):
+    path.write_bytes(b'')
+  assert 'none of its checkpoints can be read; give --overwrite' in refusal(data, folder, resume=True)
+
+
+def test_a_profile_of_some_steps(data, tmp_path):
+  train(data, tmp_path / 'run', profile_steps='4,5')
+  assert list((tmp_path / 'run' / 'plugins' / 'profile').glob('*/*.xplane.pb'))

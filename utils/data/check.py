@@ -1,0 +1,131 @@
+"""Are these images and labels fit to train on? The look at every pair before the first step. Loads no TensorFlow.
+
+Label values below `num_classes` are classes; 255 and `ignore_label` are void; any other value is a mistake somewhere
+(palette colours decoded to grey, ids that were never converted), and training would silently skip those pixels.
+"""
+
+import functools
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from utils import image_file, list_file, parallel
+from utils.data import datasets
+from utils.data.datasets import VOID
+from utils.errors import InputError
+
+FORMATS = ('JPEG', 'MPO', 'PNG')  # an MPO is a JPEG with more pictures behind it
+# VOC's colours as the grey levels (rounded either way) that a decoder makes of them: the trace of a lost palette.
+_GREYS = datasets.voc_colours()[[*range(1, 21), 255]] @ (0.299, 0.587, 0.114)
+VOC_LUMINANCES = frozenset(np.floor(_GREYS).astype(int)) | frozenset(np.ceil(_GREYS).astype(int))
+
+
+class Finding(NamedTuple):
+  """What a look at one pair found. `fault` is one line with the file and the mend, None where all is well."""
+
+  fault: str | None
+  counts: dict[int, int]  # label value -> pixels; empty where the label cannot be read or there is none
+  palette: bool  # the label is a palette image: its indices are the classes
+  size: tuple[int, int] | None  # of the image: width, height
+
+
+def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample: int | None = None) -> None:
+  """Looks at every pair (or at `sample` of them, evenly spread); decodes labels, and of images reads header and end.
+
+  Raises:
+    InputError: for the first pair, in the list's order, that cannot be right, or for an `ignore_label` that is a class.
+  """
+  check_ignore_label(num_classes, ignore_label)
+  if sample is not None and 0 < sample < len(pairs):
+    pairs = [pairs[i * len(pairs) // sample] for i in range(sample)]
+  look = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label)
+  for finding in parallel.each(look, pairs, 'checking data', 'pair'):
+    if finding.fault:
+      raise InputError(finding.fault)
+
+
+def check_ignore_label(num_classes: int, ignore_label: int) -> None:
+  if ignore_label < num_classes:
+    raise InputError(
+      f'--ignore-label {ignore_label} is a class (0 to {num_classes - 1} with --num-classes {num_classes}); '
+      f'give 255, or another value from {num_classes} up that no class has'
+    )
+
+
+def inspect(pair: list_file.Pair, num_classes: int, ignore_label: int, thorough: bool = False) -> Finding:
+  """Looks at one pair; `thorough` decodes the image too."""
+  counts, palette, size = {}, False, None
+  try:
+    size = image_size(pair.image, thorough)
+    if pair.label is not None:
+      label_size, counts, palette = label_counts(pair.label)
+      if label_size != size:
+        raise InputError(
+          f'{pair.label}: is {label_size[0]} x {label_size[1]} while {pair.image} is {size[0]} x {size[1]} '
+          '(width x height); pair the image with its own label, of equal size'
+        )
+      _check_values(pair.label, counts, num_classes, ignore_label)
+  except InputError as e:
+    return Finding(str(e), counts, palette, size)
+  return Finding(None, counts, palette, size)
+
+
+def image_size(path: str, thorough: bool = False) -> tuple[int, int]:
+  """Width and height of a JPEG or PNG, from its header. A file that was cut short is found by its missing end."""
+  with image_file.open_picture(path) as image:
+    if image.format not in FORMATS:
+      raise InputError(f'{path}: is {image.format}, and images must be JPEG or PNG; convert it')
+    if thorough or not _ends_whole(path, image.format):
+      image.load()
+    return image.size
+
+
+def _ends_whole(path: str, image_format: str) -> bool:
+  """Whether the file ends as its format does; where bytes follow that end, decoding has to decide."""
+  end = b'IEND\xaeB`\x82' if image_format == 'PNG' else b'\xff\xd9'
+  with open(path, 'rb') as file:
+    file.seek(-min(len(end), os.path.getsize(path)), os.SEEK_END)
+    if file.read() == end:
+      return True
+    file.seek(0)
+    if end not in file.read():
+      raise OSError('its end is missing')
+  return False
+
+
+def label_counts(path: str) -> tuple[tuple[int, int], dict[int, int], bool]:
+  """A label's width and height, its values with their numbers of pixels, and whether it is a palette image."""
+  with image_file.open_label(path) as image:
+    if image.format != 'PNG':
+      raise InputError(f'{path}: is {image.format}, and labels must be PNG; convert it')
+    if image.mode in ('L', 'P'):
+      histogram = image.histogram()
+      counts = {value: pixels for value, pixels in enumerate(histogram) if pixels}
+    else:
+      values, pixels = np.unique(np.asarray(image), return_counts=True)
+      counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
+    return image.size, counts, image.mode == 'P'
+
+
+def _check_values(path: str, counts: dict[int, int], num_classes: int, ignore_label: int) -> None:
+  strays = {value: pixels for value, pixels in counts.items() if value >= num_classes}
+  strays = {value: pixels for value, pixels in strays.items() if value not in (VOID, ignore_label)}
+  if strays:
+    shown = ', '.join(f'{value} ({pixels} pixels)' for value, pixels in list(strays.items())[:5])
+    more = ', ...' if len(strays) > 5 else ''
+    void = VOID if ignore_label == VOID else f'{VOID} or {ignore_label}'
+    raise InputError(
+      f'{path}: holds {shown}{more}: neither a class (0 to {num_classes - 1}) nor void ({void}); {_mend(strays)}'
+    )
+  if not any(value < num_classes for value in counts):
+    raise InputError(f'{path}: is void everywhere, so there is nothing to learn from it; take it off the list')
+
+
+def _mend(strays: dict[int, int]) -> str:
+  if len(strays) > 1 and max(strays) > 36 and strays.keys() <= VOC_LUMINANCES:
+    return "these are VOC's colours turned to grey; make index labels with `python dataset/prepare_voc12.py`"
+  if len(strays) == 1:
+    value = next(iter(strays))
+    return f'if {value} is void, give --ignore-label {value}; if it is a class, --num-classes {value + 1} or more'
+  return f'convert the labels (see dataset/README.md), or give --num-classes {max(strays) + 1} or more'

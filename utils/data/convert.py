@@ -1,0 +1,121 @@
+"""Converts many files on all cores: again only what changed, whole files only, one bad file does not stop the rest.
+
+Loads no TensorFlow.
+"""
+
+import contextlib
+import functools
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from utils import atomic, locks, parallel
+from utils.data import check
+from utils.errors import InputError, RunError, one_line, os_error_line
+
+
+class Job(NamedTuple):
+  """`make(source)` gives what `output` shall hold: an image's array, or a file's bytes."""
+
+  source: str
+  output: str
+  make: Callable[[str], np.ndarray | bytes]
+
+
+def run(jobs: Iterable[Job], title: str, again: bool = False) -> list[str]:
+  """Does the jobs whose output is not there, not whole or older than its source (all of them: `again`). Returns a line
+  for each that failed.
+
+  Raises:
+    InputError: an output would replace its own source, or another process is at work on the same outputs.
+    RunError: an output cannot be written (a full disk, a folder that is not ours): the rest would fail alike.
+  """
+  jobs, faults, written = list(jobs), [], 0
+  for job in jobs:
+    _guard(job)
+  with _claim(jobs):
+    atomic.remove_unfinished(job.output for job in jobs)
+    for fault, new in parallel.each(functools.partial(_do, again=again), jobs, title):
+      faults += [fault] if fault else []
+      written += new
+  kept = len(jobs) - written - len(faults)
+  print(f'{title}: {written} files written, {kept} were there already, {len(faults)} failed')
+  return faults
+
+
+@contextlib.contextmanager
+def _claim(jobs: list[Job]):
+  """Holds the folder that all outputs are in for this process."""
+  if not jobs:
+    yield
+    return
+  folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs])
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as e:
+    raise RunError(f'{folder}: cannot be made ({e.strerror or e}); what is there already is kept') from None
+  with locks.claim(folder, 'converting'):
+    yield
+
+
+def _guard(job: Job) -> None:
+  folder, name = os.path.split(job.output)
+  if os.path.join(os.path.realpath(folder), name) == os.path.realpath(job.source):
+    raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
+
+
+def _do(job: Job, again: bool) -> tuple[str | None, bool]:
+  """What went wrong, if anything, and whether the output was written."""
+  try:
+    if not again and _is_current(job):
+      return None, False
+    made = job.make(job.source)
+  except InputError as e:
+    return one_line(e), False
+  except OSError as e:
+    return os_error_line(e), False
+  try:
+    if isinstance(made, bytes):
+      atomic.write_bytes(job.output, made)
+    else:
+      atomic.write_png(job.output, made)
+  except OSError as e:
+    raise RunError(f'{job.output}: cannot be written ({e.strerror or e}); what is there already is kept') from None
+  return None, True
+
+
+def _is_current(job: Job) -> bool:
+  """Whether the output is whole and newer than its source, by the times of the source's content and of its arrival (an
+  archive's files keep their old dates when they are unpacked)."""
+  source = os.stat(job.source)
+  try:
+    newer = os.stat(job.output).st_mtime_ns > max(source.st_mtime_ns, source.st_ctime_ns)
+    return newer and bool(check.image_size(job.output))
+  except (OSError, InputError):
+    return False
+
+
+def close(faults: list[str]) -> int:
+  """Says what failed, a line each, and returns the exit code."""
+  for fault in faults:
+    print(f'error: {fault}', file=sys.stderr)
+  if faults:
+    print(f'error: {len(faults)} files failed, see above; mend them and run this again', file=sys.stderr)
+  return RunError.exit_code if faults else 0
+
+
+def stems(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
+  """Files of a folder by their name less suffix (and less `ending`, which they must have), sorted; hidden ones and
+  folders that are missing count for nothing."""
+  folder = pathlib.Path(folder)
+  names = sorted(os.listdir(folder)) if folder.is_dir() else []
+  parts = [(name, *os.path.splitext(name)) for name in names if not name.startswith('.')]
+  return {
+    stem[: len(stem) - len(ending)]: str(folder / name)
+    for name, stem, suffix in parts
+    if suffix.lower() in suffixes and stem.endswith(ending)
+  }

@@ -1,0 +1,110 @@
+"""The flags of the prediction scripts, and what can be checked and settled before TensorFlow loads."""
+
+import argparse
+
+from seg_models.input_size import size_problem, stride_problem
+from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
+from utils.errors import InputError
+from utils.predict.outputs import Outputs, images_to_do
+
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of --scale-aug
+
+
+def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespace:
+  """Parses and checks the flags of one prediction script.
+
+  Raises:
+    InputError: flags that contradict each other.
+  """
+  parser = Parser(description)
+  group = parser.add_argument_group('images: a list, or files, or a folder')
+  group.add_argument('--data-dir', default='', help='the folder that the list is relative to')
+  group.add_argument('--data-list', default='', help='list file, one line an image: `image` or `image label`')
+  group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
+  group.add_argument('--image-dir', metavar='DIR', help='all JPEG and PNG images of a folder, without a list')
+  group.add_argument('--shard', type=_shard, metavar='I/N', help='the I-th of N parts of the images, I from 1')
+  add_prediction_flags(parser, multi_scale)
+  parser.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
+  group = parser.add_argument_group('output')
+  group.add_argument('--save-dir', required=True, help='gets gray/NAME.png (class ids) and color/NAME.png')
+  group.add_argument(
+    '--colormap', default='', help='.mat file of colours, misc/colormapvoc.mat say; default: by classes'
+  )
+  group.add_argument(
+    '--palette', action='store_true', help='write class ids with a palette, so that viewers show colours'
+  )
+  group.add_argument('--overlay', action='store_true', help='write overlay/NAME.png too, the colours over the image')
+  group.add_argument('--save-probs', action='store_true', help='write probs/NAME.npy too, float16 [h, w, classes]')
+  group.add_argument('--skip-existing', action='store_true', help='leave out images whose outputs are all there')
+  args = parser.parse_args(argv)
+  _check(args)
+  return args
+
+
+def add_prediction_flags(parser: Parser, multi_scale: bool) -> None:
+  """The network and its windows: the same in prediction and export."""
+  add_network_flags(parser)
+  add_precision_flag(parser)
+  group = parser.add_argument_group('prediction')
+  group.add_argument('--restore-from', required=True, help='checkpoint, such as SNAPSHOTS/model.ckpt-30000')
+  group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
+  group.add_argument('--strides', type=height_width, default=(320, 320), metavar='H,W', help='of the windows')
+  if multi_scale:
+    group.add_argument('--flip-aug', action='store_true', help='add the mirrored image')
+    group.add_argument('--scale-aug', action='store_true', help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
+
+
+def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
+  """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed."""
+  outputs = Outputs(args)
+  paths = images_to_do(args, outputs)
+  with outputs.claim(args.shard):
+    outputs.remove_unfinished(paths)
+    if args.skip_existing:
+      paths = [path for path in paths if not outputs.all_there(path)]
+    if not paths:
+      print(f'nothing left to predict: {args.save_dir}')
+      return 0
+    from utils.predict.run import predict  # here, so that --help and bad input are answered before TensorFlow loads
+
+    return predict(args, paths, outputs, scales, flip)
+
+
+def _shard(text: str) -> tuple[int, int]:
+  try:
+    part, parts = (int(number) for number in text.split('/'))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not I/N, 1/4 say') from None
+  if not 1 <= part <= parts:
+    raise argparse.ArgumentTypeError(f'{text!r}: I must be from 1 to N')
+  return part, parts
+
+
+def _check(args):
+  given = [flag for flag in ('data_list', 'image', 'image_dir') if getattr(args, flag)]
+  if len(given) != 1:
+    raise InputError('give one of --data-list, --image and --image-dir' + (', not several' if given else ''))
+  check_prediction(args)
+
+
+def check_prediction(args: argparse.Namespace) -> None:
+  """Checks the flags of `add_prediction_flags`, and that of the output folder; raises as `check_network` does."""
+  if not args.save_dir:
+    raise InputError('--save-dir is empty; name a folder')
+  check_network(args)
+
+
+def check_network(args: argparse.Namespace) -> None:
+  """Checks the flags of `add_prediction_flags`.
+
+  Raises:
+    InputError: no checkpoint named, or windows that the model does not take or that leave pixels out.
+  """
+  if not args.restore_from:
+    raise InputError('--restore-from is empty; name a checkpoint, SNAPSHOTS/model.ckpt-30000 say')
+  problem = size_problem(args.model, *args.input_size)
+  if problem:
+    raise InputError(f'--input-size: {problem}')
+  problem = stride_problem(args.strides, args.input_size)
+  if problem:
+    raise InputError(f'--strides {problem}')

@@ -1,0 +1,124 @@
+"""What a prediction run reads and where it writes, settled and checked before TensorFlow loads.
+
+Conventions: images are uint8 RGB [h, w, 3], scores float32 [h, w, C]. Image DIR/NAME.jpg is predicted to KIND/NAME.png
+below the output folder, whatever DIR is; so nothing is written outside it.
+"""
+
+import collections
+import contextlib
+import os
+import pathlib
+
+import numpy as np
+
+from utils.atomic import remove_unfinished, whole_file, write_png
+from utils.data.datasets import colours
+from utils.data.visualisation import blend, colour, read_colormap
+from utils.errors import InputError
+from utils.image_file import list_images
+from utils.list_file import read_list
+from utils.locks import claim
+
+
+class Outputs:
+  """The files that a run writes of each image."""
+
+  def __init__(self, args):
+    self.folder, self.as_palette = pathlib.Path(args.save_dir), args.palette
+    self.colours = read_colormap(args.colormap) if args.colormap else colours(args.num_classes)
+    if len(self.colours) < args.num_classes:
+      raise InputError(
+        f'--colormap {args.colormap}: has {len(self.colours)} colours for --num-classes {args.num_classes}; '
+        'take one with a colour a class, or leave the flag out'
+      )
+    self.kinds = {'gray': '.png', 'color': '.png'}
+    self.kinds |= {'overlay': '.png'} if args.overlay else {}
+    self.kinds |= {'probs': '.npy'} if args.save_probs else {}
+
+  def path(self, kind: str, image_path: str) -> pathlib.Path:
+    return self.folder / kind / (stem(image_path) + self.kinds[kind])
+
+  def all_there(self, image_path: str) -> bool:
+    return all(self.path(kind, image_path).is_file() for kind in self.kinds)
+
+  def write(self, path: str, image: np.ndarray, score: np.ndarray) -> None:
+    """Writes all outputs of one image, class ids last, so that what has class ids has everything."""
+    labels = class_map(score)
+    pixels = colour(labels, self.colours)
+    if 'probs' in self.kinds:
+      with whole_file(self.path('probs', path)) as temporary, open(temporary, 'wb') as f:
+        np.save(f, (score / score.sum(-1, keepdims=True)).astype(np.float16))
+    if 'overlay' in self.kinds:
+      write_png(self.path('overlay', path), blend(image, pixels))
+    write_png(self.path('color', path), pixels)
+    write_png(self.path('gray', path), labels, self.colours if self.as_palette else None)
+
+  @contextlib.contextmanager
+  def claim(self, shard: tuple[int, int] | None):
+    """Holds the folder, made if need be, for the process that predicts this part of the images. Other parts may be
+    predicted at the same time, but not parts of another number of parts: they would overlap."""
+    part, parts = shard or (1, 1)
+    try:
+      self.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+      raise InputError(f'--save-dir {self.folder}: cannot be made ({e.strerror}); name another folder') from None
+    with claim(self.folder, f'part-{part}-of-{parts}'):
+      for other in self.folder.glob('.part-*-of-*'):
+        if not other.name.endswith(f'-of-{parts}'):
+          with claim(self.folder, other.name[1:]):  # nobody holds it: a killed process left it
+            pass
+      yield
+
+  def remove_unfinished(self, image_paths: list[str]) -> None:
+    """Removes what a killed process left half-written of these images' outputs."""
+    remove_unfinished(self.path(kind, path) for path in image_paths for kind in self.kinds)
+
+
+def class_map(score: np.ndarray) -> np.ndarray:
+  """The best class of each pixel: [h, w, C] -> uint8 [h, w]."""
+  return np.argmax(score, -1).astype(np.uint8)
+
+
+def stem(path: str) -> str:
+  """The file's name without folder and suffix."""
+  return os.path.splitext(os.path.basename(path))[0]
+
+
+def images_to_do(args, outputs: Outputs) -> list[str]:
+  """The image files of this run: all, or the shard's.
+
+  Raises:
+    InputError: none at all, two that would write the same file, or one that an output would replace.
+  """
+  paths = _images(args)
+  _check_names(paths)
+  written = {os.path.realpath(outputs.folder / kind) for kind in outputs.kinds}
+  for path in paths:
+    if os.path.realpath(os.path.dirname(path)) in written:
+      raise InputError(f'{path}: lies where the outputs go; name another --save-dir than {outputs.folder}')
+  if args.shard:
+    paths = paths[args.shard[0] - 1 :: args.shard[1]]
+  return paths
+
+
+def _images(args) -> list[str]:
+  if args.data_list:
+    return [pair.image for pair in read_list(args.data_list, args.data_dir, need_label=False)]
+  if args.image_dir:
+    return list_images(args.image_dir)
+  for path in args.image:
+    if not os.path.isfile(path):
+      what = 'is a folder; give --image-dir for all its images' if os.path.isdir(path) else 'no such file'
+      raise InputError(f'--image {path}: {what}')
+  return args.image
+
+
+def _check_names(paths):
+  by_name = collections.defaultdict(list)
+  for path in paths:
+    by_name[stem(path)].append(path)
+  for name, same in by_name.items():
+    if same[1:] and same[0] == same[1]:
+      raise InputError(f'{same[0]}: is to be predicted twice; name every image once')
+    if same[1:]:
+      raise InputError(f'{same[0]} and {same[1]} would both be written to {name}.png; predict them to two --save-dir')

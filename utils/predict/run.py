@@ -1,0 +1,129 @@
+"""A prediction run: images in, class ids, colours and what else was asked for out."""
+
+import collections
+import concurrent.futures
+import os
+import warnings
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from seg_models.image_reader import decode_image
+from seg_models.models import build
+from utils.data import convert
+from utils.data.check import image_size
+from utils.engine import checkpoint, distribute, precision
+from utils.errors import InputError, RunError, one_line
+from utils.predict.windows import freeze, probability_function, scores, windows_at_once
+
+WRONG_MODEL = 'check --model, --backbone and --num-classes'
+
+
+def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
+  """Predicts the images `paths`; `args` from inference_flags.parse, `outputs` from utils.outputs. One bad image does
+  not stop the others. Returns the exit code: 1 if an image failed."""
+  distribute.grow_memory()
+  model = restored(args)
+  freeze(model)
+  print(precision.described(args.precision))
+  windows = {
+    'probabilities': probability_function(model, args.input_size),
+    'window': args.input_size,
+    'strides': args.strides,
+    'scales': scales,
+    'flip': flip,
+    'batch_size': args.batch_size or windows_at_once(),
+  }
+  most = affordable_pixels(args.num_classes, scales)
+  failed = run(paths, lambda path: read_image(path, most), windows, outputs)
+  print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
+  return convert.close(failed)
+
+
+def restored(args):
+  """The model of the network flags, with the weights of --restore-from, in --precision."""
+  model = build(args.model, args.backbone, args.num_classes)
+  wanted = {checkpoint.name_of(v): v for v in model.variables}
+  checkpoint.restore(args.restore_from, wanted, WRONG_MODEL)
+  precision.apply(model, args.precision)
+  return model
+
+
+def run(paths: list[str], read, windows: dict, outputs) -> list[str]:
+  """Reads ahead, predicts and writes behind; returns a line for each image that failed.
+
+  Raises:
+    RunError: an output cannot be written: the rest would fail alike.
+  """
+  failed = []
+  with (
+    concurrent.futures.ThreadPoolExecutor(1) as reader,
+    concurrent.futures.ThreadPoolExecutor(1) as writer,
+    tqdm(total=len(paths), desc='predicting', unit='image') as bar,
+  ):
+
+    def images():
+      """((path, image), image) of those that can be read; the next one is being read meanwhile."""
+      ahead = reader.submit(read, paths[0])
+      for path, following in zip(paths, [*paths[1:], None], strict=True):
+        now, ahead = ahead, reader.submit(read, following) if following else None
+        try:
+          image = now.result()
+        except InputError as e:
+          failed.append(one_line(e))
+          bar.update()
+        else:
+          yield (path, image), image
+
+    writing = collections.deque()
+    for (path, image), score in scores(images(), **windows):
+      writing.append(writer.submit(write, outputs, path, image, score))
+      if len(writing) > 1:
+        writing.popleft().result()
+      bar.update()
+    for one in writing:
+      one.result()
+  return failed
+
+
+def write(outputs, path: str, image: np.ndarray, score: np.ndarray) -> None:
+  try:
+    outputs.write(path, image, score)
+  except OSError as e:
+    raise RunError(
+      f'--save-dir {outputs.folder}: the prediction of {path} cannot be written ({e.strerror or one_line(e)}); '
+      'what is there is whole: mend it and go on with --skip-existing'
+    ) from None
+
+
+def read_image(path: str, most_pixels: float) -> np.ndarray:
+  """uint8 RGB [h, w, 3], decoded as in training.
+
+  Raises:
+    InputError: not a whole JPEG or PNG, or one of more than `most_pixels`.
+  """
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # what is too large is decided here
+    width, height = image_size(path)
+  if width * height > most_pixels:
+    raise InputError(
+      f'{path}: {width} x {height} pixels do not fit into the memory of this machine, about {most_pixels:.2g} do; '
+      'predict it in parts'
+    )
+  try:
+    with open(path, 'rb') as file:  # TensorFlow's own reading takes no names but UTF-8
+      return decode_image(file.read()).numpy()
+  except (OSError, tf.errors.OpError) as e:
+    raise InputError(f'{path}: cannot be decoded ({one_line(e)[:200]}); replace the file') from None
+
+
+def affordable_pixels(num_classes: int, scales) -> float:
+  """How many pixels an image may have: at worst two passes at the largest scale and four scores of the image's size
+  (a pass resized, the sum, one that is being written with its copy) are in memory, each [h, w, C] in float32."""
+  try:
+    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  except (AttributeError, ValueError, OSError):  # not on this system
+    return float('inf')
+  return 0.8 * memory / (4 * num_classes * (2 * max(1, max(scales) ** 2) + 4))

@@ -1,0 +1,64 @@
+"""Scores as JSON and CSV files. Figures are percentages; what has no score is null in JSON and empty in CSV."""
+
+import csv
+import io
+import json
+import math
+
+import numpy as np
+
+from utils import atomic
+from utils.score.image import Report
+
+COUNTS = ('truth_pixels', 'predicted_pixels', 'instances')  # columns of whole numbers
+# Means of the data set that are no column's mean.
+OVERALL = ('mean_pixel_acc', 'frequency_weighted_iou', 'mean_category_iou', 'mean_category_iiou')
+
+
+def merged(reports: list[Report]) -> Report:
+  """What several metrics say, as one."""
+  means, columns, more = {}, {}, {}
+  for report in reports:
+    means.update(report.means)
+    columns.update(report.columns)
+    more.update(report.more)
+  return Report(means, columns, more)
+
+
+def as_dict(report: Report, names: list[str], **facts) -> dict:
+  """Everything in a form that json can write; `facts` come first."""
+  rows = [{'id': i, 'name': name} for i, name in enumerate(names)]
+  for column, values in report.columns.items():
+    for row, value in zip(rows, values, strict=True):
+      row[column] = int(value) if column in COUNTS else percent(value)
+  more = {
+    key: value.tolist() if isinstance(value, np.ndarray) else {name: percent(v) for name, v in value.items()}
+    for key, value in report.more.items()
+  }
+  means = {key.replace(' ', '_').replace('-', '_').lower(): percent(value) for key, value in report.means.items()}
+  return {**facts, 'means': means, 'classes': rows, **more}
+
+
+def percent(fraction: float) -> float | None:
+  return None if math.isnan(fraction) else round(100 * float(fraction), 6)
+
+
+def write_json(path: str, content: dict) -> None:
+  atomic.write_text(path, json.dumps(content, indent=1) + '\n')
+
+
+def write_csv(path: str, content: dict) -> None:
+  """One row a class, then the row `mean` with the means of the percentages, and what is of the whole data set alone."""
+  rows = content['classes']
+  columns = list(rows[0])
+  mean = {'id': 'mean', 'name': ''}
+  for column in columns[2:]:
+    values = [row[column] for row in rows if row[column] is not None]
+    mean[column] = '' if column in COUNTS or not values else round(sum(values) / len(values), 6)
+  mean |= {name: content['means'][name] for name in OVERALL if name in content['means']}  # csv writes None as nothing
+  text = io.StringIO()
+  writer = csv.DictWriter(text, list(mean), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  writer.writerow(mean)
+  atomic.write_text(path, text.getvalue())

@@ -1,0 +1,47 @@
+"""A table on disk that grows by a row a step and goes on where a resumed run goes on."""
+
+import contextlib
+import csv
+import os
+
+from utils.atomic import whole_file
+from utils.errors import RunError
+
+
+class CsvLog:
+  """Appends rows {column: value} with a column `step` to a CSV file, each written at once.
+
+  Of an earlier part of the run, the rows of steps before `first` are kept. The file is opened by the first row, whose
+  keys are the columns.
+  """
+
+  def __init__(self, path: str, first: int):
+    self.path, self.first = path, first
+    self.file = self.writer = None
+
+  def write(self, row: dict) -> None:
+    """Raises RunError if the disk is full."""
+    try:
+      if self.file is None:
+        self._open(list(row))
+      self.writer.writerow({k: f'{v:.7g}' if isinstance(v, float) else v for k, v in row.items()})
+      self.file.flush()
+    except OSError as e:
+      raise RunError(f'{self.path}: cannot be written ({e.strerror}); make room and go on with --resume') from None
+
+  def _open(self, columns):
+    kept = []
+    if self.first and os.path.exists(self.path):
+      with open(self.path, newline='', encoding='utf-8') as f:
+        kept = [r for r in csv.DictReader(f) if (r.get('step') or '').isdigit() and int(r['step']) < self.first]
+    with whole_file(self.path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as f:
+      writer = csv.DictWriter(f, columns, extrasaction='ignore', restval='')
+      writer.writeheader()
+      writer.writerows(kept)
+    self.file = open(self.path, 'a', newline='', encoding='utf-8')  # noqa: SIM115 (closed by close)
+    self.writer = csv.DictWriter(self.file, columns)
+
+  def close(self) -> None:
+    if self.file:
+      with contextlib.suppress(OSError):  # a full disk: said when the row was written
+        self.file.close()

@@ -1,0 +1,241 @@
+"""The training run, from the flags to the last checkpoint.
+
+Update s is followed, where it is due, by validation and checkpoint s. Everything that a step sees, data included, is a
+function of the flags and s, so a run resumed at s + 1 is the unbroken run.
+"""
+
+import argparse
+import errno
+import os
+import re
+import signal
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from seg_models.image_reader import training_dataset
+from seg_models.models import build
+from utils.data.check import check_pairs
+from utils.engine import checkpoint, distribute, precision
+from utils.errors import InputError, RunError, Stopped
+from utils.list_file import Pair, read_list
+from utils.train import nonfinite
+from utils.train.run_folder import DECISIVE, RunFolder
+from utils.train.run_log import RunLog
+from utils.train.start import Validations, digest, initial_state
+from utils.train.step import Trainee, make_step
+from utils.train.stop_request import StopRequest
+from utils.train.validation import Validator
+
+DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+
+
+class Run(NamedTuple):
+  """What the parts of a run share."""
+
+  args: argparse.Namespace
+  strategy: tf.distribute.Strategy
+  trainee: Trainee
+  pairs: list[Pair]
+  folder: RunFolder
+  log: RunLog
+  validator: Validator | None
+  validations: Validations
+  stop: StopRequest
+
+
+LOST_WORKER = (
+  tf.errors.UnavailableError,
+  tf.errors.AbortedError,
+  tf.errors.DeadlineExceededError,
+  tf.errors.InternalError,
+)
+
+
+def train(args, make_objective) -> None:
+  """Runs a training script: `args` from train_flags.parse, `make_objective()` from utils.objectives."""
+  pairs = read_list(args.data_list, args.data_dir, need_label=True)
+  val_pairs = read_list(args.val_list, args.data_dir, need_label=True) if args.val_list else []
+  check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
+  strategy = distribute.choose(args, DECISIVE)
+  precision.check(args.precision)
+  if args.deterministic:
+    tf.config.experimental.enable_op_determinism()
+  try:
+    train_on(strategy, args, make_objective, pairs, val_pairs)
+  except tf.errors.OpError as e:
+    raise fault(e, strategy, args.snapshot_dir) from None
+
+
+def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
+  """Builds what is trained, sets it to what the run starts from, and runs it."""
+  with strategy.scope():
+    model = build(args.model, args.backbone, args.num_classes, args.random_seed)
+    model.set_batch_norm_decay(args.batch_norm_decay)
+    objective = make_objective()
+    trainee = Trainee(model, objective, args.weight_decay, args.use_global_status)
+  precision.apply(model, args.precision)
+  with RunFolder(args, type(objective).__name__, chief=distribute.is_chief(strategy)) as folder:
+    if folder.writes:
+      print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
+    validations = Validations()
+    line = initial_state(trainee, validations, folder, args)
+    if folder.writes:
+      print(line)
+      print(precision.described(args.precision))
+    agree_on_start(strategy, folder)
+    folder.begin(lambda: digest(model))
+    log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
+    validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
+    try:
+      with StopRequest() as stop, distribute.leaving_together(strategy):
+        loop(Run(args, strategy, trainee, pairs, folder, log, validator, validations, stop))
+    finally:
+      log.close()
+
+
+def fault(error, strategy, folder: str) -> RunError:
+  """What to say when TensorFlow fails in the middle of a run."""
+  reason = said(error)
+  if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
+    return RunError(
+      f'another worker has died or cannot be reached; the checkpoints in {folder} are whole: start all workers '
+      f'again with --resume ({reason})'
+    )
+  if any(words in reason for words in DISK_FULL):
+    return RunError(f'{folder}: no room there; its checkpoints are whole, go on with --resume ({reason})')
+  if isinstance(error, tf.errors.ResourceExhaustedError):
+    return RunError(f'out of memory; give a smaller --batch-size (and a larger --iter-size) or --input-size ({reason})')
+  return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
+
+
+def said(error: tf.errors.OpError) -> str:
+  """TensorFlow's message without the names of its operations and where they stand in the code, in one line."""
+  lines = [line for line in str(error).splitlines() if not re.match(r'Graph execution|Detected at node|  File "', line)]
+  return ' '.join(re.sub(r'\[\[.*?]]|\[Op:.*?]|{{.*?}}', '', ' '.join(lines)).split())[:300]
+
+
+def agree_on_start(strategy, folder) -> None:
+  """Every worker must go on from the same step: the snapshot folder is one that all machines share."""
+  rank, workers = distribute.worker(strategy)
+  starts = distribute.sum_over_workers(strategy, np.eye(workers)[rank] * folder.start)
+  if workers > 1 and len(set(starts)) > 1:
+    raise InputError(
+      f'--snapshot-dir {folder.folder}: worker {rank} would start at step {folder.start} and the others at '
+      f'{sorted(map(int, starts))}; it must be a folder that all machines share'
+    )
+
+
+def loop(run: Run) -> None:
+  """Returns after the last step.
+
+  Raises:
+    Stopped: after a signal, once the step is finished and saved.
+    RunError: a loss or a variable is not finite; the data cannot be read any more.
+  """
+  args, folder, log = run.args, run.folder, run.log
+  batches, step = batches_of(run), make_step(run.strategy, run.trainee, args)
+  last_save, saved = time.time(), folder.resumed
+  if folder.resumed:
+    saved = go_on(run)
+  for s in range(folder.start, args.num_steps):
+    log.profile(s)
+    begun = time.time()
+    batch = next_batches(batches, s, run)
+    waited = time.time() - begun
+    number = tf.constant(np.int32(s))  # of a Python number TensorFlow would keep the tensor for ever
+    metrics = {name: float(value) for name, value in step(batch, number).items()}
+    log.step(s, metrics, time.time() - begun, waited)
+    nonfinite.check_losses(s, metrics, run)
+    if folder.writes and s % args.update_tb_every == 0:
+      log.pictures(s, run.trainee.model, [run.strategy.experimental_local_results(x)[0] for x in batch[0]])
+    best = validate(run, s)
+    signum = stop_signal(run)
+    due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
+    if due or (args.save_minutes and time.time() - last_save > 60 * args.save_minutes):
+      last_save, saved = time.time(), save(run, s)
+    if signum and s < args.num_steps - 1:
+      raise stopped(signum, s, saved)
+  log.summary(last_checkpoint=saved, **run.validations.summary(folder))
+
+
+def go_on(run: Run) -> str:
+  """Does what the part of the run that ended at checkpoint `folder.resumed` had left to do; returns that checkpoint."""
+  folder, s = run.folder, run.folder.start - 1
+  if folder.writes:
+    folder.tidy(run.validations)
+  if validate(run, s):
+    save(run, s)
+  signum = stop_signal(run)
+  if signum and s < run.args.num_steps - 1:
+    raise stopped(signum, s, folder.resumed)
+  return folder.resumed
+
+
+def validate(run: Run, s: int) -> bool:
+  """Validates the model after step s if that is due; True if it is the best so far.
+
+  A validation that a signal cuts off is done when the run goes on.
+  """
+  due = s == run.args.num_steps - 1 or (s > 0 and s % run.args.val_every == 0)
+  if not (run.validator and due) or run.validations.last == s:
+    return False
+  begun = time.time()
+  scores = run.validator(run.stop)
+  if scores is None:
+    return False
+  if run.folder.writes:
+    run.log.validation(s, *scores, time.time() - begun)
+  return run.validations.add(s, scores[0])
+
+
+def save(run: Run, s: int) -> str:
+  """Writes checkpoint s, on the worker that writes, and returns its prefix."""
+  if not run.folder.writes:
+    return checkpoint.path_of(run.folder.folder, s)
+  tensors = nonfinite.arrays(run.trainee.saved())
+  nonfinite.check_variables(s, tensors, run)
+  return run.folder.save(s, {**tensors, **run.validations.saved()}, run.validations)
+
+
+def stopped(signum: int, s: int, saved: str) -> Stopped:
+  name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
+  return Stopped(f'stopped by {name} after step {s}; saved {saved}; go on with --resume', signum)
+
+
+def batches_of(run: Run):
+  """An endless iterator of this worker's batches (images, labels), replica by replica, from step `folder.start` on."""
+  args, replicas = run.args, run.strategy.num_replicas_in_sync
+  examples = training_dataset(
+    run.pairs,
+    args.batch_size,
+    args.input_size,
+    args.ignore_label,
+    args.random_seed,
+    args.random_scale,
+    args.random_mirror,
+    args.random_crop,
+    run.folder.start * args.iter_size,
+    share=distribute.worker(run.strategy),
+  )
+  return iter(examples.batch(args.batch_size // replicas, drop_remainder=True).prefetch(2 * replicas))
+
+
+def next_batches(batches, s: int, run: Run) -> list:
+  """The --iter-size global batches of step s, this worker's part of each."""
+  try:
+    deal = run.strategy.experimental_distribute_values_from_function
+    return [deal(lambda replica: next(batches)) for _ in range(run.args.iter_size)]
+  except tf.errors.OpError as e:
+    raise RunError(
+      f'step {s}: an image or label that was there at the start cannot be read any more; mend it and go on with '
+      f'--resume ({said(e)})'
+    ) from None
+
+
+def stop_signal(run: Run) -> int:
+  """The signal that asks this run to stop, on whichever worker it came in; 0 for none."""
+  rank, workers = distribute.worker(run.strategy)
+  return int(max(distribute.sum_over_workers(run.strategy, np.eye(workers)[rank] * run.stop.signum)))

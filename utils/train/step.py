@@ -1,0 +1,187 @@
+"""One training step: the gradients, the update rule, the schedules.
+
+Conventions: step s counts from 0. Images are float32 [B, H, W, 3], labels int32 [B, H, W].
+"""
+
+import tensorflow as tf
+
+from utils.engine import checkpoint
+
+STRIDE = 8  # of the logits
+DECAY = 10.0  # what the affinity terms shrink by over a run
+
+
+def learning_rate(step, num_steps: int, base: float, power: float):
+  """The polynomial schedule: base * (1 - step / num_steps)^power."""
+  return base * (1 - tf.cast(step, tf.float32) / num_steps) ** power
+
+
+def affinity_decay(step, num_steps: int, base: float = DECAY):
+  """What both affinity terms are multiplied by: base^(-step / num_steps)."""
+  return base ** (-tf.cast(step, tf.float32) / num_steps)
+
+
+def momentum_update(variable, accumulator, gradient, rate, momentum: float):
+  """TensorFlow 1's momentum, in which the rate does not enter the accumulator:
+
+  a <- momentum * a + g;  v <- v - rate * a.
+
+  By TensorFlow's one kernel for both: as products and sums, the passes over the weights cost 5 % of a bfloat16 step.
+  """
+  tf.raw_ops.ResourceApplyMomentum(
+    var=variable.handle, accum=accumulator.handle, lr=rate, grad=gradient, momentum=momentum
+  )
+
+
+class Trainee(tf.Module):
+  """What is trained: the model's variables and the objective's, with rate, decay and accumulator of each.
+
+  The head learns at ten times the rate; the objective's variables ascend: rate -1. Weight decay falls on the variables
+  named `weights`. With frozen batch norm (`--use-global-status`) gamma and beta are not trained.
+  """
+
+  def __init__(self, model, objective, weight_decay: float, frozen_batch_norm: bool):
+    super().__init__()
+    self.model, self.objective = model, objective
+    head = {id(v) for v in model.head_variables}
+    fixed = ('gamma', 'beta') if frozen_batch_norm else ()
+    weights = [v for v in model.trainable_variables if checkpoint.name_of(v).split('/')[-1] not in fixed]
+    self.trained = weights + list(objective.trainable_variables)
+    self.rates = [10.0 if id(v) in head else 1.0 for v in weights] + [-1.0] * len(objective.trainable_variables)
+    decayed = [checkpoint.name_of(v).endswith('/weights') for v in self.trained]
+    self.weight_decays = [weight_decay if d else 0.0 for d in decayed]
+    self.accumulators = [
+      tf.Variable(tf.zeros_like(v), trainable=False, name=f'{checkpoint.name_of(v)}/Momentum') for v in self.trained
+    ]
+    self.loss_scale = tf.Variable(2.0**15, trainable=False, name='training/loss_scale')
+    self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
+
+  def saved(self) -> dict:
+    """Everything a checkpoint holds, by name."""
+    state = [*self.model.variables, *self.objective.variables, *self.accumulators, self.loss_scale, self.finite_steps]
+    return {checkpoint.name_of(v): v for v in state}
+
+
+def make_step(strategy, trainee, args):
+  """Returns `step(batches, s) -> {name: float32 scalar}`: one update on the joint loss of `--iter-size` global batches.
+
+  `batches` is a list of (images, labels). Losses are sums over all pixels of all batches and replicas, divided by the
+  counts of all; so neither the replicas nor the number of batches change the result (batch statistics apart).
+  Gradients and losses are added up over the replicas by one grouped all-reduce. A loss that is not finite updates
+  nothing.
+  """
+  model, objective = trainee.model, trainee.objective
+  scaled = args.precision == 'float16'
+
+  def counts_of(labels):
+    return objective.counts(labels[:, ::STRIDE, ::STRIDE])
+
+  def gradients_of(images, labels, counts, s):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(trainee.trained)
+      logits = model(images, training=not args.use_global_status)
+      decay = affinity_decay(s, args.num_steps, objective.decay)
+      terms = objective.terms(labels[:, ::STRIDE, ::STRIDE], logits, counts, decay)
+      loss = tf.add_n(list(terms.values()))
+      loss = loss * trainee.loss_scale if scaled else loss
+    return tape.gradient(loss, trainee.trained), terms
+
+  def add_up(per_replica):
+    """Adds up every tensor of a structure over the replicas, all by one all-reduce; each replica has the sums."""
+    flat = tf.nest.flatten(per_replica)
+    sums = strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, [(x, x) for x in flat])
+    return tf.nest.pack_sequence_as(per_replica, sums)
+
+  def one_of(mirrored):
+    return tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], mirrored)
+
+  def update(gradients, terms, s):
+    """Cross-replica: updates every variable unless something is not finite."""
+    terms = one_of(terms)
+    total = tf.add_n(list(terms.values()))
+    finite = tf.math.is_finite(total)
+    factor = tf.constant(1.0) if scaled or args.clip_norm else None
+    if factor is not None:
+      norm = tf.linalg.global_norm(one_of(gradients))
+      if scaled:
+        factor /= trainee.loss_scale
+        finite = adapt_loss_scale(trainee, finite, tf.math.is_finite(norm))
+      if args.clip_norm:
+        factor *= tf.minimum(1.0, tf.math.divide_no_nan(args.clip_norm, norm * factor))
+    rate = learning_rate(s, args.num_steps, args.learning_rate, args.power)
+
+    def apply():
+      rows = zip(trainee.trained, trainee.accumulators, gradients, trainee.rates, trainee.weight_decays, strict=True)
+      for variable, accumulator, gradient, scale, decay in rows:
+
+        def assign(v, a, g, scale=scale, decay=decay):
+          g = g if factor is None else g * factor
+          g = g + decay * v if decay else g
+          momentum_update(v, a, g, scale * rate, args.momentum)
+
+        strategy.extended.update(variable, assign, args=(accumulator, gradient), group=False)
+      return tf.constant(True)
+
+    tf.cond(finite, apply, lambda: tf.constant(False))
+    more = {'loss_scale': tf.identity(trainee.loss_scale)} if scaled else {}
+    return {**terms, 'loss': total, 'lr': rate, **more}
+
+  # One batch: one graph.
+  def whole_step(images, labels, s):
+    counts = add_up(strategy.run(counts_of, (labels,)))
+    gradients, terms = add_up(strategy.run(gradients_of, (images, labels, counts, s)))
+    return update(gradients, terms, s)
+
+  whole_step = tf.function(whole_step, jit_compile=args.xla or None)
+  if args.iter_size == 1:
+    return lambda batches, s: whole_step(*batches[0], s)
+
+  # Several: counts of all, gradients batch by batch into sums that each replica keeps for itself, one update.
+  own = {'synchronization': tf.VariableSynchronization.ON_READ, 'aggregation': tf.VariableAggregation.SUM}
+  with strategy.scope():
+    sums = [tf.Variable(tf.zeros_like(v), trainable=False, **own) for v in trainee.trained]
+
+  def accumulate_on_replica(images, labels, counts, s, first):
+    gradients, terms = gradients_of(images, labels, counts, s)
+    for total, gradient in zip(sums, gradients, strict=True):
+      total.assign(tf.where(first, gradient, total + gradient))
+    return terms
+
+  @tf.function
+  def count(labels):
+    return one_of(add_up(strategy.run(counts_of, (labels,))))
+
+  @tf.function
+  def accumulate(images, labels, counts, s, first):
+    return one_of(add_up(strategy.run(accumulate_on_replica, (images, labels, counts, s, first))))
+
+  @tf.function
+  def finish(terms, s):
+    return update(add_up(strategy.run(lambda: [tf.identity(total) for total in sums])), terms, s)
+
+  def step(batches, s):
+    counts = add(count(labels) for _, labels in batches)
+    first = [tf.constant(i == 0) for i in range(len(batches))]
+    terms = add(accumulate(*batch, counts, s, f) for batch, f in zip(batches, first, strict=True))
+    return finish(terms, s)
+
+  return step
+
+
+def add(dicts) -> dict:
+  """Adds up dicts of tensors with the same keys."""
+  dicts = list(dicts)
+  return {key: tf.add_n([d[key] for d in dicts]) for key in dicts[0]}
+
+
+def adapt_loss_scale(trainee, finite_loss, finite_gradients):
+  """Float16's dynamic loss scale: halved when a gradient overflows, doubled after 2,000 steps without.
+
+  Returns whether to update: an overflow skips the step. A loss that is itself not finite changes nothing.
+  """
+  good = trainee.finite_steps + 1
+  grow = good >= 2000
+  scale = tf.where(finite_gradients, tf.where(grow, 2.0, 1.0), tf.where(finite_loss, 0.5, 1.0))
+  trainee.loss_scale.assign(tf.clip_by_value(trainee.loss_scale * scale, 1.0, 2.0**24))
+  trainee.finite_steps.assign(tf.where(finite_gradients, tf.where(grow, 0, good), 0))
+  return finite_loss & finite_gradients

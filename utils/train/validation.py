@@ -1,0 +1,46 @@
+"""Validation while training: mIoU on a list, by the single-scale prediction of the inference scripts."""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from seg_models.image_reader import decode_image
+from utils.engine import distribute
+from utils.errors import RunError, one_line
+from utils.image_file import read_label
+from utils.predict.outputs import class_map
+from utils.predict.windows import probability_function, scores, windows_at_once
+from utils.score import metrics
+
+
+class Validator:
+  """Scores the model on `pairs`, one image at a time, every worker its share."""
+
+  def __init__(self, strategy, model, pairs, args):
+    rank, workers = distribute.worker(strategy)
+    self.strategy, self.pairs, self.args = strategy, pairs[rank::workers], args
+    self.probabilities = probability_function(model, args.input_size)
+    self.windows = {'window': args.input_size, 'strides': args.val_strides, 'batch_size': windows_at_once()}
+
+  def __call__(self, stop) -> tuple[float, np.ndarray] | None:
+    """-> (mIoU, IoU [C] with NaN for classes with neither truth nor prediction); None if `stop.signum` cut it off."""
+    classes = self.args.num_classes
+    matrix = np.zeros((classes, classes + 1), np.int64)
+    images = itertools.takewhile(lambda _: not stop.signum, map(read, self.pairs))
+    for pair, score in scores(images, self.probabilities, **self.windows):
+      matrix += metrics.confusion(class_map(score), read_label(pair.label), classes)
+    cut_off = stop.signum > 0
+    *matrix, cut_off = distribute.sum_over_workers(self.strategy, np.append(matrix, cut_off))
+    if cut_off:
+      return None
+    iou = metrics.iou(np.reshape(matrix, [classes, classes + 1]))
+    return metrics.mean(iou), iou
+
+
+def read(pair):
+  """-> (pair, its image)."""
+  try:
+    return pair, decode_image(tf.io.read_file(pair.image)).numpy()
+  except tf.errors.OpError as e:
+    raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); mend it and --resume') from None
