@@ -283,8 +283,8 @@ def test_a_taken_port_and_an_unknown_host():
 PREPARED = """
 import os, signal, time
 from tests.tiny import Toy
-from utils import nonfinite, train_loop
-train_loop.build = lambda model, backbone, num_classes, seed: Toy(num_classes, seed)
+from utils.train import loop, nonfinite
+loop.build = lambda model, backbone, num_classes, seed: Toy(num_classes, seed)
 os.environ.update({environment!r})
 check = nonfinite.check_losses
 def check_losses(s, *args):

@@ -278,7 +278,8 @@ def many(folder, tmp_path_factory):
 def slowly(checkpoint, many, save_dir, *more):
   """A run that would last a while."""
   before = (
-    'import time, utils.outputs as o; w = o.Outputs.write; o.Outputs.write = lambda *a: (time.sleep(0.05), w(*a))'
+    'import time; from utils.predict.outputs import Outputs; write = Outputs.write\n'
+    'Outputs.write = lambda *a: (time.sleep(0.05), write(*a))'
   )
   return predicted.start(flags(checkpoint, save_dir, '--image-dir', many, *more), before=before)
 

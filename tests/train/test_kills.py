@@ -21,7 +21,7 @@ from utils.engine import checkpoint
 data = tiny.data
 LONG = 'LONG' in os.environ
 KILLS = 20 if LONG else 2
-TOY = 'from tests import tiny; from utils import train_loop; train_loop.build = lambda m, b, *args: tiny.Toy(*args)'
+TOY = 'from tests import tiny; from utils.train import loop; loop.build = lambda m, b, *args: tiny.Toy(*args)'
 RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
 
 
@@ -122,7 +122,7 @@ def test_a_second_signal_ends_even_a_step_that_hangs():
   """Python itself would look at signals only after the call, 2^31 rounds of a hash here."""
   code = (
     f'import sys, os, hashlib; sys.path.insert(0, {str(ROOT)!r})\n'
-    'from utils.stop_request import StopRequest\n'
+    'from utils.train.stop_request import StopRequest\n'
     'with StopRequest():\n'
     '  print("in", flush=True)\n'
     '  hashlib.pbkdf2_hmac("sha512", b"", b"", 2**31 - 1)\n'
@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, sma
   else:
     before = (
       'import resource\n'
-      'from utils import run_folder\n'
+      'from utils.train import run_folder\n'
       'save = run_folder.RunFolder.save\n'
       'def limited(self, step, *args):\n'
       '  if step > 2: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000_000, 40_000_000))\n'
