@@ -1,7 +1,7 @@
-"""ResNet v1 (He et al. 2016, arXiv 1512.03385) at output stride 8, with TF-Slim's variable names.
+"""ResNet v1 (He et al. 2016, arXiv 1512.03385) at output stride 8, 16 or 32, with TF-Slim's variable names.
 
-The stride sits in the last unit of a block, on its 3x3 convolution. Blocks 3 and 4 keep the resolution and dilate by 2
-and 4 instead (Chen et al. 2017, arXiv 1606.00915).
+The stride sits in the last unit of blocks 1 to 3, on its 3x3 convolution. A stride that would pass the output stride is
+left out, and the blocks after it dilate by as much more instead (Chen et al. 2017, arXiv 1606.00915).
 """
 
 import tensorflow as tf
@@ -15,7 +15,7 @@ UNITS = {  # backbone -> units of its four blocks
   'resnet_v1_50': (3, 4, 6, 3),
   'resnet_v1_14': (1, 1, 1, 1),
 }
-BLOCKS = ((64, 2, 1), (128, 1, 1), (256, 1, 2), (512, 1, 4))  # base depth, stride of the last unit, rate
+DEPTHS = (64, 128, 256, 512)  # base depth of the blocks
 
 
 class Bottleneck(tf.Module):
@@ -39,23 +39,34 @@ class Bottleneck(tf.Module):
 
 
 class ResNet(tf.Module):
-  """[N, H, W, 3] RGB minus the mean -> features [N, ceil(H/8), ceil(W/8), 2048]. The scope is the backbone's name."""
+  """[N, H, W, 3] RGB minus `mean` -> {stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}.
 
-  channels = 4 * BLOCKS[-1][0]
+  Strides are 2, 4, 8 up to `output_stride`; feature (i, j) sits on pixel (s i, s j). The scope is the backbone's name.
+  """
 
-  def __init__(self, backbone='resnet_v1_101', seed=0):
+  mean = (122.675, 116.669, 104.008)  # R, G, B
+
+  def __init__(self, backbone='resnet_v1_101', seed=0, output_stride=8):
     super().__init__()
-    self.scope = backbone
+    self.scope, self.output_stride = backbone, output_stride
     self.conv1 = Conv(f'{backbone}/conv1', 3, 64, 7, 2, batch_norm_decay=DECAY, seed=seed)
-    self.units, channels = [], 64
-    for block, (units, (depth, stride, rate)) in enumerate(zip(UNITS[backbone], BLOCKS, strict=True), 1):
+    self.units, self.channels = [], {2: 64, 4: 64}
+    stride, rate, channels = 4, 1, 64
+    for block, (units, depth) in enumerate(zip(UNITS[backbone], DEPTHS, strict=True), 1):
       for unit in range(1, units + 1):
+        strides = unit == units and block < len(DEPTHS)
+        step = 2 if strides and stride < output_stride else 1
         scope = f'{backbone}/block{block}/unit_{unit}/bottleneck_v1'
-        self.units.append(Bottleneck(scope, channels, depth, stride if unit == units else 1, rate, seed))
-        channels = 4 * depth
+        self.units.append(Bottleneck(scope, channels, depth, step, rate, seed))
+        stride, channels = stride * step, 4 * depth
+        self.channels[stride] = channels
+        rate *= 2 if strides and step == 1 else 1
 
   def __call__(self, images, training=False):
-    x = max_pool_stem(self.conv1(images, training))
+    x = self.conv1(images, training)
+    features, stride = {2: x}, 4
+    features[stride] = x = max_pool_stem(x)
     for unit in self.units:
-      x = unit(x, training)
-    return x
+      stride *= unit.stride
+      features[stride] = x = unit(x, training)
+    return features

@@ -9,5 +9,5 @@ MODELS = {model.name_of_model: model for model in (PSPNet, DeepLab, FCN)}
 
 
 def build(model: str, backbone: str, num_classes: int, seed: int = 0) -> SegmentationModel:
-  """A model with initial weights: `model` pspnet, deeplab or fcn8s; `backbone` a key of resnet_v1.UNITS."""
+  """A model with initial weights: `model` pspnet, deeplab or fcn8s; `backbone` a key of backbones.BACKBONES."""
   return MODELS[model](num_classes, backbone, seed)

@@ -2,14 +2,14 @@
 
 import tensorflow as tf
 
+from network.common import backbones
 from network.common.layers import BatchNorm
-from network.common.resnet_v1 import ResNet
 from seg_models.input_size import size_problem
 
 
 class SegmentationModel(tf.Module):
-  """Backbone and head. `model(images, training=False)`: images [N, h, w, 3] float, RGB minus the mean, to float32
-  logits [N, h/8, w/8, classes]. `training=True` uses and updates batch statistics.
+  """Backbone and head. `model(images, training=False)`: images [N, h, w, 3] float, RGB minus the backbone's `mean`, to
+  float32 logits [N, h/8, w/8, classes]. `training=True` uses and updates batch statistics.
 
   `compute_dtype` (float32, bfloat16, float16) is what the convolutions compute in; variables and logits stay float32.
 
@@ -19,9 +19,9 @@ class SegmentationModel(tf.Module):
 
   name_of_model: str
 
-  def __init__(self, backbone, seed):
+  def __init__(self, backbone, seed, output_stride=8):
     super().__init__()
-    self.backbone = ResNet(backbone, seed)
+    self.backbone = backbones.build(backbone, seed, output_stride)
     self.compute_dtype = tf.float32
 
   def __call__(self, images, training=False):
@@ -31,7 +31,8 @@ class SegmentationModel(tf.Module):
     features = self.backbone(tf.cast(images, self.compute_dtype), training)
     return tf.cast(self.head(features, training), tf.float32)
 
-  def head(self, x, training):
+  def head(self, features, training):
+    """{stride: features}, as the backbone returns them, to logits."""
     raise NotImplementedError
 
   def set_batch_norm_decay(self, decay: float | None) -> None:
@@ -42,6 +43,6 @@ class SegmentationModel(tf.Module):
 
   @property
   def head_variables(self):
-    """Every variable that is not the ResNet backbone's: they learn ten times as fast and need not be restored."""
+    """Every variable that is not the backbone's: they learn ten times as fast and need not be restored."""
     backbone = {id(v) for v in self.backbone.variables}
     return [v for v in self.variables if id(v) not in backbone]

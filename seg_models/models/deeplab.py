@@ -15,12 +15,14 @@ class DeepLab(SegmentationModel):
 
   def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0):
     super().__init__(backbone, seed)
+    channels = self.backbone.channels[self.backbone.output_stride]
     self.branches = [
-      Conv(f'{backbone}/fc1_c{i}', self.backbone.channels, num_classes, 3, rate=rate, relu=False, seed=seed)
+      Conv(f'{backbone}/fc1_c{i}', channels, num_classes, 3, rate=rate, relu=False, seed=seed)
       for i, rate in enumerate(RATES)
     ]
 
-  def head(self, x, training):
+  def head(self, features, training):
+    x = features[self.backbone.output_stride]
     return tf.add_n([branch(x) for branch in self.branches])
 
 

@@ -17,13 +17,14 @@ class PSPNet(SegmentationModel):
 
   def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0):
     super().__init__(backbone, seed)
-    scope, features = f'{backbone}/block5', self.backbone.channels
+    scope, channels = f'{backbone}/block5', self.backbone.channels[self.backbone.output_stride]
     settings = {'batch_norm_decay': DECAY, 'seed': seed}
-    self.pools = [Conv(f'{scope}/pool{bins}/conv1', features, 512, 1, **settings) for bins in BINS]
-    self.conv2 = Conv(f'{scope}/conv2', features + 512 * len(BINS), 512, 3, **settings)
+    self.pools = [Conv(f'{scope}/pool{bins}/conv1', channels, 512, 1, **settings) for bins in BINS]
+    self.conv2 = Conv(f'{scope}/conv2', channels + 512 * len(BINS), 512, 3, **settings)
     self.classifier = Conv(f'{scope}/fc1_voc12', 512, num_classes, 1, relu=False, seed=seed)
 
-  def head(self, x, training):
+  def head(self, features, training):
+    x = features[self.backbone.output_stride]
     size = x.shape[1:3]
     branches = []
     for bins, conv in zip(BINS, self.pools, strict=True):

@@ -1,4 +1,4 @@
-"""ResNet v1: its features lie on every eighth pixel, and its variables have TF-Slim's names."""
+"""ResNet v1: where its features lie, dilated and strided, and its variables' names, which are TF-Slim's."""
 
 import numpy as np
 import pytest
@@ -22,21 +22,36 @@ def network():
   return network
 
 
+@pytest.mark.parametrize('output_stride', [8, 16, 32])
 @pytest.mark.parametrize('size', [(8, 8), (40, 56), (33, 47)])
-def test_features_have_an_eighth_of_the_size(network, size):
-  shape = network(tf.zeros([2, *size, 3])).shape
-  assert shape == (2, -(-size[0] // 8), -(-size[1] // 8), network.channels)
+def test_features_at_every_stride_up_to_the_output_stride(output_stride, size):
+  network = ResNet('resnet_v1_14', output_stride=output_stride)
+  features = network(tf.zeros([2, *size, 3]))
+  assert list(features) == list(network.channels) == [s for s in (2, 4, 8, 16, 32) if s <= output_stride]
+  for stride, x in features.items():
+    assert x.shape == (2, -(-size[0] // stride), -(-size[1] // stride), network.channels[stride])
+
+
+@pytest.mark.parametrize('output_stride', [8, 16])
+@pytest.mark.parametrize('size', [(64, 96), (49, 71)])
+def test_dilated_features_subsampled_are_the_strided_ones(output_stride, size):
+  image = np.random.default_rng(2).normal(scale=50, size=(1, *size, 3)).astype(np.float32)
+  dilated = ResNet('resnet_v1_14', output_stride=output_stride)(image)
+  strided = ResNet('resnet_v1_14', output_stride=32)(image)
+  step = 32 // output_stride
+  np.testing.assert_allclose(dilated[output_stride][:, ::step, ::step], strided[32], 1e-3, 1e-3)
+  np.testing.assert_array_equal(dilated[4], strided[4])
 
 
 def test_an_image_and_its_mirror_image_have_mirrored_features(network):
   """At an odd multiple of 8 plus 1 the first and the last feature lie on the first and the last pixel, so mirrored
   weights give the mirrored features; with any other padding than a symmetric one they would not."""
   image = np.random.default_rng(0).normal(scale=50, size=(1, 41, 57, 3)).astype(np.float32)
-  features = network(image)
+  features = network(image)[8]
   kernels = [v for v in network.trainable_variables if v.shape.rank == 4 and v.shape[0] > 1]
   for kernel in kernels:
     kernel.assign(kernel[::-1, ::-1])
-  mirrored = network(image[:, ::-1, ::-1])[:, ::-1, ::-1]
+  mirrored = network(image[:, ::-1, ::-1])[8][:, ::-1, ::-1]
   for kernel in kernels:
     kernel.assign(kernel[::-1, ::-1])
   np.testing.assert_allclose(mirrored, features, 1e-3, 1e-3 * float(tf.math.reduce_std(features)))
@@ -45,8 +60,8 @@ def test_an_image_and_its_mirror_image_have_mirrored_features(network):
 def test_an_image_moved_by_eight_pixels_moves_its_features_by_one(network):
   image = np.zeros([1, 256, 256, 3], np.float32)
   image[:, 96:152, 96:152] = np.random.default_rng(0).normal(scale=50, size=(1, 56, 56, 3))
-  features = network(image).numpy()
-  moved = network(np.roll(image, (8, 16), (1, 2))).numpy()
+  features = network(image)[8].numpy()
+  moved = network(np.roll(image, (8, 16), (1, 2)))[8].numpy()
   inside = slice(10, 22)  # the receptive field of these ends before the border
   np.testing.assert_allclose(
     np.roll(moved, (-1, -2), (1, 2))[:, inside, inside], features[:, inside, inside], 1e-3, 1e-3

@@ -51,7 +51,7 @@ def test_recorded_logits_and_averages_of_pspnet():
 def test_deeplab_sums_four_atrous_convolutions():
   """One feature of one channel is set: each convolution spreads its nine taps about it, at its rate."""
   network = DeepLab(2, SMALL)
-  features = np.zeros([1, 49, 49, network.backbone.channels], np.float32)
+  features = np.zeros([1, 49, 49, network.backbone.channels[8]], np.float32)
   features[0, 24, 24, 7] = 1
   expected = np.zeros([49, 49, 2], np.float32)
   for i, (branch, rate) in enumerate(zip(network.branches, (6, 12, 18, 24), strict=True)):
@@ -59,23 +59,23 @@ def test_deeplab_sums_four_atrous_convolutions():
     expected += branch.biases.numpy()
     for y, x in np.ndindex(3, 3):
       expected[24 - rate * (y - 1), 24 - rate * (x - 1)] += branch.weights.numpy()[y, x, 7]
-  np.testing.assert_allclose(network.head(features, training=False)[0], expected, 1e-4, 1e-4)
+  np.testing.assert_allclose(network.head({8: features}, training=False)[0], expected, 1e-4, 1e-4)
 
 
 def test_fcn_classifies_each_feature_alone():
   network = build('fcn8s', SMALL, 3)
   image = np.random.default_rng(0).normal(scale=50, size=(1, 24, 32, 3)).astype(np.float32)
   weights, biases = network.classifier.weights[0, 0], network.classifier.biases
-  np.testing.assert_allclose(network(image), network.backbone(image) @ weights + biases, 1e-3, 1e-3)
+  np.testing.assert_allclose(network(image), network.backbone(image)[8] @ weights + biases, 1e-3, 1e-3)
 
 
 def test_pspnet_sees_the_whole_image_everywhere():
   """The coarsest bin is the mean over all features, so a change in one corner reaches the logits of the other."""
   network = PSPNet(3, SMALL)
-  features = np.random.default_rng(0).normal(size=(1, 12, 12, network.backbone.channels)).astype(np.float32)
+  features = np.random.default_rng(0).normal(size=(1, 12, 12, network.backbone.channels[8])).astype(np.float32)
   other = features.copy()
   other[:, :2, :2] += 5
-  change = np.abs(network.head(tf.constant(other), False) - network.head(tf.constant(features), False))
+  change = np.abs(network.head({8: tf.constant(other)}, False) - network.head({8: tf.constant(features)}, False))
   assert np.all(change.max(-1) > 0)
 
 
