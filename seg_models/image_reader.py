@@ -9,10 +9,9 @@ the random numbers of its augmentation. So a run can go on at any step, and thre
 import numpy as np
 import tensorflow as tf
 
+from network.common.layers import MEAN
 from utils.image_file import read_label
 from utils.list_file import Pair
-
-MEAN = (122.675, 116.669, 104.008)  # R, G, B
 
 
 def decode_image(data):

@@ -14,10 +14,15 @@ def variables(model: str) -> dict[str, tuple[tuple, bool]]:
   return {name: (tuple(map(int, shape.split(','))), trainable == 'trainable') for name, shape, trainable in rows}
 
 
+def generator(name: str):
+  """NumPy's legacy generator, whose draws never change, seeded by a variable's name."""
+  return np.random.RandomState(zlib.crc32(name.encode()))  # noqa: NPY002
+
+
 def weights(name: str, shape: tuple) -> np.ndarray:
   """The variable's recorded value, which follows from its name and shape: a draw of NumPy's legacy generator, seeded by
   the name, scaled such that the features neither vanish nor explode."""
-  random = np.random.RandomState(zlib.crc32(name.encode()))  # noqa: NPY002
+  random = generator(name)
   kind = name.rpartition('/')[2]
   if kind == 'weights':
     value = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))

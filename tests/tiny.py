@@ -48,7 +48,7 @@ class Toy(SegmentationModel):
   def __init__(self, num_classes=CLASSES, seed=0):
     tf.Module.__init__(self)
     self.backbone = Conv('resnet_v1_14/conv1', 3, 6, 3, stride=8, batch_norm_decay=0.9, seed=seed)
-    self.classifier = Conv('resnet_v1_14/block5/fc1_voc12', 6, num_classes, 1, relu=False, seed=seed)
+    self.classifier = Conv('resnet_v1_14/block5/fc1_voc12', 6, num_classes, 1, activation=None, seed=seed)
     self.compute_dtype = tf.float32
 
   def head(self, x, training):

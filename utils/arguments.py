@@ -18,6 +18,8 @@ class Parser(argparse.ArgumentParser):
     raise SystemExit(2)
 
 
+BACKBONES = ('resnet_v1_101', 'resnet_v1_50', 'resnet_v1_14')
+BACKBONES += ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2')
 LARGEST = 2**31 - 1  # whole number that every flag takes: what is computed from two of them fits into 64 bits
 
 
@@ -76,9 +78,9 @@ def add_network_flags(parser):
   group.add_argument('--model', choices=('pspnet', 'deeplab', 'fcn8s'), default='pspnet', help='the head')
   group.add_argument(
     '--backbone',
-    choices=('resnet_v1_101', 'resnet_v1_50', 'resnet_v1_14'),
+    choices=BACKBONES,
     default='resnet_v1_101',
-    help='-14 has one unit a block, for laptops and tests',
+    help='the efficientnet_lites are for laptops; resnet_v1_14 has one unit a block, for tests',
   )
   group.add_argument('--num-classes', type=whole(2, 255), default=21, help='classes, background included')
   group.add_argument('--ignore-label', type=whole(0, 255), default=255, help='label of void pixels and of padding')

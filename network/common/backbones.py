@@ -1,13 +1,16 @@
 """The backbones by name, for the scripts' --backbone.
 
-A backbone is called as `backbone(images, training=False)` with images [N, H, W, 3], RGB minus its `mean`, and returns
+A backbone is called as `backbone(images, training=False)` with images [N, H, W, 3], RGB minus MEAN, and returns
 {stride: the deepest features [N, ceil(H/stride), ceil(W/stride), channels[stride]]}: strides 2, 4, 8, ... up to its
 `output_stride`, with feature (i, j) of stride s on pixel (s i, s j).
 """
 
-from network.common import resnet_v1
+from network.common import efficientnet_lite, resnet_v1
 
-BACKBONES = dict.fromkeys(resnet_v1.UNITS, resnet_v1.ResNet)
+BACKBONES = {
+  **dict.fromkeys(resnet_v1.UNITS, resnet_v1.ResNet),
+  **dict.fromkeys(efficientnet_lite.MULTIPLIERS, efficientnet_lite.EfficientNetLite),
+}
 
 
 def build(name: str, seed: int = 0, output_stride: int = 8):

@@ -8,11 +8,14 @@ import zlib
 
 import tensorflow as tf
 
+from network.common.depthwise import depthwise_conv2d
+
 EPSILON = 1e-3  # added to the variance in batch norm
+MEAN = (122.675, 116.669, 104.008)  # R, G, B; what the reader subtracts from every image, whatever the backbone
 
 
 class Conv(tf.Module):
-  """`conv -> (+ biases | batch norm) -> (ReLU)`, the unit that every network here is made of.
+  """`conv -> (+ biases | batch norm) -> (activation)`, the unit that every network here is made of.
 
   A stride > 1 pads zeros, (k - 1) // 2 before and the rest after, whatever the input's size (TF-Slim's conv2d_same), so
   that feature (i, j) of an output stride s sits on pixel (s i, s j). `rate` is the dilation (atrous convolution).
@@ -21,25 +24,62 @@ class Conv(tf.Module):
   `SCOPE/biases` [out], zero, or `SCOPE/BatchNorm/...`.
   """
 
-  def __init__(self, scope, channels_in, channels, kernel, stride=1, rate=1, batch_norm_decay=None, relu=True, seed=0):
+  def __init__(
+    self,
+    scope,
+    channels_in,
+    channels,
+    kernel,
+    stride=1,
+    rate=1,
+    batch_norm_decay=None,
+    activation=tf.nn.relu,
+    seed=0,
+  ):
     super().__init__()
-    self.stride, self.rate, self.relu = stride, rate, relu
-    limit = (6 / (kernel * kernel * channels_in)) ** 0.5
-    name_seed = zlib.crc32(scope.encode()) & 0x7FFFFFFF
-    self.weights = tf.Variable(
-      lambda: tf.random.stateless_uniform((kernel, kernel, channels_in, channels), [seed, name_seed], -limit, limit),
-      name=f'{scope}/weights',
-    )
+    self.stride, self.rate, self.activation = stride, rate, activation
+    self.weights = self.initial_weights(scope, channels_in, channels, kernel, seed)
     self.biases = self.batch_norm = None
     if batch_norm_decay is None:
       self.biases = tf.Variable(lambda: tf.zeros(channels), name=f'{scope}/biases')
     else:
       self.batch_norm = BatchNorm(f'{scope}/BatchNorm', channels, batch_norm_decay)
 
+  def initial_weights(self, scope, channels_in, channels, kernel, seed):
+    fan_in = kernel * kernel * channels_in
+    return he_uniform(f'{scope}/weights', (kernel, kernel, channels_in, channels), fan_in, seed)
+
+  def convolve(self, x, weights):
+    return conv2d(x, weights, self.stride, self.rate)
+
   def __call__(self, x, training=False):
-    x = conv2d(x, tf.cast(self.weights, x.dtype), self.stride, self.rate)
+    x = self.convolve(x, tf.cast(self.weights, x.dtype))
     x = self.batch_norm(x, training) if self.biases is None else tf.nn.bias_add(x, tf.cast(self.biases, x.dtype))
-    return tf.nn.relu(x) if self.relu else x
+    return x if self.activation is None else self.activation(x)
+
+
+class DepthwiseConv(Conv):
+  """`Conv` with one filter a channel: `SCOPE/depthwise_weights` [k, k, C, 1], with the same padding.
+
+  As in TF-Slim they are not named `weights`, and so are free of weight decay: each is normalised right after and has
+  nine or 25 numbers a channel, which decay shrinks where the loss hardly holds them.
+  """
+
+  def __init__(self, scope, channels, kernel, *args, **kwargs):
+    super().__init__(scope, 1, channels, kernel, *args, **kwargs)
+
+  def initial_weights(self, scope, channels_in, channels, kernel, seed):
+    return he_uniform(f'{scope}/depthwise_weights', (kernel, kernel, channels, 1), kernel * kernel, seed)
+
+  def convolve(self, x, weights):
+    return depthwise_conv2d(x, weights, self.stride, self.rate)
+
+
+def he_uniform(name, shape, fan_in, seed):
+  """A variable `SCOPE/...` that starts in +-sqrt(6 / fan_in) (He et al. 2015), drawn by seed and scope."""
+  limit = (6 / fan_in) ** 0.5
+  scope_seed = zlib.crc32(name.rpartition('/')[0].encode()) & 0x7FFFFFFF
+  return tf.Variable(lambda: tf.random.stateless_uniform(shape, [seed, scope_seed], -limit, limit), name=name)
 
 
 def conv2d(x, weights, stride=1, rate=1):

@@ -27,10 +27,10 @@ class Bottleneck(tf.Module):
     settings = {'batch_norm_decay': DECAY, 'seed': seed}
     self.shortcut = None
     if channels_in != 4 * depth:
-      self.shortcut = Conv(f'{scope}/shortcut', channels_in, 4 * depth, 1, stride, relu=False, **settings)
+      self.shortcut = Conv(f'{scope}/shortcut', channels_in, 4 * depth, 1, stride, activation=None, **settings)
     self.conv1 = Conv(f'{scope}/conv1', channels_in, depth, 1, **settings)
     self.conv2 = Conv(f'{scope}/conv2', depth, depth, 3, stride, rate, **settings)
-    self.conv3 = Conv(f'{scope}/conv3', depth, 4 * depth, 1, relu=False, **settings)
+    self.conv3 = Conv(f'{scope}/conv3', depth, 4 * depth, 1, activation=None, **settings)
 
   def __call__(self, x, training=False):
     shortcut = subsample(x, self.stride) if self.shortcut is None else self.shortcut(x, training)
@@ -39,12 +39,10 @@ class Bottleneck(tf.Module):
 
 
 class ResNet(tf.Module):
-  """[N, H, W, 3] RGB minus `mean` -> {stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}.
+  """[N, H, W, 3] RGB minus MEAN -> {stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}.
 
   Strides are 2, 4, 8 up to `output_stride`; feature (i, j) sits on pixel (s i, s j). The scope is the backbone's name.
   """
-
-  mean = (122.675, 116.669, 104.008)  # R, G, B
 
   def __init__(self, backbone='resnet_v1_101', seed=0, output_stride=8):
     super().__init__()

@@ -8,7 +8,7 @@ from seg_models.input_size import size_problem
 
 
 class SegmentationModel(tf.Module):
-  """Backbone and head. `model(images, training=False)`: images [N, h, w, 3] float, RGB minus the backbone's `mean`, to
+  """Backbone and head. `model(images, training=False)`: images [N, h, w, 3] float, RGB minus MEAN, to
   float32 logits [N, h/8, w/8, classes]. `training=True` uses and updates batch statistics.
 
   `compute_dtype` (float32, bfloat16, float16) is what the convolutions compute in; variables and logits stay float32.

@@ -17,7 +17,7 @@ class DeepLab(SegmentationModel):
     super().__init__(backbone, seed)
     channels = self.backbone.channels[self.backbone.output_stride]
     self.branches = [
-      Conv(f'{backbone}/fc1_c{i}', channels, num_classes, 3, rate=rate, relu=False, seed=seed)
+      Conv(f'{backbone}/fc1_c{i}', channels, num_classes, 3, rate=rate, activation=None, seed=seed)
       for i, rate in enumerate(RATES)
     ]
 

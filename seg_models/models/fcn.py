@@ -12,7 +12,7 @@ class FCN(SegmentationModel):
   def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0):
     super().__init__(backbone, seed)
     scope, channels = f'{backbone}/block5/fc1_voc12', self.backbone.channels[self.backbone.output_stride]
-    self.classifier = Conv(scope, channels, num_classes, 1, relu=False, seed=seed)
+    self.classifier = Conv(scope, channels, num_classes, 1, activation=None, seed=seed)
 
   def head(self, features, training):
     return self.classifier(features[self.backbone.output_stride])

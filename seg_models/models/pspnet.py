@@ -21,7 +21,7 @@ class PSPNet(SegmentationModel):
     settings = {'batch_norm_decay': DECAY, 'seed': seed}
     self.pools = [Conv(f'{scope}/pool{bins}/conv1', channels, 512, 1, **settings) for bins in BINS]
     self.conv2 = Conv(f'{scope}/conv2', channels + 512 * len(BINS), 512, 3, **settings)
-    self.classifier = Conv(f'{scope}/fc1_voc12', 512, num_classes, 1, relu=False, seed=seed)
+    self.classifier = Conv(f'{scope}/fc1_voc12', 512, num_classes, 1, activation=None, seed=seed)
 
   def head(self, features, training):
     x = features[self.backbone.output_stride]

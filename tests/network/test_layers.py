@@ -42,7 +42,7 @@ def test_conv_is_a_pure_function_of_seed_and_name():
 
 def test_conv_adds_biases_or_normalises_and_clips_below_zero():
   x = draw(2, 5, 6, 3)
-  plain = layers.Conv('plain', 3, 4, 1, relu=False)
+  plain = layers.Conv('plain', 3, 4, 1, activation=None)
   plain.biases.assign([1.0, -1, 2, 0])
   close(plain(x), x @ plain.weights[0, 0].numpy() + plain.biases.numpy())
   assert {v.name for v in plain.variables} == {'plain/weights:0', 'plain/biases:0'}

@@ -125,7 +125,11 @@ CASES = {
   'checkpoint is a picture': ('from', lambda c: ['--restore-from', c.there / 'a.png'], ['as a checkpoint']),
   'checkpoint with NaN': ('from', lambda c: c.changed(with_nan), ['b.ckpt', 'not finite', 'earlier checkpoint']),
   'checkpoint of another backbone': ('from', lambda c: c.changed(renamed), ['lacks', '--backbone', 'resnet_v1_50']),
-  'checkpoint of no network': ('from', lambda c: c.changed(lambda t: {'x': np.ones(2)}), ['lacks', 'no resnet_v1_*']),
+  'checkpoint of no network': (
+    'from',
+    lambda c: c.changed(lambda t: {'x': np.ones(2)}),
+    ['lacks', 'holds no backbone'],
+  ),
   'other model': ('network', network(model='deeplab'), ['lacks', '--model']),
   'other backbone': ('network', network(backbone='resnet_v1_50'), ['lacks', '--backbone']),
   'other number of classes': ('network', network(num_classes='4'), ['--num-classes']),

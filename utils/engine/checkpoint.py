@@ -91,8 +91,9 @@ class Reader:
     if not os.path.isfile(prefix) and not os.path.isfile(f'{prefix}.index'):
       beside = sorted(glob.glob(glob.escape(prefix) + '*'))
       hint = f'; did you mean {_prefix(beside[0])}?' if beside else '; check --restore-from'
-      if os.path.basename(prefix) in ('resnet_v1_101.ckpt', 'resnet_v1_50.ckpt'):
-        hint = '; fetch it with `python dataset/fetch_resnet.py`'
+      fetched = re.fullmatch(r'((resnet)_v1_(50|101)|(efficientnet)_lite[012])\.ckpt', os.path.basename(prefix))
+      if fetched:
+        hint = f'; fetch it with `python dataset/fetch_{fetched[2] or fetched[4]}.py --backbone {fetched[1]}`'
       raise InputError(f'{prefix}: no such checkpoint (neither {prefix}.index nor a V1 file){hint}')
     try:
       self._reader = tf.train.load_checkpoint(prefix)
@@ -146,8 +147,8 @@ def restore(prefix: str, variables: dict, mend: str) -> None:
 
 def _other_model(shapes, mend: str) -> str:
   """What the checkpoint seems to hold instead, for the message."""
-  scopes = sorted({name.split('/')[0] for name in shapes if name.startswith('resnet_v1_')})
-  return f'{mend} (it holds {", ".join(scopes)})' if scopes else f'{mend} (it holds no resnet_v1_* at all)'
+  scopes = sorted({name.split('/')[0] for name in shapes if name.startswith(('resnet_v1_', 'efficientnet_lite'))})
+  return f'{mend} (it holds {", ".join(scopes)})' if scopes else f'{mend} (it holds no backbone of these scripts)'
 
 
 def name_of(variable) -> str:

@@ -48,7 +48,9 @@ def freeze(model) -> None:
     weights, biases, norm = conv.weights, conv.biases, conv.batch_norm
     if norm is not None:
       scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + EPSILON)
-      weights, biases = weights * scale, norm.beta - norm.moving_mean * scale
+      by_channel = tf.reshape(weights, [*weights.shape[:2], -1, *scale.shape])  # depthwise too, [k, k, C, 1]
+      weights = tf.reshape(by_channel * scale, weights.shape)
+      biases = norm.beta - norm.moving_mean * scale
     conv.weights, conv.biases = (tf.cast(tf.identity(x), model.compute_dtype) for x in (weights, biases))
     conv.batch_norm = None
 

@@ -1,45 +1,47 @@
-"""ResNet v1: where its features lie, dilated and strided, and its variables' names, which are TF-Slim's."""
+"""The backbones: where their features lie, dilated and strided, and their variables' names."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common.resnet_v1 import ResNet
+from network.common.backbones import build
 from tests import recorded
+
+SMALL = ('resnet_v1_14', 'efficientnet_lite0')
 
 
 def names(variables):
   return {variable.name.removesuffix(':0') for variable in variables}
 
 
-@pytest.fixture(scope='module')
-def network():
+@pytest.fixture(scope='module', params=SMALL)
+def network(request):
   """All kinds of layers in their order, with biases that hide no padding error."""
-  network = ResNet('resnet_v1_14')
+  network = build(request.param)
   for variable in network.variables:
     if variable.name.endswith(('beta:0', 'moving_mean:0')):
       variable.assign(recorded.weights(variable.name, tuple(variable.shape)))
   return network
 
 
-@pytest.mark.parametrize('output_stride', [8, 16, 32])
-@pytest.mark.parametrize('size', [(8, 8), (40, 56), (33, 47)])
-def test_features_at_every_stride_up_to_the_output_stride(output_stride, size):
-  network = ResNet('resnet_v1_14', output_stride=output_stride)
+@pytest.mark.parametrize('backbone', SMALL)
+@pytest.mark.parametrize(('output_stride', 'size'), [(8, (33, 47)), (16, (8, 8)), (32, (40, 56))])
+def test_features_at_every_stride_up_to_the_output_stride(backbone, output_stride, size):
+  network = build(backbone, output_stride=output_stride)
   features = network(tf.zeros([2, *size, 3]))
   assert list(features) == list(network.channels) == [s for s in (2, 4, 8, 16, 32) if s <= output_stride]
   for stride, x in features.items():
     assert x.shape == (2, -(-size[0] // stride), -(-size[1] // stride), network.channels[stride])
 
 
-@pytest.mark.parametrize('output_stride', [8, 16])
-@pytest.mark.parametrize('size', [(64, 96), (49, 71)])
-def test_dilated_features_subsampled_are_the_strided_ones(output_stride, size):
+@pytest.mark.parametrize('backbone', SMALL)
+@pytest.mark.parametrize(('output_stride', 'size'), [(8, (64, 96)), (8, (49, 71)), (16, (49, 71))])
+def test_dilated_features_subsampled_are_the_strided_ones(backbone, output_stride, size):
   image = np.random.default_rng(2).normal(scale=50, size=(1, *size, 3)).astype(np.float32)
-  dilated = ResNet('resnet_v1_14', output_stride=output_stride)(image)
-  strided = ResNet('resnet_v1_14', output_stride=32)(image)
+  dilated, strided = build(backbone, output_stride=output_stride)(image), build(backbone, output_stride=32)(image)
   step = 32 // output_stride
-  np.testing.assert_allclose(dilated[output_stride][:, ::step, ::step], strided[32], 1e-3, 1e-3)
+  tolerance = 1e-3 * float(tf.math.reduce_std(strided[32]))
+  np.testing.assert_allclose(dilated[output_stride][:, ::step, ::step], strided[32], 1e-3, tolerance)
   np.testing.assert_array_equal(dilated[4], strided[4])
 
 
@@ -57,7 +59,8 @@ def test_an_image_and_its_mirror_image_have_mirrored_features(network):
   np.testing.assert_allclose(mirrored, features, 1e-3, 1e-3 * float(tf.math.reduce_std(features)))
 
 
-def test_an_image_moved_by_eight_pixels_moves_its_features_by_one(network):
+def test_an_image_moved_by_eight_pixels_moves_its_features_by_one():
+  network = build('resnet_v1_14')
   image = np.zeros([1, 256, 256, 3], np.float32)
   image[:, 96:152, 96:152] = np.random.default_rng(0).normal(scale=50, size=(1, 56, 56, 3))
   features = network(image)[8].numpy()
@@ -72,7 +75,7 @@ def test_resnet_50_has_the_names_of_resnet_101_up_to_six_units_in_block_3():
   listed = recorded.variables('fcn8s')
   expected = {name.replace('101', '50', 1) for name in listed if 'block5' not in name}
   beyond = [f'/block3/unit_{unit}/' for unit in range(7, 24)]
-  assert names(ResNet('resnet_v1_50').variables) == {n for n in expected if not any(part in n for part in beyond)}
+  assert names(build('resnet_v1_50').variables) == {n for n in expected if not any(part in n for part in beyond)}
 
 
 def test_batch_statistics_update_every_average_and_frozen_ones_none(network):
