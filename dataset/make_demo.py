@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from utils import arguments, atomic, errors, locks
-from utils.data import demo_scenes
+from utils.data import datasets, demo_scenes
 
 
 def parse(argv):
@@ -62,12 +62,12 @@ def draw(args, out: pathlib.Path) -> None:
 
 
 def save_scene(scene: demo_scenes.Scene, devkit: pathlib.Path, name: str) -> str:
-  """Writes a scene's three files and returns its line for a list."""
+  """Writes a scene's three files and returns its line for a list. Labels are palette PNGs in VOC's colours."""
   image, label = f'VOC2012/JPEGImages/{name}.jpg', f'VOC2012/segcls/{name}.png'
   with atomic.whole_file(devkit / image) as temporary:
     Image.fromarray(scene.image).save(temporary, format='JPEG', quality=92)
-  atomic.write_png(devkit / label, scene.classes)
-  atomic.write_png(devkit / f'VOC2012/seginst/{name}.png', scene.instances)
+  atomic.write_png(devkit / label, scene.classes, datasets.voc_colours())
+  atomic.write_png(devkit / f'VOC2012/seginst/{name}.png', scene.instances, datasets.voc_colours())
   return f'{image} {label}'
 
 

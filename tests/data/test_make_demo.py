@@ -5,10 +5,11 @@ import pathlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dataset import make_demo
 from utils import image_file, list_file
-from utils.data import demo_scenes
+from utils.data import datasets, demo_scenes
 from utils.errors import InputError
 
 
@@ -41,6 +42,15 @@ def test_lists_name_every_file(tmp_path):
       instances = image_file.read_label(pair.label.replace('segcls', 'seginst'))
       assert label.shape == instances.shape == (96, 120)
   assert (tmp_path / 'classes.txt').read_text().split() == list(demo_scenes.CLASSES)
+
+
+def test_labels_are_class_ids_shown_in_voc_colours(tmp_path):
+  make(tmp_path)
+  scene = demo_scenes.draw_scene(np.random.default_rng([0, 0, 0]), 96, 120)
+  for folder, ids in (('segcls', scene.classes), ('seginst', scene.instances)):
+    with Image.open(tmp_path / 'VOCdevkit' / 'VOC2012' / folder / 'train_00000.png') as label:
+      np.testing.assert_array_equal(np.asarray(label), ids)
+      np.testing.assert_array_equal(np.asarray(label.convert('RGB')), datasets.voc_colours()[ids])
 
 
 def test_every_class_is_drawn_and_instances_agree_with_classes():
