@@ -1,11 +1,16 @@
 """Which image sizes the models take, and which strides a sliding window. Loads no TensorFlow."""
 
-MULTIPLE = {'pspnet': 48, 'deeplab': 8, 'fcn8s': 8}  # PSPNet's 6 bins a side on features of stride 8
+OUTPUT_STRIDE = {'pspnet': 8, 'deeplab': 8, 'fcn8s': 8, 'deeplabv3plus': 16}  # of the backbone, unless another is given
 
 
-def size_problem(model: str, height: int, width: int) -> str | None:
+def size_multiple(model: str, output_stride: int | None = None) -> int:
+  """What the sides of an image must be multiples of: the output stride, for PSPNet's 6 bins a side 6 times it."""
+  return (6 if model == 'pspnet' else 1) * (output_stride or OUTPUT_STRIDE[model])
+
+
+def size_problem(model: str, height: int, width: int, output_stride: int | None = None) -> str | None:
   """Why `model` cannot take height x width pixels, with the nearest size that it takes; None if it can."""
-  multiple = MULTIPLE[model]
+  multiple = size_multiple(model, output_stride)
   if model == 'pspnet' and height != width:
     side = nearest(max(height, width), multiple)
     return f'{model} needs square input, not {height},{width}; the nearest size is {side},{side}'

@@ -45,9 +45,10 @@ class Toy(SegmentationModel):
 
   name_of_model = 'fcn8s'
 
-  def __init__(self, num_classes=CLASSES, seed=0):
+  def __init__(self, num_classes=CLASSES, seed=0, stride=8):
     tf.Module.__init__(self)
-    self.backbone = Conv('resnet_v1_14/conv1', 3, 6, 3, stride=8, batch_norm_decay=0.9, seed=seed)
+    self.output_stride = self.logits_stride = stride
+    self.backbone = Conv('resnet_v1_14/conv1', 3, 6, 3, stride=stride, batch_norm_decay=0.9, seed=seed)
     self.classifier = Conv('resnet_v1_14/block5/fc1_voc12', 6, num_classes, 1, activation=None, seed=seed)
     self.compute_dtype = tf.float32
 
@@ -58,7 +59,7 @@ class Toy(SegmentationModel):
 @pytest.fixture
 def toy(monkeypatch):
   """Makes the scripts train `Toy` in place of the networks."""
-  monkeypatch.setattr(loop, 'build', lambda model, backbone, num_classes, seed: Toy(num_classes, seed))
+  monkeypatch.setattr(loop, 'build', lambda model, backbone, num_classes, seed, *_: Toy(num_classes, seed))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ class Parser(argparse.ArgumentParser):
     raise SystemExit(2)
 
 
+MODELS = ('pspnet', 'deeplab', 'fcn8s', 'deeplabv3plus')
 BACKBONES = ('resnet_v1_101', 'resnet_v1_50', 'resnet_v1_14')
 BACKBONES += ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2')
 LARGEST = 2**31 - 1  # whole number that every flag takes: what is computed from two of them fits into 64 bits
@@ -75,12 +76,18 @@ def height_width(text: str) -> tuple[int, int]:
 def add_network_flags(parser):
   """Which network, on which classes: the same in training, prediction and export."""
   group = parser.add_argument_group('network')
-  group.add_argument('--model', choices=('pspnet', 'deeplab', 'fcn8s'), default='pspnet', help='the head')
+  group.add_argument('--model', choices=MODELS, default='pspnet', help='the head')
   group.add_argument(
     '--backbone',
     choices=BACKBONES,
     default='resnet_v1_101',
     help='the efficientnet_lites are for laptops; resnet_v1_14 has one unit a block, for tests',
+  )
+  group.add_argument(
+    '--output-stride',
+    type=int,
+    choices=(8, 16),
+    help="of the backbone's last features, by dilation; default: 16 for deeplabv3plus, else 8",
   )
   group.add_argument('--num-classes', type=whole(2, 255), default=21, help='classes, background included')
   group.add_argument('--ignore-label', type=whole(0, 255), default=255, help='label of void pixels and of padding')

@@ -37,7 +37,7 @@ def measure(args) -> None:
   from utils.profile import timing
 
   distribute.grow_memory()
-  model = build(args.model, args.backbone, args.num_classes)
+  model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
   precision.apply(model, args.precision)
   gflop = timing.conv_gflop(lambda x: model(x), tf.TensorSpec([1, *args.input_size, 3]))
   inference.freeze(model)

@@ -53,7 +53,7 @@ def measure(args, replicas: int):
   args.batch_size *= replicas
   strategy = distribute.choose(args)
   with strategy.scope():
-    model = build(args.model, args.backbone, args.num_classes)
+    model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
     trainee = Trainee(model, objectives.AdaptiveAffinity(args.num_classes, 3.0, 1.0, 1.0), 5e-4, args.use_global_status)
   precision.apply(model, args.precision)
   rng = np.random.default_rng(0)

@@ -58,7 +58,7 @@ def prepare(args, objectives_too=tuple(OBJECTIVES)):
   blocks = rng.integers(0, args.num_classes, (args.batch_size, -(-height // 24), -(-width // 24)))
   labels = tf.constant(blocks.repeat(24, 1).repeat(24, 2)[:, :height, :width].astype(np.int32))
 
-  model = build(args.model, args.backbone, args.num_classes)
+  model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
   precision.apply(model, args.precision)
   gflop = timing.conv_gflop(lambda x: model(x), tf.TensorSpec(images.shape))
   matmul, matmul_gflop = timing.matmul_call(args.precision)

@@ -1,13 +1,22 @@
 """The models by name, for the scripts' --model and --backbone."""
 
+from seg_models.input_size import OUTPUT_STRIDE
 from seg_models.models.base import SegmentationModel
 from seg_models.models.deeplab import DeepLab
+from seg_models.models.deeplabv3plus import DeepLabV3Plus
 from seg_models.models.fcn import FCN
 from seg_models.models.pspnet import PSPNet
 
-MODELS = {model.name_of_model: model for model in (PSPNet, DeepLab, FCN)}
+MODELS = {model.name_of_model: model for model in (PSPNet, DeepLab, FCN, DeepLabV3Plus)}
 
 
-def build(model: str, backbone: str, num_classes: int, seed: int = 0) -> SegmentationModel:
-  """A model with initial weights: `model` pspnet, deeplab or fcn8s; `backbone` a key of backbones.BACKBONES."""
-  return MODELS[model](num_classes, backbone, seed)
+def build(
+  model: str, backbone: str, num_classes: int, seed: int = 0, output_stride: int | None = None
+) -> SegmentationModel:
+  """A model with initial weights.
+
+  Args:
+    model, backbone: a key of MODELS, and one of network.common.backbones.BACKBONES.
+    output_stride: 8 or 16, of the backbone's last features; None for the model's own.
+  """
+  return MODELS[model](num_classes, backbone, seed, output_stride or OUTPUT_STRIDE[model])

@@ -1,4 +1,4 @@
-"""What the three models share: a backbone, a head, and the sizes and dtypes they take."""
+"""What the models share: a backbone, a head, and the sizes and dtypes they take."""
 
 import tensorflow as tf
 
@@ -9,23 +9,26 @@ from seg_models.input_size import size_problem
 
 class SegmentationModel(tf.Module):
   """Backbone and head. `model(images, training=False)`: images [N, h, w, 3] float, RGB minus MEAN, to
-  float32 logits [N, h/8, w/8, classes]. `training=True` uses and updates batch statistics.
+  float32 logits [N, h/s, w/s, classes], s the `logits_stride`. `training=True` uses and updates batch statistics.
 
   `compute_dtype` (float32, bfloat16, float16) is what the convolutions compute in; variables and logits stay float32.
 
   Raises:
-    ValueError: h and w are not what the model takes (multiples of 8; PSPNet: square, of 48).
+    ValueError: h and w are not what the model takes (multiples of the output stride; PSPNet: square, of 6 times
+      that).
   """
 
   name_of_model: str
+  output_stride = logits_stride = 8
 
-  def __init__(self, backbone, seed, output_stride=8):
+  def __init__(self, backbone, seed, output_stride):
     super().__init__()
+    self.output_stride = output_stride
     self.backbone = backbones.build(backbone, seed, output_stride)
     self.compute_dtype = tf.float32
 
   def __call__(self, images, training=False):
-    problem = size_problem(self.name_of_model, *images.shape[1:3])
+    problem = size_problem(self.name_of_model, *images.shape[1:3], self.output_stride)
     if problem:
       raise ValueError(problem)
     features = self.backbone(tf.cast(images, self.compute_dtype), training)

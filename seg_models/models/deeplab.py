@@ -13,16 +13,17 @@ class DeepLab(SegmentationModel):
 
   name_of_model = 'deeplab'
 
-  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0):
-    super().__init__(backbone, seed)
-    channels = self.backbone.channels[self.backbone.output_stride]
+  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=8):
+    super().__init__(backbone, seed, output_stride)
+    self.logits_stride = output_stride
+    channels = self.backbone.channels[output_stride]
     self.branches = [
       Conv(f'{backbone}/fc1_c{i}', channels, num_classes, 3, rate=rate, activation=None, seed=seed)
       for i, rate in enumerate(RATES)
     ]
 
   def head(self, features, training):
-    x = features[self.backbone.output_stride]
+    x = features[self.output_stride]
     return tf.add_n([branch(x) for branch in self.branches])
 
 

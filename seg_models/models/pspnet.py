@@ -11,20 +11,22 @@ BINS = (1, 2, 3, 6)
 
 class PSPNet(SegmentationModel):
   """Features averaged over 1, 2, 3 and 6 bins a side, each 1x1 conv 512 and resized back; all concatenated, in the
-  order bins 1, 2, 3, 6, features; 3x3 conv 512; 1x1 conv to classes. Takes square images of a multiple of 48."""
+  order bins 1, 2, 3, 6, features; 3x3 conv 512; 1x1 conv to classes. Takes square images of a multiple of 48
+  (at output stride 8)."""
 
   name_of_model = 'pspnet'
 
-  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0):
-    super().__init__(backbone, seed)
-    scope, channels = f'{backbone}/block5', self.backbone.channels[self.backbone.output_stride]
+  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=8):
+    super().__init__(backbone, seed, output_stride)
+    self.logits_stride = output_stride
+    scope, channels = f'{backbone}/block5', self.backbone.channels[output_stride]
     settings = {'batch_norm_decay': DECAY, 'seed': seed}
     self.pools = [Conv(f'{scope}/pool{bins}/conv1', channels, 512, 1, **settings) for bins in BINS]
     self.conv2 = Conv(f'{scope}/conv2', channels + 512 * len(BINS), 512, 3, **settings)
     self.classifier = Conv(f'{scope}/fc1_voc12', 512, num_classes, 1, activation=None, seed=seed)
 
   def head(self, features, training):
-    x = features[self.backbone.output_stride]
+    x = features[self.output_stride]
     size = x.shape[1:3]
     branches = []
     for bins, conv in zip(BINS, self.pools, strict=True):

@@ -284,7 +284,7 @@ PREPARED = """
 import os, signal, time
 from tests.tiny import Toy
 from utils.train import loop, nonfinite
-loop.build = lambda model, backbone, num_classes, seed: Toy(num_classes, seed)
+loop.build = lambda model, backbone, num_classes, seed, *_: Toy(num_classes, seed)
 os.environ.update({environment!r})
 check = nonfinite.check_losses
 def check_losses(s, *args):

@@ -217,11 +217,16 @@ def test_recorded_predictions(recorded_network, script, names, scales, flip):
     assert np.mean(class_map(score) == want) > 0.998
 
 
-@pytest.mark.parametrize('name', MODELS)
-@pytest.mark.parametrize('kind', ['float32', 'bfloat16'])
-def test_frozen_model_predicts_as_before(name, kind):
+@pytest.mark.parametrize(
+  ('name', 'backbone', 'kind'),
+  [
+    *((name, 'resnet_v1_14', kind) for name in MODELS for kind in ('float32', 'bfloat16')),
+    ('deeplabv3plus', 'efficientnet_lite0', 'float32'),
+  ],
+)
+def test_frozen_model_predicts_as_before(name, backbone, kind):
   """Batch norm folded into the weights, with averages that are not the initial ones."""
-  model = build(name, 'resnet_v1_14', CLASSES)
+  model = build(name, backbone, CLASSES)
   random = np.random.default_rng(0)
   for v in model.variables:
     if 'BatchNorm' in v.name:

@@ -46,7 +46,7 @@ class Scripts:
 def install(patch: pytest.MonkeyPatch) -> Scripts:
   scripts = Scripts()
   patch.setattr(study_run, 'execute', scripts)
-  patch.setattr(loop, 'build', lambda model, backbone, num_classes, seed: tiny.Toy(num_classes, seed))
+  patch.setattr(loop, 'build', lambda model, backbone, num_classes, seed, *_: tiny.Toy(num_classes, seed))
   patch.setattr(predict, 'build', lambda model, backbone, num_classes: tiny.Toy(num_classes))
   return scripts
 

@@ -22,10 +22,10 @@ def batch(seed, void=0.0, size=4, side=32):
   return tf.constant(rng.normal(0, 50, [size, side, side, 3]), tf.float32), tf.constant(labels, tf.int32)
 
 
-def trainee_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, **changes):
+def trainee_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, stride=8, **changes):
   changes |= {'num_steps': num_steps, 'learning_rate': RATE, 'weight_decay': weight_decay}
   args = arguments(data, 'unused', use_global_status=frozen, **changes)
-  trainee = Trainee(Toy(), objective or CrossEntropy(CLASSES), weight_decay, frozen)
+  trainee = Trainee(Toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen)
   return trainee, make_step(tf.distribute.get_strategy(), trainee, args)
 
 
@@ -70,12 +70,13 @@ def test_which_variable_learns_how():
 
 
 @pytest.mark.parametrize('objective', [CrossEntropy(CLASSES), Affinity(CLASSES, 3.0, 1.0, 1.0)])
-def test_first_step_follows_the_gradient_of_the_whole_loss(data, objective):
+@pytest.mark.parametrize('stride', [4, 8])
+def test_first_step_follows_the_gradient_of_the_whole_loss(data, objective, stride):
   images, labels = batch(0, void=0.2)
-  trainee, step = trainee_and_step(data, objective, weight_decay=0.1)
+  trainee, step = trainee_and_step(data, objective, weight_decay=0.1, stride=stride)
   before = values(trainee.trained)
   with tf.GradientTape() as tape:
-    small = labels[:, ::8, ::8]
+    small = labels[:, ::stride, ::stride]
     terms = objective.terms(small, trainee.model(images), objective.counts(small), decay=1.0)
     decay = sum(tf.nn.l2_loss(v) for v in trainee.trained if 'weights' in v.name)
     loss = sum(terms.values()) + 0.1 * decay

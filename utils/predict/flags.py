@@ -102,7 +102,7 @@ def check_network(args: argparse.Namespace) -> None:
   """
   if not args.restore_from:
     raise InputError('--restore-from is empty; name a checkpoint, SNAPSHOTS/model.ckpt-30000 say')
-  problem = size_problem(args.model, *args.input_size)
+  problem = size_problem(args.model, *args.input_size, args.output_stride)
   if problem:
     raise InputError(f'--input-size: {problem}')
   problem = stride_problem(args.strides, args.input_size)

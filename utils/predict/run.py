@@ -44,7 +44,7 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
 
 def restored(args):
   """The model of the network flags, with the weights of --restore-from, in --precision."""
-  model = build(args.model, args.backbone, args.num_classes)
+  model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
   wanted = {checkpoint.name_of(v): v for v in model.variables}
   checkpoint.restore(args.restore_from, wanted, WRONG_MODEL)
   precision.apply(model, args.precision)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from seg_models.input_size import MULTIPLE, size_problem, stride_problem
+from seg_models.input_size import size_multiple, size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, real, whole
 from utils.errors import InputError
 
@@ -116,7 +116,7 @@ def _first_last(text: str) -> tuple[int, int]:
 
 
 def _check(args):
-  problem = size_problem(args.model, *args.input_size)
+  problem = size_problem(args.model, *args.input_size, args.output_stride)
   if problem:
     raise InputError(f'--input-size: {problem}')
   if not args.snapshot_dir:
@@ -130,7 +130,7 @@ def _check(args):
       f'--ignore-label {args.ignore_label} is one of the {args.num_classes} classes; give {args.num_classes} to 255'
     )
   if args.val_strides is None:
-    multiple = MULTIPLE[args.model]
+    multiple = size_multiple(args.model, args.output_stride)
     args.val_strides = tuple(max(multiple, 2 * side // 3) for side in args.input_size)
   problem = stride_problem(args.val_strides, args.input_size)
   if problem:

@@ -72,7 +72,7 @@ def train(args, make_objective) -> None:
 def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
   """Builds what is trained, sets it to what the run starts from, and runs it."""
   with strategy.scope():
-    model = build(args.model, args.backbone, args.num_classes, args.random_seed)
+    model = build(args.model, args.backbone, args.num_classes, args.random_seed, args.output_stride)
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
     trainee = Trainee(model, objective, args.weight_decay, args.use_global_status)

@@ -28,6 +28,7 @@ DECISIVE = (
   'objective',
   'model',
   'backbone',
+  'output_stride',
   'num_classes',
   'ignore_label',
   'data_list_contents',

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from utils.engine import checkpoint
 
-STRIDE = 8  # of the logits
 DECAY = 10.0  # what the affinity terms shrink by over a run
 
 
@@ -72,16 +71,17 @@ def make_step(strategy, trainee, args):
   """
   model, objective = trainee.model, trainee.objective
   scaled = args.precision == 'float16'
+  stride = model.logits_stride
 
   def counts_of(labels):
-    return objective.counts(labels[:, ::STRIDE, ::STRIDE])
+    return objective.counts(labels[:, ::stride, ::stride])
 
   def gradients_of(images, labels, counts, s):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(trainee.trained)
       logits = model(images, training=not args.use_global_status)
       decay = affinity_decay(s, args.num_steps, objective.decay)
-      terms = objective.terms(labels[:, ::STRIDE, ::STRIDE], logits, counts, decay)
+      terms = objective.terms(labels[:, ::stride, ::stride], logits, counts, decay)
       loss = tf.add_n(list(terms.values()))
       loss = loss * trainee.loss_scale if scaled else loss
     return tape.gradient(loss, trainee.trained), terms
