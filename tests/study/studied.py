@@ -47,7 +47,7 @@ def install(patch: pytest.MonkeyPatch) -> Scripts:
   scripts = Scripts()
   patch.setattr(study_run, 'execute', scripts)
   patch.setattr(loop, 'build', lambda model, backbone, num_classes, seed, *_: tiny.Toy(num_classes, seed))
-  patch.setattr(predict, 'build', lambda model, backbone, num_classes: tiny.Toy(num_classes))
+  patch.setattr(predict, 'build', lambda model, backbone, num_classes, output_stride: tiny.Toy(num_classes))
   return scripts
 
 
