@@ -13,7 +13,7 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
-from dataset import prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_own, prepare_voc12
+from dataset import prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_voc12
 from utils import atomic, image_file, list_file, locks
 from utils.data import convert, datasets
 from utils.errors import InputError, RunError
@@ -321,61 +321,6 @@ def test_camvid_lists(tmp_path, capsys):
   assert read(tmp_path / 'lists', 'val') == ['val/d.png valannot/d.png']
   assert read(tmp_path / 'lists', 'test') == ['test/e.png testannot/e.png']
   assert '1 without a label in trainannot (b)' in capsys.readouterr().err
-
-
-# ---- your own data
-
-
-@pytest.fixture
-def own(tmp_path):
-  for i in range(20):
-    photo(tmp_path / 'images' / ('deep' if i < 4 else '') / f'{i:02d} né.jpg')
-    save(tmp_path / 'masks' / ('deep' if i < 4 else '') / f'{i:02d} né_mask.png', np.zeros((5, 7), np.uint8))
-  return tmp_path
-
-
-def prepare_own_lists(folder, *flags):
-  lists = folder / 'lists'
-  code = prepare_own.main(['--data-dir', str(folder), '--list-dir', str(lists), '--mask-ending', '_mask', *flags])
-  return code, {path.stem: path.read_text().splitlines() for path in lists.glob('*.txt')}
-
-
-def test_own_data_is_matched_by_name_and_split_by_seed(own):
-  flags = ['--val-fraction', '0.2', '--test-fraction', '0.1']
-  code, lists = prepare_own_lists(own, *flags)
-  assert code == 0 and {name: len(lines) for name, lines in lists.items()} == {'train': 14, 'val': 4, 'test': 2}
-  assert len({line for lines in lists.values() for line in lines}) == 20
-  assert prepare_own_lists(own, *flags)[1] == lists
-  assert prepare_own_lists(own, *flags, '--seed', '1')[1] != lists
-  for lines_of_one in lists.values():
-    for line in lines_of_one:
-      image, mask = line.split('\t')
-      assert mask == image.replace('images', 'masks').replace('.jpg', '_mask.png') and (own / mask).exists()
-
-
-def test_own_data_lists_can_be_read(own):
-  prepare_own_lists(own)
-  assert len(list_file.read_list(str(own / 'lists' / 'train.txt'), str(own), need_label=True)) == 18
-
-
-def test_own_data_added_later_hardly_moves_the_rest(own):
-  before = set(prepare_own_lists(own, '--val-fraction', '0.5')[1]['val'])
-  for i in range(20, 24):
-    photo(own / 'images' / f'{i} new.jpg')
-    save(own / 'masks' / f'{i} new_mask.png', np.zeros((5, 7), np.uint8))
-  after = set(prepare_own_lists(own, '--val-fraction', '0.5')[1]['val'])
-  assert len(before - after) <= 4
-
-
-def test_own_data_that_cannot_be_listed_is_named_and_left_out(own, capsys):
-  save(own / 'masks' / '05 né_mask.png', np.zeros((7, 5), np.uint8))
-  photo(own / 'images' / 'alone.jpg')
-  photo(own / 'images' / 'a\tb.jpg')
-  save(own / 'masks' / 'a\tb_mask.png', np.zeros((5, 7), np.uint8))
-  code, lists = prepare_own_lists(own)
-  assert code == 1 and sum(map(len, lists.values())) == 19
-  err = capsys.readouterr().err
-  assert '05 né_mask.png: is 5 x 7 while' in err and 'holds a tab' in err and '1 files have no mask' in err
 
 
 # ---- again, interrupted, refused

@@ -13,6 +13,7 @@ from utils.data.labels import (
   VOC_CLASSES,
   VOID,
   class_names,
+  read_names,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
   'cityscapes_train_ids',
   'class_names',
   'colours',
+  'read_names',
   'voc_colours',
 ]
 

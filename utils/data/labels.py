@@ -120,11 +120,20 @@ def class_names(num_classes: int, names_file: str = '') -> list[str]:
   if not names_file:
     known = {len(names): names for names in (VOC_CLASSES, CITYSCAPES_CLASSES, CAMVID_CLASSES)}
     return list(known.get(num_classes, map(str, range(num_classes))))
-  try:
-    lines = pathlib.Path(names_file).read_text(encoding='utf-8-sig').splitlines()
-  except (OSError, ValueError) as e:
-    raise InputError(f'{names_file}: cannot be read as class names ({getattr(e, "strerror", None) or e})') from None
-  names = [line.strip() for line in lines if line.strip()]
+  names = read_names(names_file)
   if len(names) != num_classes:
     raise InputError(f'{names_file}: has {len(names)} names for --num-classes {num_classes}; write one name a line')
   return names
+
+
+def read_names(path) -> list[str]:
+  """The lines of a file of class names that are not blank.
+
+  Raises:
+    InputError: it cannot be read.
+  """
+  try:
+    lines = pathlib.Path(path).read_text(encoding='utf-8-sig').splitlines()
+  except (OSError, ValueError) as e:
+    raise InputError(f'{path}: cannot be read as class names ({getattr(e, "strerror", None) or e})') from None
+  return [line.strip() for line in lines if line.strip()]
