@@ -281,6 +281,31 @@ def test_cityscapes_network_is_scored_on_gta5(finished):
   assert printed.count('mean IOU: ') == 1 and (folder / 'results/all/mIoU.txt').exists()
 
 
+@pytest.mark.parametrize('layout', ['one folder', 'split'])
+def test_own_images_become_a_network_and_a_report(layout, tmp_path):
+  random, data, out = np.random.default_rng(0), tmp_path / 'my data', tmp_path / 'out'
+  for i, split in enumerate(('train', 'val', 'test') * 6):
+    folder = split if layout == 'split' else ''
+    for kind, picture in (('images', random.integers(0, 256, (40, 52, 3))), ('masks', random.integers(0, 3, (40, 52)))):
+      path = data / kind / folder / f'{i}.png'
+      path.parent.mkdir(parents=True, exist_ok=True)
+      Image.fromarray(picture.astype(np.uint8)).save(path)
+  (data / 'classes.txt').write_text('road\ntree\nsky\n')
+  small = {'RESTORE_FROM': '', 'STAGE1_STEPS': 2, 'VALIDATIONS': 1, 'TRAIN_INPUT_SIZE': '32,32', 'BATCH_SIZE': 2}
+  result = bash('own/finetune.sh', data, PYTHON=sys.executable, OUT=out, **small)
+  assert result.returncode == 0, result.stdout + result.stderr
+  assert result.stdout.splitlines()[-4].startswith('mean IOU: ') and 'class tree: ' in result.stdout
+  lines = (out / 'lists/test.txt').read_text().splitlines()
+  assert len(list(out.glob('train_aaf/stage1/results/test/color/*.png'))) == len(lines) > 1
+  assert (out / 'report.html').exists() and list(out.glob('savedmodel/model.ckpt-2/saved_model.pb'))
+
+
+@pytest.mark.parametrize('args', [(), ('no such folder',)])
+def test_own_images_that_are_not_there(args):
+  result = bash('own/finetune.sh', *args)
+  assert (result.returncode, len(result.stderr.splitlines()), result.stdout) == (2, 1, '')
+
+
 @pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')
 def test_demo_runs_to_its_end(tmp_path):
   scenes = '--num-train 8 --num-val 2 --image-size 64,64'

@@ -21,7 +21,7 @@ from utils.engine import checkpoint
 data = tiny.data
 LONG = 'LONG' in os.environ
 KILLS = 20 if LONG else 2
-TOY = 'from tests import tiny; from utils.train import loop; loop.build = lambda m, b, classes, seed, *_: tiny.Toy(classes, seed)'
+TOY = 'from tests import tiny; from utils.train import loop; loop.build = lambda *args: tiny.Toy(*args[2:4])'
 RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
 
 
