@@ -227,4 +227,4 @@ def test_the_example_learns_and_its_edge_weights_ascend(tmp_path, monkeypatch):
 
 def test_the_readme_shows_the_example_whole():
   _, _, code = EXAMPLE.read_text(encoding='utf-8').split('"""', 2)
-  assert f'```python\n{code.strip()}\n```\n' in (ROOT / 'README.md').read_text(encoding='utf-8')
+  assert f'```python\n{code.strip()}\n```\n' in (ROOT / 'network/aaf/README.md').read_text(encoding='utf-8')

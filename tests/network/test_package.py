@@ -24,8 +24,8 @@ def installed(tmp_path_factory):
     for path in (ROOT / folder).rglob('*.py'):
       (source / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
       shutil.copy(path, source / path.relative_to(ROOT))
-  for name in ('pyproject.toml', 'README.md', 'LICENSE'):
-    shutil.copy(ROOT / name, source)
+  for name in ('pyproject.toml', 'network/aaf/README.md', 'LICENSE'):
+    shutil.copy(ROOT / name, source / name)
   offline = ['--no-deps', '--no-build-isolation', '--no-index', '--disable-pip-version-check']
   result = python('-m', 'pip', 'install', '-q', *offline, '--target', str(target), str(source))
   assert result.returncode == 0, result.stderr

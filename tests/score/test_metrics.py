@@ -302,7 +302,7 @@ def test_cityscapes_scores_equal_their_rules(seeds):
 
 
 def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
-  """Runs where requirements-test-alone.txt is installed (`pip install --no-deps -r`)."""
+  """Runs where cityscapesscripts is installed, as bashscripts/test.sh does."""
   official = pytest.importorskip('cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling')
   back = np.array([label.id for label in labels.CITYSCAPES_TRAINED], np.uint8)
   cases, preds, truths = [cityscapes_case(seed, (64, 128)) for seed in range(6)], [], []
