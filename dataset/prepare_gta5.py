@@ -6,6 +6,7 @@ val and test where the authors' split.mat is in DATA_DIR. Pairs whose sizes diff
 out with a warning. The originals are only read. Run it again after an interruption: it does what is left.
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -16,11 +17,14 @@ import numpy as np
 
 from utils import arguments, errors, image_file, parallel
 from utils.data import check, convert, datasets, lists
+from utils.data.formats import masks
 from utils.errors import InputError
 
 OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
 TRAIN_IDS = datasets.cityscapes_train_ids()
 STATIC = (20, 20, 20)  # what GTA5 paints static things, which are black in Cityscapes
+# Of two labels of one colour the one that counts is meant.
+COLOURS = {label.colour: label.train_id for label in (*datasets.CITYSCAPES_LABELS, *datasets.CITYSCAPES_TRAINED)}
 
 
 def parse(argv):
@@ -83,7 +87,13 @@ def train_ids(path: str) -> np.ndarray:
       return TRAIN_IDS[np.asarray(image)]
     if image.mode not in ('P', 'RGB', 'RGBA'):
       raise InputError(f'{path}: is a {image.mode} picture, not label ids or colours; unpack it again')
-    return from_colours(path, np.asarray(image.convert('RGB')))
+    rgb = np.asarray(image.convert('RGB'))
+  return masks.from_colours(path, rgb, colour_table(), 'unpack it again (was it resized, or saved as JPEG?)')
+
+
+@functools.cache
+def colour_table() -> np.ndarray:
+  return masks.lookup(COLOURS | {STATIC: datasets.VOID})
 
 
 def _is_id_palette(image) -> bool:
@@ -96,22 +106,6 @@ def _is_id_palette(image) -> bool:
   return all(
     palette.get(i) == own.get(i, ()) or TRAIN_IDS[i] == datasets.VOID and palette.get(i) not in counting for i in used
   )
-
-
-def from_colours(path: str, rgb: np.ndarray) -> np.ndarray:
-  """Train ids [H, W] of Cityscapes' colours [H, W, 3]. Of two labels of one colour the one that counts is meant."""
-  known = {label.colour: label.train_id for label in datasets.CITYSCAPES_LABELS} | {STATIC: datasets.VOID}
-  known |= {label.colour: label.train_id for label in datasets.CITYSCAPES_TRAINED}
-  codes = rgb.astype(np.uint32) @ np.array((1 << 16, 1 << 8, 1), np.uint32)
-  values, place = np.unique(codes, return_inverse=True)
-  colours = [tuple(int(value) >> shift & 255 for shift in (16, 8, 0)) for value in values]
-  strange = [colour for colour in colours if colour not in known]
-  if strange:
-    raise InputError(
-      f"{path}: has {len(strange)} colours that are no label's, {strange[0]} say; unpack it again (was it resized, or "
-      'saved as JPEG?)'
-    )
-  return np.array([known[colour] for colour in colours], np.uint8)[place].reshape(codes.shape)
 
 
 if __name__ == '__main__':

@@ -49,7 +49,8 @@ def open_label(path: str):
       raise InputError(f'{path}: is JPEG, and labels must be PNG (JPEG changes class ids); convert it')
     if image.mode not in ('L', 'P', '1', 'I;16', 'I;16B', 'I'):
       raise InputError(
-        f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids'
+        f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids, or '
+        'convert its colours with dataset/prepare_own.py --colors'
       )
     yield image
 

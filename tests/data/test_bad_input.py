@@ -127,7 +127,7 @@ BAD_USE = [
     prepare_own,
     lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png') and f,
     [],
-    'no file of images has the name',
+    'no image has the name of one in masks',
   ),
   (prepare_own, own, ['--val-fraction', '1'], '1 is out of range'),
   (prepare_own, own, ['--val-fraction', 'nan'], 'nan is out of range'),

@@ -75,7 +75,7 @@ def test_what_cannot_be_listed_is_named_and_left_out(own, capsys):
   code, lists, _ = prepare(own, *ENDING)
   assert code == 1 and sum(map(len, lists.values())) == 19
   err = capsys.readouterr().err
-  assert '05 né_mask.png: is 5 x 7 while' in err and 'holds a tab' in err and '1 files have no mask' in err
+  assert '05 né_mask.png: is 5 x 7 while' in err and 'holds a tab' in err and '1 files have no label' in err
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def test_segnets_layout_with_a_void_of_its_own(tmp_path):
   ('flags', 'words'),
   [
     (('--images', 'images/{split}', '--masks', 'masks'), r'--masks masks: holds no \{split\}'),
-    (('--images', 'images', '--masks', 'masks/{split}'), r'--images images: holds no \{split\}'),
-    (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train is no folder'),
+    (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train is not there'),
+    (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train is not there'),
     (('--images', 'images/{split}', '--masks', '{split}'), '--masks train: is no folder'),
   ],
 )

@@ -19,11 +19,14 @@ from utils.errors import InputError, RunError, one_line, os_error_line
 
 
 class Job(NamedTuple):
-  """`make(source)` gives what `output` shall hold: an image's array, or a file's bytes."""
+  """`make(source)` gives what `output` shall hold: an image's array, or a file's bytes. A newer file `settings` makes
+  the output out of date, as a newer source does; with a `palette` the array's values are shown in colours."""
 
   source: str
   output: str
   make: Callable[[str], np.ndarray | bytes]
+  settings: str | None = None
+  palette: np.ndarray | None = None
 
 
 def run(jobs: Iterable[Job], title: str, again: bool = False) -> list[str]:
@@ -71,7 +74,7 @@ def _guard(job: Job) -> None:
 def _do(job: Job, again: bool) -> tuple[str | None, bool]:
   """What went wrong, if anything, and whether the output was written."""
   try:
-    if not again and _is_current(job):
+    if not again and is_current(job):
       return None, False
     made = job.make(job.source)
   except InputError as e:
@@ -82,18 +85,18 @@ def _do(job: Job, again: bool) -> tuple[str | None, bool]:
     if isinstance(made, bytes):
       atomic.write_bytes(job.output, made)
     else:
-      atomic.write_png(job.output, made)
+      atomic.write_png(job.output, made, job.palette)
   except OSError as e:
     raise RunError(f'{job.output}: cannot be written ({e.strerror or e}); what is there already is kept') from None
   return None, True
 
 
-def _is_current(job: Job) -> bool:
+def is_current(job: Job) -> bool:
   """Whether the output is whole and newer than its source, by the times of the source's content and of its arrival (an
   archive's files keep their old dates when they are unpacked)."""
-  source = os.stat(job.source)
+  inputs = [os.stat(path) for path in (job.source, job.settings) if path]
   try:
-    newer = os.stat(job.output).st_mtime_ns > max(source.st_mtime_ns, source.st_ctime_ns)
+    newer = os.stat(job.output).st_mtime_ns > max(max(file.st_mtime_ns, file.st_ctime_ns) for file in inputs)
     return newer and bool(check.image_size(job.output))
   except (OSError, InputError):
     return False

@@ -1,0 +1,212 @@
+"""Outlines, run lengths and shapes of the annotation formats become the right pixels."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.data import labelled
+from utils.data.formats import annotations, coco, cvat, labelme, masks, polygons
+from utils.errors import InputError
+
+# Run lengths that pycocotools 2.0 wrote: a frame with a hole, and a disc around (30, 25).
+FRAME = '01:2HNO0128N'
+DISC = 'lj0;_14L4M2M4N0O2N2O0O2O0O2O00000000000000000001N101N101N2N102L3N3L4LZm1'
+
+
+@pytest.fixture
+def rng():
+  return np.random.default_rng(0)
+
+
+def whole(part, height, width) -> np.ndarray:
+  """A region's mask in the whole image."""
+  top, left, mask = part
+  image = np.zeros((height, width), bool)
+  image[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+  return image
+
+
+def slow_fill(ring, height, width):
+  """Even-odd rule, a pixel at a time."""
+  image = np.zeros((height, width), bool)
+  for row, column in np.ndindex(height, width):
+    x, y = column + 0.5, row + 0.5
+    for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
+      if (y0 <= y) != (y1 <= y) and x >= x0 + (y - y0) / (y1 - y0) * (x1 - x0):
+        image[row, column] ^= True
+  return image
+
+
+def test_fill_is_the_even_odd_rule_at_pixel_centres(rng):
+  for _ in range(40):
+    ring = rng.uniform(0, (17, 13), (rng.integers(3, 9), 2))
+    np.testing.assert_array_equal(whole(polygons.fill([ring], 13, 17), 13, 17), slow_fill(ring.tolist(), 13, 17))
+
+
+def test_neighbours_neither_overlap_nor_leave_a_gap(rng):
+  """Triangles from any inner point to points around the border cover each pixel once."""
+  for case in range(30):
+    top, side = np.sort(rng.uniform(0, 40, 3)).tolist(), np.sort(rng.uniform(0, 30, 3)).tolist()
+    around = [(0, 0), *((x, 0) for x in top), (40, 0), *((40, y) for y in side), (40, 30)]
+    around += [*((x, 30) for x in top[::-1]), (0, 30), *((0, y) for y in side[::-1])]
+    middle = (20, 15) if case == 0 else tuple(rng.uniform((1, 1), (39, 29)))
+    covered = np.zeros((30, 40), int)
+    for one, other in zip(around, [*around[1:], around[0]], strict=True):
+      covered += whole(polygons.fill([[middle, one, other]], 30, 40), 30, 40)
+    np.testing.assert_array_equal(covered, 1)
+
+
+def test_several_outlines_are_their_union_and_ends_on_the_border_are_kept():
+  boxes = [polygons.box(0, 0, 6, 5), polygons.box(4, 2, 12.6, 9)]
+  expected = np.zeros((9, 12), bool)
+  expected[:5, :6] = expected[2:, 4:] = True
+  np.testing.assert_array_equal(whole(polygons.fill(boxes, 9, 12), 9, 12), expected)
+
+
+def test_turned_boxes_and_ellipses():
+  box = polygons.fill([polygons.box(10, 20, 30, 26, 90)], 60, 50)
+  assert box[:2] == (13, 17) and box[2].shape == (20, 6) and box[2].all()
+  ellipse = whole(polygons.fill([polygons.ellipse(25.2, 30.3, 20, 8, 90)], 60, 50), 60, 50)
+  rows, columns = np.mgrid[:60, :50] + 0.5
+  np.testing.assert_array_equal(ellipse, np.hypot((columns - 25.2) / 8, (rows - 30.3) / 20) < 1)
+
+
+@pytest.mark.parametrize(
+  ('outline', 'words'),
+  [
+    ([(0, 0), (5, 5)], 'at least three points'),
+    ([(0, 0), (5, 5), (20, 5)], r'the point \(20, 5\) outside the image of 12 x 9'),
+    ([(0, 0), (5, 5), (3, -2)], r'\(3, -2\) outside'),
+    ([(0, 0), (5, 5), (3, float('nan'))], 'outside'),
+    ([(0, 0), (5, 5), (3, float('inf'))], 'outside'),
+    ([(0, 0, 0)] * 3, 'at least three points'),
+  ],
+)
+def test_outlines_that_cannot_be_drawn(outline, words):
+  with pytest.raises(ValueError, match=words):
+    polygons.fill([outline], 9, 12)
+
+
+def test_compressed_run_lengths_are_pycocotools_own():
+  frame = np.zeros((5, 7), bool)
+  frame[1:4, 2:5] = frame[0, 0] = frame[4, 6] = True
+  frame[2, 3] = False
+  np.testing.assert_array_equal(coco.draw_segmentation({'counts': FRAME, 'size': [5, 7]}, 5, 7)[2], frame)
+  disc = coco.draw_segmentation({'counts': DISC, 'size': [60, 80]}, 60, 80)[2]
+  rows, columns = np.mgrid[:60, :80]
+  np.testing.assert_array_equal(disc, np.hypot(rows - 25, columns - 30) < 17)
+
+
+def test_plain_run_lengths_are_those_of_the_text():
+  counts = coco.decompress(DISC)
+  assert sum(counts) == 60 * 80
+  plain, text = ({'counts': c, 'size': [60, 80]} for c in (counts, DISC))
+  np.testing.assert_array_equal(coco.draw_segmentation(plain, 60, 80)[2], coco.draw_segmentation(text, 60, 80)[2])
+
+
+@pytest.mark.parametrize(
+  'segmentation',
+  [
+    [],
+    None,
+    7,
+    [[1, 2, 3]],
+    [[1, 2, 3, 4]],
+    [1, 2, 3, 4, 5, 6],
+    {'counts': [50]},
+    {'counts': [50, 50], 'size': [9, 12]},
+    {'counts': [-8, 116], 'size': [9, 12]},
+    {'counts': [54.0, 54.0], 'size': [9, 12]},
+    {'counts': [108], 'size': [12, 9]},
+    {'counts': 'ab\x7f', 'size': [9, 12]},
+    {'counts': 'é', 'size': [9, 12]},
+    {'counts': 'o' * 99, 'size': [9, 12]},
+    {'counts': '0o', 'size': [9, 12]},
+  ],
+)
+def test_segmentations_that_cannot_be_drawn(segmentation):
+  with pytest.raises((ValueError, TypeError)):
+    coco.draw_segmentation(segmentation, 9, 12)
+
+
+def test_labelme_shapes():
+  square = labelme.draw_shape('rectangle', [[8, 7], [2, 3]], None, 9, 12)  # any two corners
+  assert square[:2] == (3, 2) and square[2].shape == (4, 6) and square[2].all()
+  circle = whole(labelme.draw_shape('circle', [[20, 20], [23, 24]], None, 40, 40), 40, 40)
+  rows, columns = np.mgrid[:40, :40] + 0.5
+  np.testing.assert_array_equal(circle, np.hypot(rows - 20, columns - 20) < 5)
+
+
+def test_cvat_masks_run_along_the_rows():
+  values = {'rle': '1, 2, 3', 'left': '4', 'top': '2', 'width': '3', 'height': '2', 'label': 'car'}
+  top, left, mask = cvat.draw_shape('mask', values, 9, 12)
+  assert (top, left) == (2, 4)
+  np.testing.assert_array_equal(mask, [[False, True, True], [False, False, False]])
+
+
+def test_colours_of_any_kind_of_picture(tmp_path):
+  (tmp_path / 'colors.txt').write_text(labelled.TABLE)
+  table = masks.read_table(str(tmp_path / 'colors.txt'))
+  assert table == {(0, 0, 0): 'background', (200, 10, 10): 'car', (10, 200, 10): 'tree', (255, 255, 255): 'void'}
+  lookup = masks.lookup({colour: i for i, colour in enumerate(table)})
+  rgb = labelled.COLOURS[labelled.truth()]
+  alpha = np.dstack([rgb, np.full(rgb.shape[:2], 9, np.uint8)])
+  for name, array in (('rgb', rgb), ('rgba', alpha), ('grey', np.where(labelled.truth() > 0, 255, 0).astype(np.uint8))):
+    labelled.save(tmp_path / f'{name}.png', array)
+  np.testing.assert_array_equal(masks.read_colours(str(tmp_path / 'rgb.png'), lookup, ''), labelled.truth())
+  np.testing.assert_array_equal(masks.read_colours(str(tmp_path / 'rgba.png'), lookup, ''), labelled.truth())
+  binary = masks.read_colours(str(tmp_path / 'grey.png'), lookup, '')
+  np.testing.assert_array_equal(binary, np.where(labelled.truth() > 0, 3, 0))
+
+
+@pytest.mark.parametrize(
+  ('text', 'words'),
+  [
+    ('', 'holds no line'),
+    ('# nothing\n', 'holds no line'),
+    ('1 2 3\n', 'line 1: `1 2 3` is not `r g b name`'),
+    ('0 0 0 a\n1 2 256 b\n', 'line 2'),
+    ('road 1 2 3\n', 'line 1'),
+    ('1 2 3 a\n1 2 3 b\n', r'line 2: the colour \(1, 2, 3\) is there already, as a'),
+  ],
+)
+def test_colour_tables_that_cannot_be_read(tmp_path, text, words):
+  (tmp_path / 'colors.txt').write_text(text)
+  with pytest.raises(InputError, match=words):
+    masks.read_table(str(tmp_path / 'colors.txt'))
+
+
+def test_zero_is_void(tmp_path):
+  labelled.save(tmp_path / 'a.png', np.array([[0, 1, 150, 254, 255]], np.uint8))
+  assert masks.read_zero_is_void(str(tmp_path / 'a.png')).tolist() == [[255, 0, 149, 253, 255]]
+  assert masks.read_zero_is_void(str(tmp_path / 'a.png'), 150).tolist() == [[255, 0, 255, 253, 255]]
+
+
+def nodes(value, path=()):
+  yield path
+  for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    yield from nodes(inner, (*path, key))
+
+
+@pytest.mark.parametrize('kind', ['coco', 'labelme'])
+@pytest.mark.parametrize('value', [None, 0, -3, 1e400, 2**70, 'x', '', [], [[]], {}, [None], {'id': 1}, True])
+def test_any_part_of_a_json_file_may_be_anything(tmp_path, kind, value):
+  """Each part in turn replaced: what comes is masks or one error that names the file."""
+  labelled.photo(tmp_path / 'a.jpg')
+  path = tmp_path / 'labels.json'
+  for place in nodes(getattr(labelled, kind)()):
+    content = {'root': getattr(labelled, kind)()}
+    *parents, last = ('root', *place)
+    inner = content
+    for key in parents:
+      inner = inner[key]
+    inner[last] = value
+    path.write_text(json.dumps(content['root']))
+    try:
+      found = coco.read(str(path)) if kind == 'coco' else labelme.read({'a': str(path)})
+      for annotated in found.images.values():
+        names = {region.name for region in annotated.regions}
+        annotations.paint(annotated, str(tmp_path / 'a.jpg'), dict.fromkeys(names, 1), 0)
+    except InputError as e:
+      assert str(path) in str(e) and '\n' not in str(e)

@@ -1,0 +1,76 @@
+"""Class names of annotation files and colour tables to class ids."""
+
+import os
+
+from utils.data import lists
+from utils.data.labels import VOID, read_names
+from utils.errors import InputError
+
+FILE = 'classes.txt'  # below DATA_DIR: the user's names, in the order of the class ids
+VOID_NAMES = ('void', 'ignore', '__ignore__', 'unlabeled', 'unlabelled')  # names of pixels that count for nothing
+BACKGROUND_NAMES = ('background', '_background_', '__background__')
+
+
+def is_void(name: str) -> bool:
+  return name.lower() in VOID_NAMES
+
+
+def background_of(names: list[str]) -> str | None:
+  """The name among these that is the background's."""
+  return next((name for name in names if name.lower() in BACKGROUND_NAMES), None)
+
+
+def read_given(data_dir: str) -> list[str] | None:
+  """The names of DATA_DIR/classes.txt, None where that file is not there."""
+  path = os.path.join(data_dir, FILE)
+  return read_names(path) if os.path.isfile(path) else None
+
+
+def class_names(found: list[str], given: list[str] | None, background: bool) -> list[str]:
+  """The names in the order of the class ids: `given` if there is such a list, else `found` less what is void, behind
+  `background` where that is wanted and not found.
+
+  Raises:
+    InputError: a class that is not among the given ones, or more classes than a label image can hold.
+  """
+  found = [name for name in dict.fromkeys(found) if not is_void(name)]
+  if given is not None:
+    unknown = [name for name in found if name not in given]
+    if unknown:
+      raise InputError(
+        f'{FILE}: has no class {unknown[0]!r}, which the labels hold; add it, or remove the '
+        'file, and all classes of the labels are taken'
+      )
+    if background and not background_of(given):
+      raise InputError(f'{FILE}: has no class background for pixels without a label; add it, or --unlabelled void')
+    names = given
+  else:
+    names = (['background'] if background and not background_of(found) else []) + found
+  if len(names) > VOID:
+    raise InputError(f'{len(names)} classes are more than a label image holds ({VOID}); leave some out')
+  return names
+
+
+def class_ids(found: list[str], names: list[str]) -> dict[str, int]:
+  """Every class and every other name of the labels -> the value of its pixels."""
+  ids = {name: i for i, name in enumerate(names)}
+  return ids | {name: VOID for name in found if name not in ids}
+
+
+def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int) -> list[str]:
+  """The given names, or class_0 and so on up to the highest of the ids that masks hold.
+
+  Raises:
+    InputError: an id has no name, or lies above `ignore_label`.
+  """
+  highest = max(ids, default=-1)
+  if highest > ignore_label:
+    raise InputError(f'--ignore-label {ignore_label}: the masks hold {highest} too; void must lie above every class')
+  if given is not None:
+    if highest >= len(given):
+      raise InputError(f'{FILE}: has {len(given)} names while the masks hold id {highest}; name every class, in order')
+    return given
+  unused = sorted(set(range(highest)) - ids)
+  if unused:
+    lists.warn(f'the masks hold ids up to {highest} but never {", ".join(map(str, unused[: lists.SHOWN]))}')
+  return [f'class_{i}' for i in range(highest + 1)]

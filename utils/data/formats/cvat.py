@@ -1,0 +1,76 @@
+"""CVAT's XML, `CVAT for images 1.1`: polygons, boxes, ellipses and masks (docs.cvat.ai, XML annotation format).
+
+What has a higher z_order is on top; where that is equal, what comes later. Run lengths go along the rows.
+"""
+
+import functools
+import xml.etree.ElementTree as ET
+from collections import Counter
+
+import numpy as np
+
+from utils.data.formats import annotations, polygons
+from utils.errors import InputError
+
+KIND = 'CVAT for images 1.1'
+AREAS = ('polygon', 'box', 'ellipse', 'mask')
+
+
+def read(path: str) -> annotations.Annotations:
+  """A file's images and labels; the labels of the project, in their order, are the classes.
+
+  Raises:
+    InputError: it is damaged or no such file, names two images alike, or holds a label that its list lacks.
+  """
+  try:
+    root = ET.fromstring(annotations.read_bytes(path))
+  except ET.ParseError as e:
+    raise InputError(f'{path}: is damaged ({e}); export it again, as {KIND}') from None
+  if root.tag != 'annotations' or root.find('image') is None:
+    raise InputError(f'{path}: holds no annotated image; export it again, as {KIND}')
+  images, skipped = {}, Counter()
+  labels = [label.strip() for element in root.iter('label') if (label := element.findtext('name'))]
+  with annotations.understood(path, KIND):
+    for image in root.iter('image'):
+      size = int(image.attrib['width']), int(image.attrib['height'])
+      shapes = sorted((shape for shape in image if shape.tag in AREAS), key=lambda s: int(s.get('z_order', 0)))
+      regions = [region(shape, image.attrib['name'], labels, path) for shape in shapes]
+      skipped.update(shape.tag for shape in image if shape.tag not in (*AREAS, 'tag'))
+      annotations.add(images, image.attrib['name'], annotations.Annotated(path, size, regions))
+  return annotations.Annotations(images, dict.fromkeys(labels, ''), skipped)
+
+
+def region(shape: ET.Element, image: str, labels: list[str], path: str) -> annotations.Region:
+  name = shape.attrib['label'].strip()
+  if name not in labels:
+    raise InputError(f'{path}: a {shape.tag} of {image} has the label {name!r}, which the file does not list; add it')
+  return annotations.Region(name, f'a {shape.tag}', functools.partial(draw_shape, shape.tag, shape.attrib))
+
+
+def draw_shape(kind: str, values: dict[str, str], height: int, width: int) -> tuple[int, int, np.ndarray]:
+  """As `annotations.Region.draw`, from an element's attributes."""
+  names = {
+    'box': ('xtl', 'ytl', 'xbr', 'ybr'),
+    'ellipse': ('cx', 'cy', 'rx', 'ry'),
+    'mask': ('left', 'top', 'width', 'height'),
+    'polygon': ('points',),
+  }[kind]
+  missing = [name for name in names if name not in values]
+  if missing:
+    raise ValueError(f'has no {missing[0]}')
+  if kind == 'polygon':
+    points = [point.split(',') for point in values['points'].split(';')]
+    return polygons.fill([points], height, width)
+  numbers = [float(values[name]) for name in names]
+  if kind == 'mask':
+    return draw_mask(values.get('rle', ''), *map(int, numbers), height, width)
+  outline = polygons.box if kind == 'box' else polygons.ellipse
+  return polygons.fill([outline(*numbers, float(values.get('rotation', 0)))], height, width)
+
+
+def draw_mask(rle: str, left: int, top: int, mask_width: int, mask_height: int, height: int, width: int):
+  """Run lengths of a part of the image."""
+  if min(left, top, mask_width, mask_height) < 0 or left + mask_width > width or top + mask_height > height:
+    raise ValueError(f'is a mask of {mask_width} x {mask_height} at ({left}, {top}), outside {width} x {height}')
+  counts = [int(count) for count in rle.split(',')]
+  return top, left, annotations.run_lengths(counts, mask_width * mask_height).reshape(mask_height, mask_width)

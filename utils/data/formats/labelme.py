@@ -1,0 +1,80 @@
+"""LabelMe's JSON, a file an image: polygons, rectangles, circles and masks (github.com/wkentaro/labelme)."""
+
+import base64
+import binascii
+import functools
+import io
+import math
+from collections import Counter
+
+import numpy as np
+from PIL import Image
+
+from utils import image_file, parallel
+from utils.data.formats import annotations, polygons
+
+KIND = 'LabelMe JSON'
+AREAS = ('polygon', 'rectangle', 'circle', 'mask')
+
+
+def read(files: dict[str, str]) -> annotations.Annotations:
+  """The annotations of files by the names of their images; the classes are the labels in alphabetical order.
+
+  Raises:
+    InputError: a file is damaged or is not LabelMe's.
+  """
+  images, labels, skipped = {}, set(), Counter()
+  found = parallel.each(read_file, files.values(), 'reading LabelMe')
+  for name, (annotated, without_area) in zip(files, found, strict=True):
+    images[name] = annotated
+    labels |= {region.name for region in annotated.regions}
+    skipped += without_area
+  return annotations.Annotations(images, dict.fromkeys(sorted(labels), ''), skipped)
+
+
+def read_file(path: str) -> tuple[annotations.Annotated, Counter]:
+  """An image's regions, and how many shapes of which kind have no area."""
+  content = annotations.read_json(path, KIND)
+  with annotations.understood(path, KIND):
+    regions, skipped = [], Counter()
+    for number, shape in enumerate(content['shapes'], 1):
+      kind = shape.get('shape_type') or 'polygon'
+      if kind in AREAS:
+        draw = functools.partial(draw_shape, kind, shape['points'], shape.get('mask'))
+        regions.append(annotations.Region(shape['label'].strip(), f'shape {number}', draw))
+      else:
+        skipped[kind] += 1
+    size = content.get('imageWidth'), content.get('imageHeight')
+  return annotations.Annotated(path, size if all(size) else None, regions), skipped
+
+
+def draw_shape(kind: str, points: list, mask: str | None, height: int, width: int) -> tuple[int, int, np.ndarray]:
+  """As `annotations.Region.draw`. Two points are a rectangle's corners, a circle's centre and a point on it, and the
+  first and last pixel of a mask."""
+  if kind == 'polygon' or kind == 'rectangle' and len(points) == 4:
+    return polygons.fill([points], height, width)
+  if len(points) != 2:
+    raise ValueError(f'is a {kind} of {len(points)} points, not 2')
+  (x0, y0), (x1, y1) = points
+  if kind == 'circle':
+    radius = math.hypot(x1 - x0, y1 - y0)
+    return polygons.fill([polygons.ellipse(x0, y0, radius, radius)], height, width)
+  if kind == 'rectangle':
+    return polygons.fill([polygons.box(x0, y0, x1, y1)], height, width)
+  top, left, pixels = int(y0), int(x0), decode(mask)
+  bottom, right = top + pixels.shape[0], left + pixels.shape[1]
+  if (bottom, right) != (int(y1) + 1, int(x1) + 1) or top < 0 or left < 0 or bottom > height or right > width:
+    raise ValueError(
+      f'is a mask of {pixels.shape[1]} x {pixels.shape[0]} at ({left}, {top}), which its points or the image of '
+      f'{width} x {height} do not hold'
+    )
+  return top, left, pixels
+
+
+def decode(mask: str | None) -> np.ndarray:
+  """A PNG in base 64 as bool [h, w]."""
+  try:
+    with Image.open(io.BytesIO(base64.b64decode(mask or '', validate=True)), formats=('PNG',)) as image:
+      return np.asarray(image.convert('L')) > 0
+  except (binascii.Error, *image_file.UNDECODABLE):
+    raise ValueError('has a mask that is no PNG') from None
