@@ -31,7 +31,7 @@ def main(argv=None):
   pairs, faults = read_pairs(args.data_list, args.data_dir)
   faults += duplicate_outputs(pairs)
   look = functools.partial(check.inspect, num_classes=args.num_classes, ignore_label=args.ignore_label, thorough=True)
-  findings = list(parallel.each(look, pairs, 'checking', 'pair'))
+  findings = list(parallel.in_threads(look, pairs, 'checking', 'pair'))
   faults += [finding.fault for finding in findings if finding.fault]
   print(summary(pairs, findings, args.num_classes, args.ignore_label))
   for fault in faults:

@@ -46,7 +46,8 @@ def main(argv=None):
   faults = convert.run(jobs, 'trainids')
   done = convert.stems(root / 'trainids', ('.png',))
   pairs = {i: (images[i], done[i]) for i in images if i in done}
-  unequal = {i for i, same in zip(pairs, parallel.each(same_size, pairs.values(), 'sizes'), strict=True) if not same}
+  equal = parallel.in_threads(same_size, pairs.values(), 'sizes')
+  unequal = {i for i, same in zip(pairs, equal, strict=True) if not same}
   for name, ids in splits.items():
     kept = [i for i in ids if i in pairs and i not in unequal]
     lines = [lists.line(os.path.relpath(images[i], root), os.path.relpath(done[i], root)) for i in kept]

@@ -1,22 +1,108 @@
-"""One result a file: every core at work on threads, results in order, a progress bar."""
+"""Work on many files, on all cores, with a progress bar: by threads, or by processes that add up to one result."""
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tqdm import tqdm
+from PIL import Image
 
-from utils.forked import cores
+from utils.errors import RunError
 
 
-def each(function: Callable, items: Iterable, title: str, unit: str = 'file') -> Iterator:
-  """Yields `function(item)` in the order of `items`, computed on a thread a core; the bar shows after a second.
+def cores() -> int:
+  """The number of cores that this process may use."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
-  For work that leaves the interpreter's lock alone (decoding and encoding large pictures); it runs beside TensorFlow,
-  which does not survive the fork that `utils.forked` needs. Whoever stops iterating cancels what has not begun.
+
+def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'file') -> Iterator:
+  """Yields `function(item)` in the order of `items`, computed by one thread a core.
+
+  For work that releases the interpreter's lock (decoding and encoding large pictures). Closing the iterator cancels
+  the items that have not begun.
   """
   items = list(items)
   pool = concurrent.futures.ThreadPoolExecutor(cores())
   try:
-    yield from tqdm(pool.map(function, items), desc=title, unit=unit, total=len(items), delay=1)
+    with _bar(title, unit, len(items)) as bar:
+      for result in pool.map(function, items):
+        yield result
+        bar.update()
   finally:
     pool.shutdown(cancel_futures=True)
+
+
+def accumulate(make: Callable, items: Sequence, title: str, processes: int | None = None):
+  """`make()` after `.add(item)` for every item, in one process a core; partial results are merged by `.join(other)`.
+
+  For work that holds the interpreter's lock (many small images), where threads gain nothing. The processes are forked:
+  they start with everything loaded. Where a fork is unsafe (TensorFlow is loaded, or this is not Linux) the items are
+  added here, with the same result: chunks are merged in their order.
+
+  Raises:
+    RunError: a process was killed. What `add` raises is raised here. Either ends the other processes at once.
+  """
+  processes = max(1, min(processes or cores(), len(items)))
+  size = max(1, min(64, len(items) // (8 * processes)))
+  chunks = [items[i : i + size] for i in range(0, len(items), size)]
+  alone = processes == 1 or not sys.platform.startswith('linux') or 'tensorflow' in sys.modules
+  result = make()
+  with contextlib.nullcontext(map) if alone else _forked(processes) as apply:
+    parts = apply(functools.partial(_add_all, make), chunks)
+    with _bar(title, 'image', len(items)) as bar:
+      for chunk, part in zip(chunks, parts, strict=True):
+        result.join(part)
+        bar.update(len(chunk))
+  return result
+
+
+def _add_all(make: Callable, chunk: Sequence):
+  result = make()
+  for item in chunk:
+    result.add(item)
+  return result
+
+
+@contextlib.contextmanager
+def _forked(processes: int):
+  """The `map` of a pool of forked processes, none of which outlives the block."""
+  Image.preinit()  # loads Pillow's decoders once, here, instead of in every process
+  Image.core.set_blocks_max(8)  # Pillow keeps an image's memory for the next: new pages take as long as decoding
+  if 'cv2' in sys.modules:
+    sys.modules['cv2'].setNumThreads(1)  # OpenCV's threads do not survive a fork: the process would hang
+  context = multiprocessing.get_context('fork')
+  pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_leave_signals_to_parent)
+  try:
+    yield pool.map
+  except BaseException as e:
+    for process in multiprocessing.active_children():
+      process.kill()  # the pool would finish the chunks that it has begun
+    if isinstance(e, concurrent.futures.BrokenExecutor):
+      raise RunError('a working process was killed (out of memory?); free some memory and run again') from None
+    raise
+  finally:
+    pool.shutdown()
+
+
+def _leave_signals_to_parent() -> None:
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+  """After a parent that was killed by SIGKILL the pool's processes would wait for work for ever."""
+  multiprocessing.parent_process().join()
+  os._exit(1)
+
+
+def _bar(title: str, unit: str, total: int):
+  """A progress bar that appears after a second."""
+  from tqdm import tqdm  # not above: it loads as long as thirty small images take, and the processes work already
+
+  return tqdm(desc=title, unit=unit, total=total, delay=1)

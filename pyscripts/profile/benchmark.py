@@ -10,7 +10,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from utils import arguments, errors, forked
+from utils import arguments, errors, parallel
 
 SETS = ((233, 360, 480, 11), (100, 1024, 2048, 19))  # pairs, height, width, classes: CamVid's test set, large scenes
 
@@ -48,7 +48,7 @@ def main(argv=None) -> None:
   args = flags.parse_args(argv)
   if bool(args.pred_dir) != bool(args.gt_dir):
     raise errors.InputError('--pred-dir and --gt-dir belong together; give both or neither')
-  print(f'{forked.cores()} cores')
+  print(f'{parallel.cores()} cores')
   if args.pred_dir:
     measure(f'{args.pred_dir}', args.pred_dir, args.gt_dir, args.num_classes, args.repeats)
     return

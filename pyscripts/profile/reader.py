@@ -43,8 +43,8 @@ def make_images(folder: pathlib.Path, number: int) -> str:
 
 def measure(args) -> None:
   from seg_models.image_reader import training_dataset
-  from utils.forked import cores
   from utils.list_file import read_list
+  from utils.parallel import cores
   from utils.profile import timing
 
   pairs = read_list(args.data_list, args.data_dir, need_label=True)

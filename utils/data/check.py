@@ -40,7 +40,7 @@ def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int
   if sample is not None and 0 < sample < len(pairs):
     pairs = [pairs[i * len(pairs) // sample] for i in range(sample)]
   look = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label)
-  for finding in parallel.each(look, pairs, 'checking data', 'pair'):
+  for finding in parallel.in_threads(look, pairs, 'checking data', 'pair'):
     if finding.fault:
       raise InputError(finding.fault)
 

@@ -42,7 +42,7 @@ def run(jobs: Iterable[Job], title: str, again: bool = False) -> list[str]:
     _guard(job)
   with _claim(jobs):
     atomic.remove_unfinished(job.output for job in jobs)
-    for fault, new in parallel.each(functools.partial(_do, again=again), jobs, title):
+    for fault, new in parallel.in_threads(functools.partial(_do, again=again), jobs, title):
       faults += [fault] if fault else []
       written += new
   kept = len(jobs) - written - len(faults)

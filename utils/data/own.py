@@ -142,7 +142,7 @@ def look(data_dir: str, pairs: list[Pair]) -> tuple[list[str], dict[str, str], s
     except InputError as e:
       return name, None, {}, errors.one_line(e)
 
-  for name, line, counts, fault in parallel.each(judge, pairs, 'looking', 'pair'):
+  for name, line, counts, fault in parallel.in_threads(judge, pairs, 'looking', 'pair'):
     values |= counts.keys()
     if fault:
       faults.append(fault)

@@ -3,7 +3,7 @@
 import functools
 import sys
 
-from utils import arguments, atomic, forked
+from utils import arguments, atomic, parallel
 from utils.data import labels
 from utils.errors import InputError
 from utils.score import counting, pairs
@@ -57,7 +57,7 @@ def run(args, instance_wise: bool = False) -> None:
   found = pairs_of(args.pred_dir, args, args.inst_dir, args.inst_string_replace)
   more = args.boundary or args.cityscapes or args.json or args.csv
   if not more and not args.inst_dir:
-    counts = forked.total(functools.partial(counting.Counts, args.num_classes), found, 'scoring')
+    counts = parallel.accumulate(functools.partial(counting.Counts, args.num_classes), found, 'scoring')
     print_iou(counts.iou(), counts.pixel_accuracy(), names)
     return
   from utils.score import files, scoring  # NumPy and OpenCV

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from utils import forked
+from utils import parallel
 from utils.score import metrics
 from utils.score.image import Report, ScoredImage
 from utils.score.pairs import Files
@@ -93,4 +93,4 @@ class Metrics:
 
 def score(files: list[Files], num_classes: int, makers: dict) -> dict:
   """Each of `makers` (name -> a function of the number of classes that makes a metric) after all the files."""
-  return forked.total(functools.partial(Metrics, num_classes, makers), files, 'scoring').parts
+  return parallel.accumulate(functools.partial(Metrics, num_classes, makers), files, 'scoring').parts

@@ -24,7 +24,7 @@ def read(files: dict[str, str]) -> annotations.Annotations:
     InputError: a file is damaged or is not LabelMe's.
   """
   images, labels, skipped = {}, set(), Counter()
-  found = parallel.each(read_file, files.values(), 'reading LabelMe')
+  found = parallel.in_threads(read_file, files.values(), 'reading LabelMe')
   for name, (annotated, without_area) in zip(files, found, strict=True):
     images[name] = annotated
     labels |= {region.name for region in annotated.regions}
