@@ -47,25 +47,27 @@ def measure(args, replicas: int):
   from utils.engine import distribute, precision
   from utils.profile import timing
   from utils.train import objectives
-  from utils.train.step import Trainee, make_step
+  from utils.train.step import TrainingState, make_step
 
   args.num_gpu, args.cluster, batch_size = replicas, None, args.batch_size
   args.batch_size *= replicas
   strategy = distribute.choose(args)
   with strategy.scope():
     model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-    trainee = Trainee(model, objectives.AdaptiveAffinity(args.num_classes, 3.0, 1.0, 1.0), 5e-4, args.use_global_status)
+    state = TrainingState(
+      model, objectives.AdaptiveAffinity(args.num_classes, 3.0, 1.0, 1.0), 5e-4, args.use_global_status
+    )
   precision.apply(model, args.precision)
   rng = np.random.default_rng(0)
   images = rng.normal(0, 60, (batch_size, *args.input_size, 3)).astype(np.float32)
   labels = rng.integers(0, args.num_classes, images.shape[:3]).astype(np.int32)
   deal = strategy.experimental_distribute_values_from_function
   batch = deal(lambda _: (tf.constant(images), tf.constant(labels)))
-  step = make_step(strategy, trainee, args)
+  step = make_step(strategy, state, args)
   step([batch], tf.constant(0))
 
   norms = () if args.use_global_status else [m for m in model.submodules if isinstance(m, BatchNorm)]
-  sizes = [sum(v.shape.num_elements() for v in trainee.trained)]
+  sizes = [sum(v.shape.num_elements() for v in state.trained)]
   sizes += [2 * norm.gamma.shape[0] + 1 for norm in norms] * 2  # forwards and backwards
   sizes = sizes if replicas > 1 else []
 

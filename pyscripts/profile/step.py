@@ -49,7 +49,7 @@ def prepare(args, objectives_too=tuple(OBJECTIVES)):
   from utils.engine import distribute, precision
   from utils.profile import timing
   from utils.train import objectives
-  from utils.train.step import Trainee, make_step
+  from utils.train.step import TrainingState, make_step
 
   strategy = distribute.choose(args)
   height, width = args.input_size
@@ -67,7 +67,7 @@ def prepare(args, objectives_too=tuple(OBJECTIVES)):
   for name in objectives_too:
     margins = () if name == PLAIN else (3.0, 1.0, 1.0)
     objective = getattr(objectives, OBJECTIVES[name])(args.num_classes, *margins)
-    step = make_step(strategy, Trainee(model, objective, 5e-4, args.use_global_status), args)
+    step = make_step(strategy, TrainingState(model, objective, 5e-4, args.use_global_status), args)
     calls[name] = lambda step=step: step([(images, labels)], tf.constant(0))
   return calls, gflop, matmul_gflop
 

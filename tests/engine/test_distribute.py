@@ -17,7 +17,7 @@ from tests.tiny import CLASSES, Toy, arguments
 from utils import errors
 from utils.engine import checkpoint, cluster, distribute
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.train.step import Trainee, make_step
+from utils.train.step import TrainingState, make_step
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 
@@ -52,19 +52,19 @@ def deal(strategy, whole):
   return strategy.experimental_distribute_values_from_function(share)
 
 
-def trainee_and_step(strategy, make_objective, frozen=False, **changes):
+def state_and_step(strategy, make_objective, frozen=False, **changes):
   args = arguments(pathlib.Path('none'), 'none', num_steps=10, use_global_status=frozen, **changes)
   with strategy.scope():
-    trainee = Trainee(Toy(), make_objective(), 0.1, frozen)
-  return trainee, make_step(strategy, trainee, args)
+    state = TrainingState(Toy(), make_objective(), 0.1, frozen)
+  return state, make_step(strategy, state, args)
 
 
 def outcome(strategy, make_objective, steps, **changes):
   """({metric: value} of the last step, {variable's name: value}) after `steps`, each a list of global batches."""
-  trainee, step = trainee_and_step(strategy, make_objective, iter_size=len(steps[0]), **changes)
+  state, step = state_and_step(strategy, make_objective, iter_size=len(steps[0]), **changes)
   for s, batches in enumerate(steps):
     metrics = step([deal(strategy, whole) for whole in batches], tf.constant(s))
-  return {k: float(v) for k, v in metrics.items()}, {k: np.asarray(v) for k, v in trainee.saved().items()}
+  return {k: float(v) for k, v in metrics.items()}, {k: np.asarray(v) for k, v in state.saved().items()}
 
 
 def assert_close(one, other):
@@ -93,7 +93,7 @@ def test_replicas_are_one_device_over_several_batches_and_with_clipping(mirrored
 
 def test_a_step_has_one_all_reduce_for_the_counts_and_one_for_gradients_and_losses(mirrored, monkeypatch):
   strategy, graphs = mirrored(2), []
-  trainee, step = trainee_and_step(strategy, OBJECTIVES['adaptive affinity'], frozen=True)
+  state, step = state_and_step(strategy, OBJECTIVES['adaptive affinity'], frozen=True)
   reduce = strategy.extended.batch_reduce_to
 
   def noted(*args):
@@ -105,7 +105,7 @@ def test_a_step_has_one_all_reduce_for_the_counts_and_one_for_gradients_and_loss
   assert len(graphs) == 2 and graphs[0] is graphs[1]
   operations = [op for op in graphs[0].get_operations() if op.type.startswith('CollectiveReduce')]
   assert len(operations) == 2 * 2  # each of the two, on each of two replicas
-  everything = sum(v.shape.num_elements() for v in trainee.trained) + 2  # and two losses
+  everything = sum(v.shape.num_elements() for v in state.trained) + 2  # and two losses
   assert [op.inputs[0].shape.num_elements() for op in operations].count(everything) == 2
 
 
@@ -152,10 +152,10 @@ def tf_config(index, workers=('a:1', 'b:2'), kind='worker'):
     (tf_config(2), 'the task has index 2, but there are 2 of its type, counted from 0'),
     (tf_config('x'), "'x'"),
     (tf_config(0, kind='boss'), "its task needs a type, one of ['worker'], and an index"),
-    (tf_config(0, ['a:1', 'a:1']), 'an address stands there twice'),
+    (tf_config(0, ['a:1', 'a:1']), 'an address occurs twice'),
     (tf_config(0, ['a:1', 'b']), "'b' is not HOST:PORT"),
     (tf_config(0, ['a:1', 'b:99999']), "'b:99999' is not HOST:PORT"),
-    ('{"cluster": {"ps": ["a:1"]}}', "there is no work for the role 'ps'"),
+    ('{"cluster": {"ps": ["a:1"]}}', "the role 'ps' is not supported"),
     ('{"cluster": {"worker": ["a:1", "b:2"]}}', 'its task needs a type'),
   ],
 )
@@ -213,18 +213,18 @@ def free_ports(number) -> list[int]:
   return ports
 
 
-def meeting(facts, seconds=20, absent=()) -> list:
-  """What `meet` raised (None: nothing) in each of as many workers as there are facts."""
-  workers = [f'127.0.0.1:{port}' for port in free_ports(len(facts))]
-  raised = [None] * len(facts)
+def meeting(settings, seconds=20, absent=()) -> list:
+  """What `wait_for_workers` raised (None: nothing) in each of as many workers as there are settings."""
+  workers = [f'127.0.0.1:{port}' for port in free_ports(len(settings))]
+  raised = [None] * len(settings)
 
   def attend(i):
     try:
-      cluster.meet(cluster.Cluster(workers, i), facts[i], seconds)
+      cluster.wait_for_workers(cluster.Cluster(workers, i), settings[i], seconds)
     except (errors.InputError, errors.RunError) as e:
       raised[i] = e
 
-  threads = [threading.Thread(target=attend, args=(i,)) for i in reversed(range(len(facts))) if i not in absent]
+  threads = [threading.Thread(target=attend, args=(i,)) for i in reversed(range(len(settings))) if i not in absent]
   for thread in threads:
     thread.start()
   for thread in threads:
@@ -254,17 +254,17 @@ def test_a_missing_worker_is_named(absent, says):
 
 def test_a_strange_caller_does_no_harm():
   workers = [f'127.0.0.1:{port}' for port in free_ports(2)]
-  thread = threading.Thread(target=cluster.meet, args=(cluster.Cluster(workers, 0), {}, 20))
+  thread = threading.Thread(target=cluster.wait_for_workers, args=(cluster.Cluster(workers, 0), {}, 20))
   thread.start()
-  for said in (b'GET / HTTP/1.0\r\n\r\n', b'{"index": 7}\n', b'[]\n'):
+  for message in (b'GET / HTTP/1.0\r\n\r\n', b'{"index": 7}\n', b'[]\n'):
     while True:
       try:
         with socket.create_connection(cluster.host_and_port(workers[0])) as connection:
-          connection.sendall(said)
+          connection.sendall(message)
         break
       except ConnectionRefusedError:
         assert thread.is_alive()
-  cluster.meet(cluster.Cluster(workers, 1), {}, 20)
+  cluster.wait_for_workers(cluster.Cluster(workers, 1), {}, 20)
   thread.join()
 
 
@@ -272,10 +272,10 @@ def test_a_taken_port_and_an_unknown_host():
   with socket.create_server(('', 0)) as taken:
     port = taken.getsockname()[1]
     with pytest.raises(errors.InputError, match=f'cannot listen on port {port} here'):
-      cluster.meet(cluster.Cluster([f'127.0.0.1:{port}', 'b:1'], 0), {}, 1)
+      cluster.wait_for_workers(cluster.Cluster([f'127.0.0.1:{port}', 'b:1'], 0), {}, 1)
   here = f'127.0.0.1:{free_ports(1)[0]}'
   with pytest.raises(errors.InputError, match='nowhere.invalid:1: no such host'):
-    cluster.meet(cluster.Cluster(['nowhere.invalid:1', here], 1), {}, 5)
+    cluster.wait_for_workers(cluster.Cluster(['nowhere.invalid:1', here], 1), {}, 5)
 
 
 # Two real processes.

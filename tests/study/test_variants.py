@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments, last_checkpoint, refusal, train
 from utils.train.objectives import AdaptiveAffinity, Affinity
-from utils.train.step import Trainee, make_step
+from utils.train.step import TrainingState, make_step
 
 data, toy = tiny.data, tiny.toy
 SETTINGS = (CLASSES, 3.0, 0.7, 1.3)
@@ -49,7 +49,7 @@ def test_both_terms_shrink_by_the_decay_over_the_run(data, decay, share):
     rng = np.random.default_rng(1)
     images = tf.constant(rng.normal(0, 50, [2, 32, 32, 3]), tf.float32)
     labels = tf.constant(rng.integers(0, CLASSES, [2, 32, 32]), tf.int32)
-    update = make_step(tf.distribute.get_strategy(), Trainee(Toy(), objective, 0.0, False), args)
+    update = make_step(tf.distribute.get_strategy(), TrainingState(Toy(), objective, 0.0, False), args)
     return update([(images, labels)], tf.constant(step))['aff_loss'].numpy()
 
   assert at(5) / at(0) == pytest.approx(share, rel=1e-5)

@@ -212,8 +212,8 @@ def test_a_missing_list_of_validation_is_refused_at_once(data, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch):
   original = loop.make_step
 
-  def make_step(strategy, trainee, args):
-    step = original(strategy, trainee, args)
+  def make_step(strategy, state, args):
+    step = original(strategy, state, args)
     nan = tf.constant(np.nan)
     return lambda batches, s: step([(i * nan if s == 3 else i, labels) for i, labels in batches], s)
 
@@ -290,7 +290,7 @@ def test_files_that_vanish_are_named(data, tmp_path, monkeypatch):
 )
 def test_exhausted_resources_are_told_apart(tmp_path, message, says):
   error = tf.errors.ResourceExhaustedError(None, None, '{{function_node step}} ' + message)
-  line = str(loop.fault(error, tf.distribute.get_strategy(), str(tmp_path)))
+  line = str(loop.run_error(error, tf.distribute.get_strategy(), str(tmp_path)))
   assert says in line and line.endswith(f'({message})')
 
 

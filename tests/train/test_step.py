@@ -8,7 +8,7 @@ from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
 from utils.train import step as training
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.train.step import Trainee, adapt_loss_scale, make_step
+from utils.train.step import TrainingState, adapt_loss_scale, make_step
 
 data = tiny.data
 RATE = 0.01
@@ -22,11 +22,11 @@ def batch(seed, void=0.0, size=4, side=32):
   return tf.constant(rng.normal(0, 50, [size, side, side, 3]), tf.float32), tf.constant(labels, tf.int32)
 
 
-def trainee_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, stride=8, **changes):
+def state_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, stride=8, **changes):
   changes |= {'num_steps': num_steps, 'learning_rate': RATE, 'weight_decay': weight_decay}
   args = arguments(data, 'unused', use_global_status=frozen, **changes)
-  trainee = Trainee(Toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen)
-  return trainee, make_step(tf.distribute.get_strategy(), trainee, args)
+  state = TrainingState(Toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen)
+  return state, make_step(tf.distribute.get_strategy(), state, args)
 
 
 def values(variables):
@@ -56,8 +56,8 @@ def test_schedules():
 
 
 def test_which_variable_learns_how():
-  trainee = Trainee(Toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), 5e-4, frozen_batch_norm=False)
-  table = {a.name: row for a, *row in zip(trainee.accumulators, trainee.rates, trainee.weight_decays, strict=True)}
+  state = TrainingState(Toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), 5e-4, frozen_batch_norm=False)
+  table = {a.name: row for a, *row in zip(state.accumulators, state.rates, state.weight_decays, strict=True)}
   assert table == {
     'resnet_v1_14/conv1/weights/Momentum:0': [1, 5e-4],
     'resnet_v1_14/conv1/BatchNorm/gamma/Momentum:0': [1, 0],
@@ -73,16 +73,16 @@ def test_which_variable_learns_how():
 @pytest.mark.parametrize('stride', [4, 8])
 def test_first_step_follows_the_gradient_of_the_whole_loss(data, objective, stride):
   images, labels = batch(0, void=0.2)
-  trainee, step = trainee_and_step(data, objective, weight_decay=0.1, stride=stride)
-  before = values(trainee.trained)
+  state, step = state_and_step(data, objective, weight_decay=0.1, stride=stride)
+  before = values(state.trained)
   with tf.GradientTape() as tape:
     small = labels[:, ::stride, ::stride]
-    terms = objective.terms(small, trainee.model(images), objective.counts(small), decay=1.0)
-    decay = sum(tf.nn.l2_loss(v) for v in trainee.trained if 'weights' in v.name)
+    terms = objective.terms(small, state.model(images), objective.counts(small), decay=1.0)
+    decay = sum(tf.nn.l2_loss(v) for v in state.trained if 'weights' in v.name)
     loss = sum(terms.values()) + 0.1 * decay
-  gradients = tape.gradient(loss, trainee.trained)
+  gradients = tape.gradient(loss, state.trained)
   metrics = step([(images, labels)], tf.constant(0))
-  for v, old, g, rate in zip(trainee.trained, before, gradients, trainee.rates, strict=True):
+  for v, old, g, rate in zip(state.trained, before, gradients, state.rates, strict=True):
     np.testing.assert_allclose(v, old - RATE * rate * g, rtol=2e-4, atol=1e-6)
   for name, term in terms.items():
     np.testing.assert_allclose(metrics[name], term, rtol=1e-5)
@@ -90,12 +90,12 @@ def test_first_step_follows_the_gradient_of_the_whole_loss(data, objective, stri
 
 def test_edge_weights_climb(data):
   objective = AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0)
-  trainee, step = trainee_and_step(data, objective)
+  state, step = state_and_step(data, objective)
   images, labels = batch(0, side=48)
   small = labels[:, ::8, ::8]
 
   def loss():
-    return float(objective.terms(small, trainee.model(images), objective.counts(small), decay=1.0)['aaf_loss'])
+    return float(objective.terms(small, state.model(images), objective.counts(small), decay=1.0)['aaf_loss'])
 
   step([(images, labels)], tf.constant(0))
   with_both = loss()
@@ -107,14 +107,14 @@ def test_edge_weights_climb(data):
 
 
 def test_frozen_batch_norm_moves_nothing_of_itself(data):
-  trainee, step = trainee_and_step(data)
-  norm = trainee.model.backbone.batch_norm
+  state, step = state_and_step(data)
+  norm = state.model.backbone.batch_norm
   norm.moving_mean.assign_add([3.0] * 6)
-  before, weights = values(norm.variables), trainee.model.backbone.weights.numpy()
+  before, weights = values(norm.variables), state.model.backbone.weights.numpy()
   step([batch(0)], tf.constant(0))
   for old, new in zip(before, norm.variables, strict=True):
     np.testing.assert_array_equal(old, new)
-  assert np.any(weights != trainee.model.backbone.weights.numpy())
+  assert np.any(weights != state.model.backbone.weights.numpy())
 
 
 @pytest.mark.parametrize('make_objective', [CrossEntropy, lambda classes: AdaptiveAffinity(classes, 3.0, 1.0, 1.0)])
@@ -124,10 +124,10 @@ def test_iter_size_is_one_larger_batch(data, make_objective):
   results = []
   for iter_size in (1, 3):
     objective = make_objective(CLASSES)
-    trainee, step = trainee_and_step(data, objective, iter_size=iter_size, weight_decay=0.1, clip_norm=0.5)
+    state, step = state_and_step(data, objective, iter_size=iter_size, weight_decay=0.1, clip_norm=0.5)
     for s in range(2):
       metrics = step(batches if iter_size == 3 else [joint], tf.constant(s))
-    results.append((values(trainee.trained), values(trainee.accumulators), metrics))
+    results.append((values(state.trained), values(state.accumulators), metrics))
   (one, one_momentum, one_metrics), (three, three_momentum, three_metrics) = results
   for a, b in zip(one + one_momentum, three + three_momentum, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
@@ -136,89 +136,89 @@ def test_iter_size_is_one_larger_batch(data, make_objective):
 
 
 def test_each_batch_of_a_step_updates_the_averages(data):
-  trainee, step = trainee_and_step(data, iter_size=2, frozen=False)
+  state, step = state_and_step(data, iter_size=2, frozen=False)
   batches = [batch(0), batch(1)]
-  mean, variance, weights = np.zeros(6), np.ones(6), trainee.model.backbone.weights
+  mean, variance, weights = np.zeros(6), np.ones(6), state.model.backbone.weights
   for images, _ in batches:
     x = tf.nn.conv2d(images, weights, 8, [[0, 0], [1, 1], [1, 1], [0, 0]])
     mean = 0.9 * mean + 0.1 * np.mean(x, (0, 1, 2))
     variance = 0.9 * variance + 0.1 * np.var(x, (0, 1, 2))
   step(batches, tf.constant(0))
-  norm = trainee.model.backbone.batch_norm
+  norm = state.model.backbone.batch_norm
   np.testing.assert_allclose(norm.moving_mean, mean, rtol=1e-4, atol=1e-4)
   np.testing.assert_allclose(norm.moving_variance, variance, rtol=1e-4)
 
 
 def test_a_batch_of_void_alone_changes_nothing_but_decay(data):
-  trainee, step = trainee_and_step(data, AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), weight_decay=0.0)
-  before = values(trainee.trained)
+  state, step = state_and_step(data, AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), weight_decay=0.0)
+  before = values(state.trained)
   metrics = step([batch(0, void=1.1)], tf.constant(0))
   assert metrics['loss'] == 0
-  for old, new in zip(before, trainee.trained, strict=True):
+  for old, new in zip(before, state.trained, strict=True):
     np.testing.assert_array_equal(old, new)
 
 
 def test_clip_norm_bounds_the_gradient(data):
   norms = {}
   for clip in (None, 1e-3, 1e6):
-    trainee, step = trainee_and_step(data, clip_norm=clip)
+    state, step = state_and_step(data, clip_norm=clip)
     step([batch(0)], tf.constant(0))
-    norms[clip] = float(tf.linalg.global_norm(trainee.accumulators))  # of the first step: the gradient itself
+    norms[clip] = float(tf.linalg.global_norm(state.accumulators))  # of the first step: the gradient itself
   assert norms[None] > 1e-3
   np.testing.assert_allclose([norms[1e-3], norms[1e6]], [1e-3, norms[None]], rtol=1e-5)
 
 
 @pytest.mark.parametrize('iter_size', [1, 2])
 def test_a_loss_that_is_not_finite_updates_nothing(data, iter_size):
-  trainee, step = trainee_and_step(data, iter_size=iter_size)
+  state, step = state_and_step(data, iter_size=iter_size)
   images, labels = batch(0)
   bad = tf.tensor_scatter_nd_update(images, [[0, 8, 8, 0]], [np.nan])
-  before = values(trainee.trained)
+  before = values(state.trained)
   metrics = step([(images, labels)] * (iter_size - 1) + [(bad, labels)], tf.constant(0))
   assert not np.isfinite(metrics['loss'])
-  for old, new in zip(before, trainee.trained, strict=True):
+  for old, new in zip(before, state.trained, strict=True):
     np.testing.assert_array_equal(old, new)
 
 
 def test_loss_scale_of_float16():
-  trainee = Trainee(Toy(), CrossEntropy(CLASSES), 0.0, True)
+  state = TrainingState(Toy(), CrossEntropy(CLASSES), 0.0, True)
   true, false = tf.constant(True), tf.constant(False)
-  assert adapt_loss_scale(trainee, true, true)
-  assert (trainee.loss_scale.numpy(), trainee.finite_steps.numpy()) == (2**15, 1)
-  assert not adapt_loss_scale(trainee, true, false)  # overflow: half the scale, no update
-  assert (trainee.loss_scale.numpy(), trainee.finite_steps.numpy()) == (2**14, 0)
-  assert not adapt_loss_scale(trainee, false, false)  # the loss itself: the scale is not to blame
-  assert trainee.loss_scale.numpy() == 2**14
-  trainee.finite_steps.assign(1999)
-  assert adapt_loss_scale(trainee, true, true)
-  assert (trainee.loss_scale.numpy(), trainee.finite_steps.numpy()) == (2**15, 0)
-  trainee.loss_scale.assign(1.0)
-  adapt_loss_scale(trainee, true, false)
-  assert trainee.loss_scale.numpy() == 1  # never below
+  assert adapt_loss_scale(state, true, true)
+  assert (state.loss_scale.numpy(), state.finite_steps.numpy()) == (2**15, 1)
+  assert not adapt_loss_scale(state, true, false)  # overflow: half the scale, no update
+  assert (state.loss_scale.numpy(), state.finite_steps.numpy()) == (2**14, 0)
+  assert not adapt_loss_scale(state, false, false)  # the loss itself: the scale is not to blame
+  assert state.loss_scale.numpy() == 2**14
+  state.finite_steps.assign(1999)
+  assert adapt_loss_scale(state, true, true)
+  assert (state.loss_scale.numpy(), state.finite_steps.numpy()) == (2**15, 0)
+  state.loss_scale.assign(1.0)
+  adapt_loss_scale(state, true, false)
+  assert state.loss_scale.numpy() == 1  # never below
 
 
 @pytest.mark.parametrize(('scale', 'finite_steps', 'next_scale'), [(2**10, 0, 2**10), (2**15, 1999, 2**16)])
 def test_loss_scale_cancels(data, scale, finite_steps, next_scale):
   """With float32 arithmetic under the float16 step, whatever the scale, the update is the unscaled one."""
-  plain, plain_step = trainee_and_step(data)
+  plain, plain_step = state_and_step(data)
   plain_step([batch(0)], tf.constant(0))
-  trainee, step = trainee_and_step(data, precision='float16', clip_norm=1e6)
-  trainee.loss_scale.assign(scale)
-  trainee.finite_steps.assign(finite_steps)
+  state, step = state_and_step(data, precision='float16', clip_norm=1e6)
+  state.loss_scale.assign(scale)
+  state.finite_steps.assign(finite_steps)
   metrics = step([batch(0)], tf.constant(0))
-  for a, b in zip(plain.trained, trainee.trained, strict=True):
+  for a, b in zip(plain.trained, state.trained, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-  assert trainee.loss_scale.numpy() == metrics['loss_scale'] == next_scale
+  assert state.loss_scale.numpy() == metrics['loss_scale'] == next_scale
 
 
 def test_an_overflow_of_float16_skips_the_step_and_halves_the_scale(data):
   """Float32 arithmetic overflows at larger scales; the loss itself is finite."""
-  trainee, step = trainee_and_step(data, precision='float16')
-  trainee.loss_scale.assign(2.0**24)
+  state, step = state_and_step(data, precision='float16')
+  state.loss_scale.assign(2.0**24)
   images, labels = batch(0)
-  before = values(trainee.trained)
+  before = values(state.trained)
   metrics = step([(images * 1e30, labels)], tf.constant(0))
   assert np.isfinite(metrics['loss'])
   assert metrics['loss_scale'] == 2.0**23
-  for old, new in zip(before, trainee.trained, strict=True):
+  for old, new in zip(before, state.trained, strict=True):
     np.testing.assert_array_equal(old, new)

@@ -19,6 +19,7 @@ from utils.atomic import write_text
 from utils.errors import InputError, RunError
 
 PREFIX = 'model.ckpt'
+OWN = 'training/'  # begins the names of what a checkpoint holds besides variables and momentum
 PARTS = ('.data-00000-of-00001', '.index')  # in the order in which they are put in place
 UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 

@@ -1,4 +1,4 @@
-"""Which machines take part in a run, from TF_CONFIG or from Slurm, and how they wait for each other at the start."""
+"""Which machines take part in a run, from TF_CONFIG or Slurm, and how they wait for each other at the start."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from utils.errors import InputError, RunError
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 GREETING = {'worker': 0}
-PATIENCE = 5  # seconds for a connection that is open to say something
+ANSWER_SECONDS = 5  # that an open connection may take to send a line
 
 
 class Cluster(NamedTuple):
@@ -46,7 +46,7 @@ def find(kind: str | None) -> Cluster | None:
 
 
 def from_tf_config(text: str) -> Cluster | None:
-  """None where it names no machines."""
+  """None if it names no machines."""
   try:
     config = json.loads(text)
     roles, task = config.get('cluster') or {}, config.get('task') or {}
@@ -54,12 +54,12 @@ def from_tf_config(text: str) -> Cluster | None:
       return None
     others = sorted(set(roles) - {'chief', 'worker'})
     if others:
-      raise ValueError(f'there is no work for the role {others[0]!r}, only for "chief" and "worker"')
+      raise ValueError(f'the role {others[0]!r} is not supported, only "chief" and "worker"')
     workers = [*roles.get('chief', []), *roles.get('worker', [])]
     for address in workers:
       host_and_port(address)
     if len(set(workers)) < len(workers):
-      raise ValueError('an address stands there twice')
+      raise ValueError('an address occurs twice')
     if task.get('type') not in roles or 'index' not in task:
       raise ValueError(f'its task needs a type, one of {sorted(roles)}, and an index')
     index, number = int(task['index']), len(roles[task['type']])
@@ -100,33 +100,34 @@ def from_slurm(environment) -> Cluster:
     raise InputError(f'--cluster slurm: cannot read {values} ({e})') from None
 
 
-def meet(cluster: Cluster, facts: dict, seconds: float) -> None:
-  """Returns when all workers of the cluster have called it, with the same `facts` (JSON values by name).
+def wait_for_workers(cluster: Cluster, settings: dict, seconds: float) -> None:
+  """Returns when all workers of the cluster have called it with equal `settings` (JSON values by name).
 
-  TensorFlow itself waits an hour, deaf to signals, for a worker that never starts. So the workers first gather here, at
-  the chief's port, before its TensorFlow takes that port over.
+  This protects hours of many machines: TensorFlow itself waits an hour, and ignores Ctrl-C, for a worker that never
+  starts, and hangs in the first step if one has other flags. So the workers first connect to the chief's port here,
+  before its TensorFlow listens there.
 
   Raises:
-    InputError: the facts differ, a port is taken, or a host is unknown.
-    RunError: `seconds` have passed and somebody is missing.
+    InputError: the settings differ, a port is taken, or a host is unknown.
+    RunError: a worker is missing after `seconds`.
   """
   deadline = time.monotonic() + seconds
   number, here = len(cluster.workers), cluster.workers[cluster.index]
   print(f'worker {cluster.index} of {number}, {here}: waiting up to {seconds:g} s for the others', flush=True)
-  facts = json.loads(json.dumps(facts))
+  settings = json.loads(json.dumps(settings))
   try:
     server = socket.create_server(('', cluster.port), backlog=number)
   except OSError as e:
     raise InputError(f'{here}: cannot listen on port {cluster.port} here ({e.strerror}); give another') from None
   with server:
     if cluster.index == 0:
-      gather(server, cluster, facts, seconds, deadline)
+      gather_workers(server, cluster, settings, seconds, deadline)
   if cluster.index:
-    report(cluster, facts, seconds, deadline)
+    report_to_chief(cluster, settings, seconds, deadline)
 
 
-def gather(server, cluster, facts, seconds, deadline) -> None:
-  """The chief's part: waits for every other worker, compares facts, and tells all of them."""
+def gather_workers(server, cluster, settings, seconds, deadline) -> None:
+  """The chief's part: waits for every other worker, compares the settings, and sends the outcome to all."""
   connections, answer = {}, {}
   try:
     while len(connections) + 1 < len(cluster.workers):
@@ -134,29 +135,29 @@ def gather(server, cluster, facts, seconds, deadline) -> None:
       try:
         connection, _ = server.accept()
       except TimeoutError:
-        missing = [f'{i} ({w})' for i, w in enumerate(cluster.workers) if i and i not in connections]
+        missing = [f'{i} ({address})' for i, address in enumerate(cluster.workers) if i and i not in connections]
         raise RunError(f'worker {", ".join(missing)} has not come within {seconds:g} s; start all of them') from None
-      say(connection, GREETING)
-      connection.settimeout(PATIENCE)
+      send(connection, GREETING)
+      connection.settimeout(ANSWER_SECONDS)
       with connection.makefile('rb') as lines:
-        told = hear(lines)
-      index = told.get('index')
+        message = receive(lines)
+      index = message.get('index')
       if index not in range(1, len(cluster.workers)):
-        connection.close()  # somebody else's
+        connection.close()  # not a worker
         continue
-      if index in connections:  # it was started again
+      if index in connections:  # it was restarted
         connections[index].close()
       connections[index] = connection
-      compare(told.get('facts', {}), facts, index)
+      compare(message.get('settings', {}), settings, index)
     answer = {'error': ''}
   except (InputError, RunError) as e:
     answer = {'error': str(e), 'exit_code': e.exit_code}
     raise
   finally:
     for connection in connections.values():
-      say(connection, answer)
+      send(connection, answer)
       with connection, contextlib.suppress(OSError):
-        connection.recv(1)  # until the other side has hung up: so this port is free at once
+        connection.recv(1)  # until the other side has closed: then this port is free at once
 
 
 def compare(theirs: dict, ours: dict, index: int) -> None:
@@ -168,17 +169,17 @@ def compare(theirs: dict, ours: dict, index: int) -> None:
       )
 
 
-def report(cluster, facts, seconds, deadline) -> None:
-  """Another worker's part: tells the chief that it is there, and waits for its answer."""
+def report_to_chief(cluster, settings, seconds, deadline) -> None:
+  """The part of the other workers: sends its settings to the chief and waits for the outcome."""
   chief = cluster.workers[0]
   while True:
     try:
-      connection = socket.create_connection(host_and_port(chief), timeout=PATIENCE)
+      connection = socket.create_connection(host_and_port(chief), timeout=ANSWER_SECONDS)
       with connection, connection.makefile('rb') as lines:
-        if hear(lines) == GREETING:  # and not a TensorFlow that has not ended yet, say
-          say(connection, {'index': cluster.index, 'facts': facts})
-          connection.settimeout(max(deadline - time.monotonic(), 0) + PATIENCE)
-          answer = hear(lines)
+        if receive(lines) == GREETING:  # not, for example, a TensorFlow that has not ended yet
+          send(connection, {'index': cluster.index, 'settings': settings})
+          connection.settimeout(max(deadline - time.monotonic(), 0) + ANSWER_SECONDS)
+          answer = receive(lines)
           break
       reason = 'another program answers there'
     except socket.gaierror as e:
@@ -191,18 +192,18 @@ def report(cluster, facts, seconds, deadline) -> None:
   if answer.get('error'):
     raise (InputError if answer.get('exit_code') == InputError.exit_code else RunError)(answer['error'])
   if 'error' not in answer:
-    raise RunError(f'worker 0, {chief}, has gone; start all workers again')
+    raise RunError(f'worker 0, {chief}, has ended; start all workers again')
 
 
-def hear(lines) -> dict:
-  """The line of JSON that the other side says; {} if it says none."""
+def receive(lines) -> dict:
+  """A line of JSON from the other side; {} if none comes."""
   try:
-    told = json.loads(lines.readline(1 << 20))
+    message = json.loads(lines.readline(1 << 20))
   except (OSError, ValueError):
     return {}
-  return told if isinstance(told, dict) else {}
+  return message if isinstance(message, dict) else {}
 
 
-def say(connection, told: dict) -> None:
-  with contextlib.suppress(OSError):
-    connection.sendall(json.dumps(told).encode() + b'\n')
+def send(connection, message: dict) -> None:
+  with contextlib.suppress(OSError):  # the other side has closed: the chief's timeout reports it
+    connection.sendall(json.dumps(message).encode() + b'\n')

@@ -16,7 +16,7 @@ from utils.engine import cluster
 from utils.errors import InputError, RunError, Stopped, one_line
 from utils.list_file import list_digest
 
-# These flags must be equal on all workers, or they would wait for each other.
+# Unequal, these would make workers wait for each other for ever.
 EQUAL = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'worker_timeout')
 
 
@@ -39,7 +39,7 @@ def choose(args, decisive: tuple[str, ...] = ()) -> tf.distribute.Strategy:
   workers = cluster.find(args.cluster)
   if workers:
     check_batch(args.batch_size, len(workers.workers) * (args.num_gpu if gpus else 1))
-    return several_machines(args, workers, gpus, decisive)
+    return multi_worker_strategy(args, workers, gpus, decisive)
   check_batch(args.batch_size, args.num_gpu)
   return tf.distribute.MirroredStrategy(_devices(args.num_gpu))
 
@@ -73,13 +73,13 @@ def _devices(number: int) -> list[str]:
   return [f'/cpu:{i}' for i in range(number)]
 
 
-def several_machines(args, workers: cluster.Cluster, gpus, decisive) -> tf.distribute.Strategy:
+def multi_worker_strategy(args, workers: cluster.Cluster, gpus, decisive) -> tf.distribute.Strategy:
   """Waits for the other workers and joins them."""
   if gpus:
     tf.config.set_visible_devices(gpus[: args.num_gpu], 'GPU')
   else:
     print('no GPU here: one replica a machine, on its CPU')
-  cluster.meet(workers, common_facts(args, decisive), args.worker_timeout)
+  cluster.wait_for_workers(workers, common_settings(args, decisive), args.worker_timeout)
   os.environ['TF_CONFIG'] = workers.tf_config()
   options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=args.worker_timeout)
   try:
@@ -88,12 +88,12 @@ def several_machines(args, workers: cluster.Cluster, gpus, decisive) -> tf.distr
     raise RunError(f'the workers could not be joined; start all of them again ({one_line(e)[:300]})') from None
 
 
-def common_facts(args, decisive) -> dict:
-  """What every worker must have been started with, by flag."""
+def common_settings(args, decisive) -> dict:
+  """The flags that must be equal on all workers."""
   flags = vars(args)
-  facts = {f'--{name.replace("_", "-")}': flags[name] for name in (*decisive, *EQUAL) if name in flags}
+  settings = {f'--{name.replace("_", "-")}': flags[name] for name in (*decisive, *EQUAL) if name in flags}
   lists = {f'--{name.replace("_", "-")}': list_digest(flags[name]) for name in ('data_list', 'val_list') if flags[name]}
-  return {'script': os.path.basename(sys.argv[0]), **facts, **lists}
+  return {'script': os.path.basename(sys.argv[0]), **settings, **lists}
 
 
 def is_multi_worker(strategy) -> bool:
@@ -131,18 +131,20 @@ def wait_for_all(strategy) -> None:
 
 
 @contextlib.contextmanager
-def leaving_together(strategy):
-  """After the last step, or a stop that all workers make, none goes before the chief has saved the last checkpoint, and
-  none while another may still wait for its answer."""
+def exit_together(strategy):
+  """No worker exits before the chief has saved the last checkpoint, after the last step or after a stop that all make.
 
-  def part():
+  A worker that exits earlier would make the others fail, the chief among them while it saves.
+  """
+
+  def wait_twice():
     wait_for_all(strategy)
-    with contextlib.suppress(tf.errors.OpError):  # somebody has gone already, with all that it needed
+    with contextlib.suppress(tf.errors.OpError):  # another worker got past the first wait and has exited: all is saved
       wait_for_all(strategy)
 
   try:
     yield
   except Stopped:
-    part()
+    wait_twice()
     raise
-  part()
+  wait_twice()

@@ -1,4 +1,4 @@
-"""A table on disk that grows by a row a step and goes on where a resumed run goes on."""
+"""A CSV file that grows by a row a step, and that a resumed run continues."""
 
 import contextlib
 import csv
@@ -11,8 +11,8 @@ from utils.errors import RunError
 class CsvLog:
   """Appends rows {column: value} with a column `step` to a CSV file, each written at once.
 
-  Of an earlier part of the run, the rows of steps before `first` are kept. The file is opened by the first row, whose
-  keys are the columns.
+  The rows of steps before `first` are kept. Later rows were written after the checkpoint that the run resumed from, and
+  those steps are done again. The first row opens the file; its keys are the columns.
   """
 
   def __init__(self, path: str, first: int):
@@ -43,5 +43,5 @@ class CsvLog:
 
   def close(self) -> None:
     if self.file:
-      with contextlib.suppress(OSError):  # a full disk: said when the row was written
+      with contextlib.suppress(OSError):  # a full disk was reported when the row was written
         self.file.close()

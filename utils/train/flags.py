@@ -1,4 +1,4 @@
-"""The flags of the training scripts and what can be said about them before TensorFlow loads."""
+"""The flags of the training scripts, and their checks. Loads no TensorFlow, so that wrong flags are refused at once."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from utils.errors import InputError
 
 
 def parse(description: str, argv, affinity: bool = False, several_gpus: bool = False, sizes=(1,)) -> argparse.Namespace:
-  """Parses and checks the flags of one training script; `sizes` are its affinity loss's distances by default.
+  """Parses and checks the flags of one training script; `sizes` are the default distances of its loss.
 
   Raises:
     InputError: flags that contradict each other.
@@ -24,7 +24,7 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
     group.add_argument('--kld-lambda-2', type=real(0), default=1.0, help='weight of the non-edge term')
     group.add_argument('--kld-sizes', type=_sizes, default=sizes, metavar='S,...', help='distances of the neighbours')
     group.add_argument(
-      '--kld-decay', type=real(1), default=10.0, help='what both terms shrink by over the run; 1: not at all'
+      '--kld-decay', type=real(1), default=10.0, help='both terms shrink to 1 / this over the run; 1: not at all'
     )
   _add_run_flags(parser)
   if several_gpus:
@@ -61,7 +61,7 @@ def _add_optimisation_flags(parser):
   group.add_argument('--power', type=real(0), default=0.9, help='of the polynomial decay of the rate')
   group.add_argument('--momentum', type=real(0, 1, below=True), default=0.9, help='of the gradients')
   group.add_argument('--weight-decay', type=real(0), default=5e-4, help='of convolution weights')
-  group.add_argument('--num-steps', type=whole(1), default=20000, help='updates in all')
+  group.add_argument('--num-steps', type=whole(1), default=20000, help='updates in total')
   group.add_argument('--iter-size', type=whole(1), default=10, help='batches whose joint loss one update minimises')
   group.add_argument('--clip-norm', type=real(0, above=True), help='clip the global norm of the gradients')
   group.add_argument('--is-training', action='store_true', help='accepted for old scripts; training scripts train')

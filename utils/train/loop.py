@@ -22,27 +22,27 @@ from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, RunError, Stopped
 from utils.list_file import Pair, read_list
 from utils.train import nonfinite
+from utils.train.initial_values import digest, set_initial_values
 from utils.train.run_folder import DECISIVE, RunFolder
 from utils.train.run_log import RunLog
-from utils.train.start import Validations, digest, initial_state
-from utils.train.step import Trainee, make_step
+from utils.train.step import TrainingState, make_step
 from utils.train.stop_request import StopRequest
-from utils.train.validation import Validator
+from utils.train.validation import ValidationHistory, Validator
 
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 
 
 class Run(NamedTuple):
-  """What the parts of a run share."""
+  """Everything that the functions of the loop work on."""
 
   args: argparse.Namespace
   strategy: tf.distribute.Strategy
-  trainee: Trainee
+  state: TrainingState
   pairs: list[Pair]
   folder: RunFolder
   log: RunLog
   validator: Validator | None
-  validations: Validations
+  history: ValidationHistory
   stop: StopRequest
 
 
@@ -66,39 +66,39 @@ def train(args, make_objective) -> None:
   try:
     train_on(strategy, args, make_objective, pairs, val_pairs)
   except tf.errors.OpError as e:
-    raise fault(e, strategy, args.snapshot_dir) from None
+    raise run_error(e, strategy, args.snapshot_dir) from None
 
 
 def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
-  """Builds what is trained, sets it to what the run starts from, and runs it."""
+  """Builds the model and the objective, sets their initial values, and trains them."""
   with strategy.scope():
     model = build(args.model, args.backbone, args.num_classes, args.random_seed, args.output_stride)
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
-    trainee = Trainee(model, objective, args.weight_decay, args.use_global_status)
+    state = TrainingState(model, objective, args.weight_decay, args.use_global_status)
   precision.apply(model, args.precision)
   with RunFolder(args, type(objective).__name__, chief=distribute.is_chief(strategy)) as folder:
     if folder.writes:
       print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
-    validations = Validations()
-    line = initial_state(trainee, validations, folder, args)
+    history = ValidationHistory()
+    origin = set_initial_values(state, history, folder, args)
     if folder.writes:
-      print(line)
+      print(origin)
       print(precision.described(args.precision))
-    agree_on_start(strategy, folder)
+    check_equal_starts(strategy, folder)
     folder.begin(lambda: digest(model))
-    log = RunLog(folder, args, objective, validations.last, quiet=not folder.writes)
+    log = RunLog(folder, args, objective, history.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
-      with StopRequest() as stop, distribute.leaving_together(strategy):
-        loop(Run(args, strategy, trainee, pairs, folder, log, validator, validations, stop))
+      with StopRequest() as stop, distribute.exit_together(strategy):
+        loop(Run(args, strategy, state, pairs, folder, log, validator, history, stop))
     finally:
       log.close()
 
 
-def fault(error, strategy, folder: str) -> RunError:
-  """What to say when TensorFlow fails in the middle of a run."""
-  reason = said(error)
+def run_error(error, strategy, folder: str) -> RunError:
+  """The error that the user reads when TensorFlow fails in the middle of a run."""
+  reason = short_message(error)
   if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
     return RunError(
       f'another worker has died or cannot be reached; the checkpoints in {folder} are whole: start all workers '
@@ -111,14 +111,14 @@ def fault(error, strategy, folder: str) -> RunError:
   return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
 
 
-def said(error: tf.errors.OpError) -> str:
-  """TensorFlow's message without the names of its operations and where they stand in the code, in one line."""
+def short_message(error: tf.errors.OpError) -> str:
+  """TensorFlow's message in one line, without names of operations and places in the code."""
   lines = [line for line in str(error).splitlines() if not re.match(r'Graph execution|Detected at node|  File "', line)]
   return ' '.join(re.sub(r'\[\[.*?]]|\[Op:.*?]|{{.*?}}', '', ' '.join(lines)).split())[:300]
 
 
-def agree_on_start(strategy, folder) -> None:
-  """Every worker must go on from the same step: the snapshot folder is one that all machines share."""
+def check_equal_starts(strategy, folder) -> None:
+  """Checks that all workers start at the same step; they do not if each sees a snapshot folder of its own."""
   rank, workers = distribute.worker(strategy)
   starts = distribute.sum_over_workers(strategy, np.eye(workers)[rank] * folder.start)
   if workers > 1 and len(set(starts)) > 1:
@@ -136,10 +136,10 @@ def loop(run: Run) -> None:
     RunError: a loss or a variable is not finite; the data cannot be read any more.
   """
   args, folder, log = run.args, run.folder, run.log
-  batches, step = batches_of(run), make_step(run.strategy, run.trainee, args)
+  batches, step = batches_of(run), make_step(run.strategy, run.state, args)
   last_save, saved = time.time(), folder.resumed
   if folder.resumed:
-    saved = go_on(run)
+    saved = finish_step(run)
   for s in range(folder.start, args.num_steps):
     log.profile(s)
     begun = time.time()
@@ -150,7 +150,7 @@ def loop(run: Run) -> None:
     log.step(s, metrics, time.time() - begun, waited)
     nonfinite.check_losses(s, metrics, run)
     if folder.writes and s % args.update_tb_every == 0:
-      log.pictures(s, run.trainee.model, [run.strategy.experimental_local_results(x)[0] for x in batch[0]])
+      log.pictures(s, run.state.model, [run.strategy.experimental_local_results(x)[0] for x in batch[0]])
     best = validate(run, s)
     signum = stop_signal(run)
     due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
@@ -158,14 +158,15 @@ def loop(run: Run) -> None:
       last_save, saved = time.time(), save(run, s)
     if signum and s < args.num_steps - 1:
       raise stopped(signum, s, saved)
-  log.summary(last_checkpoint=saved, **run.validations.summary(folder))
+  log.summary(last_checkpoint=saved, **run.history.summary(folder))
 
 
-def go_on(run: Run) -> str:
-  """Does what the part of the run that ended at checkpoint `folder.resumed` had left to do; returns that checkpoint."""
+def finish_step(run: Run) -> str:
+  """Does what is still due after the step of checkpoint `folder.resumed`: tidying up and validation. A run that was
+  stopped between the checkpoint and its validation has left both. Returns the checkpoint."""
   folder, s = run.folder, run.folder.start - 1
   if folder.writes:
-    folder.tidy(run.validations)
+    folder.tidy(run.history)
   if validate(run, s):
     save(run, s)
   signum = stop_signal(run)
@@ -180,7 +181,7 @@ def validate(run: Run, s: int) -> bool:
   A validation that a signal cuts off is done when the run goes on.
   """
   due = s == run.args.num_steps - 1 or (s > 0 and s % run.args.val_every == 0)
-  if not (run.validator and due) or run.validations.last == s:
+  if not (run.validator and due) or run.history.last == s:
     return False
   begun = time.time()
   scores = run.validator(run.stop)
@@ -188,16 +189,16 @@ def validate(run: Run, s: int) -> bool:
     return False
   if run.folder.writes:
     run.log.validation(s, *scores, time.time() - begun)
-  return run.validations.add(s, scores[0])
+  return run.history.add(s, scores[0])
 
 
 def save(run: Run, s: int) -> str:
   """Writes checkpoint s, on the worker that writes, and returns its prefix."""
   if not run.folder.writes:
     return checkpoint.path_of(run.folder.folder, s)
-  tensors = nonfinite.arrays(run.trainee.saved())
+  tensors = nonfinite.arrays(run.state.saved())
   nonfinite.check_variables(s, tensors, run)
-  return run.folder.save(s, {**tensors, **run.validations.saved()}, run.validations)
+  return run.folder.save(s, {**tensors, **run.history.saved()}, run.history)
 
 
 def stopped(signum: int, s: int, saved: str) -> Stopped:
@@ -231,11 +232,11 @@ def next_batches(batches, s: int, run: Run) -> list:
   except tf.errors.OpError as e:
     raise RunError(
       f'step {s}: an image or label that was there at the start cannot be read any more; mend it and go on with '
-      f'--resume ({said(e)})'
+      f'--resume ({short_message(e)})'
     ) from None
 
 
 def stop_signal(run: Run) -> int:
-  """The signal that asks this run to stop, on whichever worker it came in; 0 for none."""
+  """The signal that asks this run to stop, on whichever worker it arrived; 0 for none."""
   rank, workers = distribute.worker(run.strategy)
   return int(max(distribute.sum_over_workers(run.strategy, np.eye(workers)[rank] * run.stop.signum)))

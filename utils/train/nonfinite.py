@@ -1,4 +1,4 @@
-"""What happens when a loss or a variable is not finite any more."""
+"""Stops a run whose loss or variables are not finite, and keeps the state for inspection."""
 
 import os
 
@@ -14,7 +14,7 @@ def check_losses(s: int, metrics: dict, run) -> None:
   """Raises RunError (see `stop`) if a loss of step s is not finite; its update has not been made then."""
   bad = [f'{name} {value}' for name, value in metrics.items() if not np.isfinite(value) and name != 'loss']
   if bad or not np.isfinite(metrics['loss']):
-    tensors = arrays(run.trainee.saved())
+    tensors = arrays(run.state.saved())
     stop(s, f'the loss is not finite ({", ".join(bad or ["the sum"])}); update not made', tensors, run)
 
 

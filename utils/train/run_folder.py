@@ -1,7 +1,7 @@
 """The snapshot folder of a run: who may write it, what it was started with, which checkpoints it holds.
 
 config        the flags, as JSON
-start         what tells the weights of the first step from others, as JSON
+start         a checksum of the weights of the first step, as JSON
 checkpoint    the newest checkpoint, for tf.train.latest_checkpoint
 model.ckpt-S  the checkpoint after update S (.index and .data-*), the newest --keep and the best
 best          the best validation so far, as JSON
@@ -55,7 +55,7 @@ DECISIVE = (
   'kld_decay',
 )
 
-OF_A_RUN = ('best', 'log.csv', 'validation.csv', 'summary.json')  # what a run tells, besides checkpoints and events
+LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
 
 
 class RunFolder:
@@ -111,13 +111,13 @@ class RunFolder:
     if self.flags['overwrite']:
       self._clear()
     checkpoint.remove_unfinished(self.folder)
-    remove_unfinished(map(self.path, ('config', 'start', 'checkpoint', *OF_A_RUN)))
+    remove_unfinished(map(self.path, ('config', 'start', 'checkpoint', *LOGS)))
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     if not self.resumed:
       write_text(self.path('start'), json.dumps({'weights': weights()}) + '\n')
 
   def _whole(self, steps: list[int]) -> list[int]:
-    """Without the newest ones that cannot be read (a disk's fault, a copy that broke off); these are put aside."""
+    """The steps without the newest checkpoints that are damaged (disk errors, broken copies); these are renamed."""
     prefixes = {step: checkpoint.path_of(self.folder, step) for step in steps}
     damaged = list(itertools.takewhile(lambda step: not checkpoint.readable(prefixes[step]), reversed(steps)))
     if steps and len(damaged) == len(steps):
@@ -151,21 +151,21 @@ class RunFolder:
     checkpoint.clear(self.folder)
     shutil.rmtree(self.path('nonfinite'), ignore_errors=True)
     events = glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*'))
-    for path in [*events, *map(self.path, ('start', *OF_A_RUN))]:
+    for path in [*events, *map(self.path, ('start', *LOGS))]:
       with contextlib.suppress(FileNotFoundError):
         os.remove(path)
 
-  def save(self, step: int, tensors: dict, validations) -> str:
+  def save(self, step: int, tensors: dict, history) -> str:
     """Writes checkpoint `step`, tidies up (see there), and returns its prefix."""
     prefix = checkpoint.path_of(self.folder, step)
     checkpoint.save(prefix, tensors)
-    self.tidy(validations)
+    self.tidy(history)
     return prefix
 
-  def tidy(self, validations) -> None:
+  def tidy(self, history) -> None:
     """Brings the files `best` and `checkpoint` up to date and removes the checkpoints that --keep does not keep."""
-    best = validations.best_step
+    best = history.best_step
     if best >= 0:
-      facts = {'checkpoint': f'{checkpoint.PREFIX}-{best}', 'step': best, 'miou': validations.best_miou}
-      write_text(self.path('best'), json.dumps(facts) + '\n')
+      record = {'checkpoint': f'{checkpoint.PREFIX}-{best}', 'step': best, 'miou': history.best_miou}
+      write_text(self.path('best'), json.dumps(record) + '\n')
     checkpoint.keep_newest(self.folder, self.keep, best)

@@ -1,4 +1,4 @@
-"""What a run tells: progress bar, log.csv, TensorBoard, a final summary."""
+"""The log of a run: progress bar, log.csv, validation.csv, TensorBoard, summary.json."""
 
 import contextlib
 import json
@@ -20,10 +20,11 @@ from utils.train.csv_log import CsvLog
 
 
 class RunLog:
-  """Writes the story of one run into its snapshot folder (`quiet`: nowhere, for workers that are not the chief).
+  """Writes the log of one run into its snapshot folder (`quiet`: nowhere, for workers that are not the chief).
 
   log.csv has a line a step: step, losses, lr, images/s, seconds waited for data, resident memory in MB. validation.csv
-  has a line a validation: step, mIoU and IoU per class in percent (those after step `validated` are done again).
+  has a line a validation: step, mIoU and IoU per class in percent. A resumed run drops the rows after step `validated`,
+  since it repeats these validations.
   """
 
   def __init__(self, folder, args, objective, validated: int = -1, quiet: bool = False):
@@ -102,33 +103,33 @@ class RunLog:
     tf.profiler.experimental.stop()
     self.profiling = False
 
-  def summary(self, **facts) -> None:
-    """Prints and keeps how the run ended."""
+  def summary(self, **results) -> None:
+    """Prints how the run ended and writes summary.json."""
     if self.quiet:
       return
     self.events.flush()
     seconds = time.time() - self.begun
-    facts = {'steps_done_now': self.rows, 'seconds': round(seconds, 1), **facts}
-    write_text(self.folder.path('summary.json'), json.dumps(facts, indent=2) + '\n')
-    tqdm.write(', '.join(f'{k.replace("_", " ")} {v}' for k, v in facts.items() if v is not None))
+    results = {'steps_done_now': self.rows, 'seconds': round(seconds, 1), **results}
+    write_text(self.folder.path('summary.json'), json.dumps(results, indent=2) + '\n')
+    tqdm.write(', '.join(f'{k.replace("_", " ")} {v}' for k, v in results.items() if v is not None))
 
   def close(self) -> None:
     if self.profiling:
       self._stop_profile()
     self.bar.close()
-    with contextlib.suppress(tf.errors.OpError):  # a full disk: said when the events were flushed
+    with contextlib.suppress(tf.errors.OpError):  # a full disk was reported when the events were flushed
       self.events.close()
     self.steps.close()
     self.validations.close()
 
 
 def scalar(name: str, value: float) -> None:
-  """One entry. (TensorFlow keeps every Python number that it ever turned into a tensor, but not NumPy's.)"""
+  """One entry, as a NumPy number: TensorFlow caches every Python number that it turns into a tensor, for ever."""
   tf.summary.scalar(name, np.float32(value))
 
 
 def resident_memory() -> float:
-  """Memory that this process holds, in MB; where the system does not say, the most that it has held."""
+  """Resident memory of this process in MB; where the system does not report it, the largest so far."""
   try:
     return memory.resident()
   except OSError:

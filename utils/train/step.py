@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from utils.engine import checkpoint
 
-DECAY = 10.0  # what the affinity terms shrink by over a run
+DECAY = 10.0  # the affinity terms shrink to a tenth over a run
 
 
 def learning_rate(step, num_steps: int, base: float, power: float):
@@ -16,7 +16,7 @@ def learning_rate(step, num_steps: int, base: float, power: float):
 
 
 def affinity_decay(step, num_steps: int, base: float = DECAY):
-  """What both affinity terms are multiplied by: base^(-step / num_steps)."""
+  """The factor of both affinity terms: base^(-step / num_steps)."""
   return base ** (-tf.cast(step, tf.float32) / num_steps)
 
 
@@ -32,8 +32,8 @@ def momentum_update(variable, accumulator, gradient, rate, momentum: float):
   )
 
 
-class Trainee(tf.Module):
-  """What is trained: the model's variables and the objective's, with rate, decay and accumulator of each.
+class TrainingState(tf.Module):
+  """The variables of model and objective that are trained, with learning rate, weight decay and momentum of each.
 
   The head learns at ten times the rate; the objective's variables ascend: rate -1. Weight decay falls on the variables
   named `weights`. With frozen batch norm (`--use-global-status`) gamma and beta are not trained.
@@ -56,12 +56,13 @@ class Trainee(tf.Module):
     self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
 
   def saved(self) -> dict:
-    """Everything a checkpoint holds, by name."""
-    state = [*self.model.variables, *self.objective.variables, *self.accumulators, self.loss_scale, self.finite_steps]
-    return {checkpoint.name_of(v): v for v in state}
+    """{name: variable} of everything that a checkpoint holds."""
+    momentum_and_scale = [*self.accumulators, self.loss_scale, self.finite_steps]
+    variables = [*self.model.variables, *self.objective.variables, *momentum_and_scale]
+    return {checkpoint.name_of(v): v for v in variables}
 
 
-def make_step(strategy, trainee, args):
+def make_step(strategy, state, args):
   """Returns `step(batches, s) -> {name: float32 scalar}`: one update on the joint loss of `--iter-size` global batches.
 
   `batches` is a list of (images, labels). Losses are sums over all pixels of all batches and replicas, divided by the
@@ -69,7 +70,7 @@ def make_step(strategy, trainee, args):
   Gradients and losses are added up over the replicas by one grouped all-reduce. A loss that is not finite updates
   nothing.
   """
-  model, objective = trainee.model, trainee.objective
+  model, objective = state.model, state.objective
   scaled = args.precision == 'float16'
   stride = model.logits_stride
 
@@ -78,13 +79,13 @@ def make_step(strategy, trainee, args):
 
   def gradients_of(images, labels, counts, s):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-      tape.watch(trainee.trained)
+      tape.watch(state.trained)
       logits = model(images, training=not args.use_global_status)
       decay = affinity_decay(s, args.num_steps, objective.decay)
       terms = objective.terms(labels[:, ::stride, ::stride], logits, counts, decay)
       loss = tf.add_n(list(terms.values()))
-      loss = loss * trainee.loss_scale if scaled else loss
-    return tape.gradient(loss, trainee.trained), terms
+      loss = loss * state.loss_scale if scaled else loss
+    return tape.gradient(loss, state.trained), terms
 
   def add_up(per_replica):
     """Adds up every tensor of a structure over the replicas, all by one all-reduce; each replica has the sums."""
@@ -92,26 +93,26 @@ def make_step(strategy, trainee, args):
     sums = strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, [(x, x) for x in flat])
     return tf.nest.pack_sequence_as(per_replica, sums)
 
-  def one_of(mirrored):
+  def first_replica(mirrored):
     return tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], mirrored)
 
   def update(gradients, terms, s):
     """Cross-replica: updates every variable unless something is not finite."""
-    terms = one_of(terms)
-    total = tf.add_n(list(terms.values()))
-    finite = tf.math.is_finite(total)
+    terms = first_replica(terms)
+    loss = tf.add_n(list(terms.values()))
+    finite = tf.math.is_finite(loss)
     factor = tf.constant(1.0) if scaled or args.clip_norm else None
     if factor is not None:
-      norm = tf.linalg.global_norm(one_of(gradients))
+      norm = tf.linalg.global_norm(first_replica(gradients))
       if scaled:
-        factor /= trainee.loss_scale
-        finite = adapt_loss_scale(trainee, finite, tf.math.is_finite(norm))
+        factor /= state.loss_scale
+        finite = adapt_loss_scale(state, finite, tf.math.is_finite(norm))
       if args.clip_norm:
         factor *= tf.minimum(1.0, tf.math.divide_no_nan(args.clip_norm, norm * factor))
     rate = learning_rate(s, args.num_steps, args.learning_rate, args.power)
 
     def apply():
-      rows = zip(trainee.trained, trainee.accumulators, gradients, trainee.rates, trainee.weight_decays, strict=True)
+      rows = zip(state.trained, state.accumulators, gradients, state.rates, state.weight_decays, strict=True)
       for variable, accumulator, gradient, scale, decay in rows:
 
         def assign(v, a, g, scale=scale, decay=decay):
@@ -123,10 +124,10 @@ def make_step(strategy, trainee, args):
       return tf.constant(True)
 
     tf.cond(finite, apply, lambda: tf.constant(False))
-    more = {'loss_scale': tf.identity(trainee.loss_scale)} if scaled else {}
-    return {**terms, 'loss': total, 'lr': rate, **more}
+    scale_metric = {'loss_scale': tf.identity(state.loss_scale)} if scaled else {}
+    return {**terms, 'loss': loss, 'lr': rate, **scale_metric}
 
-  # One batch: one graph.
+  # --iter-size 1: the whole step is one graph.
   def whole_step(images, labels, s):
     counts = add_up(strategy.run(counts_of, (labels,)))
     gradients, terms = add_up(strategy.run(gradients_of, (images, labels, counts, s)))
@@ -136,28 +137,28 @@ def make_step(strategy, trainee, args):
   if args.iter_size == 1:
     return lambda batches, s: whole_step(*batches[0], s)
 
-  # Several: counts of all, gradients batch by batch into sums that each replica keeps for itself, one update.
-  own = {'synchronization': tf.VariableSynchronization.ON_READ, 'aggregation': tf.VariableAggregation.SUM}
+  # Else: the counts of all batches first; gradients batch by batch into sums, which each replica keeps; one update.
+  per_replica = {'synchronization': tf.VariableSynchronization.ON_READ, 'aggregation': tf.VariableAggregation.SUM}
   with strategy.scope():
-    sums = [tf.Variable(tf.zeros_like(v), trainable=False, **own) for v in trainee.trained]
+    sums = [tf.Variable(tf.zeros_like(v), trainable=False, **per_replica) for v in state.trained]
 
   def accumulate_on_replica(images, labels, counts, s, first):
     gradients, terms = gradients_of(images, labels, counts, s)
-    for total, gradient in zip(sums, gradients, strict=True):
-      total.assign(tf.where(first, gradient, total + gradient))
+    for gradient_sum, gradient in zip(sums, gradients, strict=True):
+      gradient_sum.assign(tf.where(first, gradient, gradient_sum + gradient))
     return terms
 
   @tf.function
   def count(labels):
-    return one_of(add_up(strategy.run(counts_of, (labels,))))
+    return first_replica(add_up(strategy.run(counts_of, (labels,))))
 
   @tf.function
   def accumulate(images, labels, counts, s, first):
-    return one_of(add_up(strategy.run(accumulate_on_replica, (images, labels, counts, s, first))))
+    return first_replica(add_up(strategy.run(accumulate_on_replica, (images, labels, counts, s, first))))
 
   @tf.function
   def finish(terms, s):
-    return update(add_up(strategy.run(lambda: [tf.identity(total) for total in sums])), terms, s)
+    return update(add_up(strategy.run(lambda: [tf.identity(gradient_sum) for gradient_sum in sums])), terms, s)
 
   def step(batches, s):
     counts = add(count(labels) for _, labels in batches)
@@ -174,14 +175,14 @@ def add(dicts) -> dict:
   return {key: tf.add_n([d[key] for d in dicts]) for key in dicts[0]}
 
 
-def adapt_loss_scale(trainee, finite_loss, finite_gradients):
+def adapt_loss_scale(state, finite_loss, finite_gradients):
   """Float16's dynamic loss scale: halved when a gradient overflows, doubled after 2,000 steps without.
 
   Returns whether to update: an overflow skips the step. A loss that is itself not finite changes nothing.
   """
-  good = trainee.finite_steps + 1
+  good = state.finite_steps + 1
   grow = good >= 2000
   scale = tf.where(finite_gradients, tf.where(grow, 2.0, 1.0), tf.where(finite_loss, 0.5, 1.0))
-  trainee.loss_scale.assign(tf.clip_by_value(trainee.loss_scale * scale, 1.0, 2.0**24))
-  trainee.finite_steps.assign(tf.where(finite_gradients, tf.where(grow, 0, good), 0))
+  state.loss_scale.assign(tf.clip_by_value(state.loss_scale * scale, 1.0, 2.0**24))
+  state.finite_steps.assign(tf.where(finite_gradients, tf.where(grow, 0, good), 0))
   return finite_loss & finite_gradients

@@ -8,7 +8,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-  """Within it the first SIGINT or SIGTERM is only noted, in `signum`, so that the step can be finished and saved; a
+  """A context in which the first SIGINT or SIGTERM only sets `signum`, so that the step can be finished and saved; a
   second one ends the process at once.
 
   Python runs signal handlers between two of its own instructions, and a training step is one long call into

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from seg_models.image_reader import decode_image
-from utils.engine import distribute
+from utils.engine import checkpoint, distribute
 from utils.errors import RunError, one_line
 from utils.image_file import read_label
 from utils.predict.outputs import class_map
@@ -44,3 +44,41 @@ def read(pair):
     return pair, decode_image(tf.io.read_file(pair.image)).numpy()
   except tf.errors.OpError as e:
     raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); mend it and --resume') from None
+
+
+class ValidationHistory:
+  """The last and the best validation of a run; every checkpoint holds it, so that a resumed run knows its best.
+
+  `last` is the step last validated, `best_step` and `best_miou` the best one; step -1: none yet.
+  """
+
+  def __init__(self):
+    self.last, self.best_step, self.best_miou = -1, -1, float('nan')
+
+  def add(self, step: int, miou: float) -> bool:
+    """Records a validation; True if it is the best so far (a mIoU of NaN never is)."""
+    self.last = step
+    better = miou > self.best_miou or (self.best_step < 0 and np.isfinite(miou))
+    if better:
+      self.best_step, self.best_miou = step, miou
+    return better
+
+  def saved(self) -> dict:
+    return {
+      f'{checkpoint.OWN}validated_step': np.int64(self.last),
+      f'{checkpoint.OWN}best_step': np.int64(self.best_step),
+      f'{checkpoint.OWN}best_miou': np.float64(self.best_miou),
+    }
+
+  def restore(self, prefix: str) -> None:
+    reader = checkpoint.Reader(prefix)
+    last, step, miou = (reader.get(name) for name in self.saved())
+    self.last, self.best_step, self.best_miou = int(last), int(step), float(miou)
+
+  def summary(self, folder) -> dict:
+    if self.best_step < 0:
+      return {'best_checkpoint': None, 'best_miou': None}
+    return {
+      'best_checkpoint': checkpoint.path_of(folder.folder, self.best_step),
+      'best_miou': round(self.best_miou, 6),
+    }
