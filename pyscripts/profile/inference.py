@@ -98,7 +98,7 @@ def whole_images(args, probabilities, batch_size: int, gflop: float, matmul) -> 
     )
     seconds = time.perf_counter() - begun
   ceiling = product_gflop / ((before + timing.median_seconds(product)) / 2)
-  number = sum(len(inference.Pass(pixels, scale, False, args.input_size, args.strides).places) for scale in SCALES)
+  number = sum(len(inference.View(pixels, scale, False, args.input_size, args.strides).places) for scale in SCALES)
   tflop = 2 * number * gflop / 1e3  # an image
   achieved = 1e3 * tflop * args.images / seconds
   print(

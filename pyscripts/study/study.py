@@ -144,18 +144,18 @@ def made(folder: str) -> str:
 
 def report(args, runs, lists, names, thin) -> None:
   """Writes the results of the finished runs and prints the short table."""
-  from utils.study import facts, page, results
+  from utils.study import outcome, page, results
 
-  done = [run for run in runs if facts.finished(run)]
+  done = [run for run in runs if outcome.finished(run)]
   if not done:
     raise InputError(f'--out-dir {args.out_dir}: no run of the study is finished there; start it without --report-only')
-  facts.check_equal_start(runs)
+  outcome.check_equal_start(runs)
   out = pathlib.Path(args.out_dir)
   content = results.study(runs, names, thin, title=args.title)
   atomic.write_text(out / 'study.json', results.as_json(content))
   atomic.write_text(out / 'study.csv', results.as_csv(content))
   split = 'test' if 'test' in content else 'val'
-  scored = [run for run in done if facts.scores(run, split)]
+  scored = [run for run in done if outcome.scores(run, split)]
   first = [run for run in scored if run.seed == scored[0].seed]
   pairs = page.evenly(list_file.read_list(lists[split], args.data_dir, need_label=True), args.num_images)
   page.write(

@@ -98,7 +98,7 @@ def test_runs_that_did_not_begin_alike_are_refused(data, copy, scripts, capsys, 
   path.write_text(other)
   assert before != other and run(words(data, copy)) == 1
   (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error:')]
-  assert 'seed 2, aaf and baseline did not begin alike' in line and str(path.parent) in line
+  assert 'seed 2, aaf and baseline did not start alike' in line and str(path.parent) in line
 
 
 @pytest.mark.parametrize('stop_at', [1, 2, 5])

@@ -23,21 +23,21 @@ class Predictor(tf.Module):
 
   @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, 'images')], autograph=False)
   def __call__(self, images):
-    looks = [(scale, mirrored) for scale in self.scales for mirrored in self.mirrors]
-    scales, mirrors = (tf.constant(column) for column in zip(*looks, strict=True))
+    views = [(scale, mirrored) for scale in self.scales for mirrored in self.mirrors]
+    scales, mirrors = (tf.constant(column) for column in zip(*views, strict=True))
     classes = self.num_classes
     total = tf.zeros(tf.concat([tf.shape(images)[:3], [classes]], 0))
 
-    def look(i, total):
+    def add_view(i, total):
       return i + 1, total + self.score(images, tf.cast(scales[i], tf.float64), mirrors[i])
 
     shapes = tf.TensorShape([]), tf.TensorShape([None, None, None, classes])
-    _, total = tf.while_loop(lambda i, _: i < len(looks), look, (0, total), shapes, parallel_iterations=1)
-    probabilities = total / len(looks)
+    _, total = tf.while_loop(lambda i, _: i < len(views), add_view, (0, total), shapes, parallel_iterations=1)
+    probabilities = total / len(views)
     return {'classes': tf.cast(tf.argmax(total, -1), tf.uint8), 'probabilities': probabilities}
 
   def score(self, images, scale, mirrored):
-    """One look at the images: [N, h, w, 3] uint8 -> [N, h, w, C]."""
+    """The images at one scale, mirrored or not: [N, h, w, 3] uint8 -> [N, h, w, C]."""
     shape = tf.shape(images)[1:3]
     size = tf.maximum(1, tf.cast(tf.cast(shape, tf.float64) * scale, tf.int32))
     resized = resize_bilinear(tf.cast(images, tf.float32), size)
@@ -73,7 +73,7 @@ class Predictor(tf.Module):
 
 
 def window_starts(length, window: int, stride: int):
-  """`utils.predict.run.windows.window_starts` of a scalar tensor, as a tensor."""
+  """`utils.predict.windows.window_starts` of a scalar tensor, as a tensor."""
   number = (length - window + stride - 1) // stride + 1
   step = tf.math.divide_no_nan(tf.cast(length - window, tf.float64), tf.cast(number - 1, tf.float64))
   ends = tf.cast(tf.cast(tf.range(number), tf.float64) * step + float(window), tf.int32)

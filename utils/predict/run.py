@@ -83,8 +83,8 @@ def run(paths: list[str], read, windows: dict, outputs) -> list[str]:
       if len(writing) > 1:
         writing.popleft().result()
       bar.update()
-    for one in writing:
-      one.result()
+    for future in writing:
+      future.result()
   return failed
 
 
@@ -120,8 +120,8 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
 
 
 def affordable_pixels(num_classes: int, scales) -> float:
-  """How many pixels an image may have: at worst two passes at the largest scale and four scores of the image's size
-  (a pass resized, the sum, one that is being written with its copy) are in memory, each [h, w, C] in float32."""
+  """How many pixels an image may have: at worst two views at the largest scale and four scores of the image's size
+  (a view resized, the sum, one that is being written with its copy) are in memory, each [h, w, C] in float32."""
   try:
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
   except (AttributeError, ValueError, OSError):  # not on this system

@@ -60,8 +60,8 @@ def windows_at_once() -> int:
   return 16 if tf.config.list_physical_devices('GPU') else 4
 
 
-class Pass:
-  """One look at an image: a scale, mirrored or not. Collects its windows' probabilities, then gives its score."""
+class View:
+  """An image at one scale, mirrored or not. Adds up the probabilities of its windows and gives their mean."""
 
   def __init__(self, image: np.ndarray, scale: float, mirrored: bool, window, strides):
     self.shape, self.mirrored, self.window = image.shape[:2], mirrored, window
@@ -70,31 +70,31 @@ class Pass:
     self.pixels = resize_padded(image, self.size, padded, mirrored)
     self.starts = [window_starts(*axis) for axis in zip(padded, window, strides, strict=True)]
     self.places = [(y, x) for y in self.starts[0] for x in self.starts[1]]
-    self.waiting = len(self.places)
-    self.total = None
+    self.windows_left = len(self.places)
+    self.sums = None
 
   def cut(self, place) -> np.ndarray:
     y, x = place
     return self.pixels[y : y + self.window[0], x : x + self.window[1]]
 
   def add(self, place, probabilities: np.ndarray) -> bool:
-    """Adds a window's [H, W, C]; True when it was the last."""
-    if self.total is None:
-      self.total = np.zeros((*self.pixels.shape[:2], probabilities.shape[-1]), np.float32)
+    """Adds the probabilities [H, W, C] of a window; True if it was the last one."""
+    if self.sums is None:
+      self.sums = np.zeros((*self.pixels.shape[:2], probabilities.shape[-1]), np.float32)
     y, x = place
-    self.total[y : y + self.window[0], x : x + self.window[1]] += probabilities
-    self.waiting -= 1
-    return not self.waiting
+    self.sums[y : y + self.window[0], x : x + self.window[1]] += probabilities
+    self.windows_left -= 1
+    return not self.windows_left
 
   def score(self) -> np.ndarray:
     """The mean over the windows, padding cut off, resized to the image and mirrored back: [h, w, C]."""
-    mean = self.total[: self.size[0], : self.size[1]]
+    mean = self.sums[: self.size[0], : self.size[1]]
     for axis, starts in enumerate(self.starts):
-      covered = np.zeros(self.total.shape[axis], np.float32)
+      covered = np.zeros(self.sums.shape[axis], np.float32)
       for start in starts:
         covered[start : start + self.window[axis]] += 1
       mean /= np.expand_dims(covered[: self.size[axis]], [1, 2] if axis == 0 else [0, 2])
-    self.total = self.pixels = None
+    self.sums = self.pixels = None
     mean = resize_scores(mean, self.shape)
     return mean[:, ::-1] if self.mirrored else mean
 
@@ -137,35 +137,35 @@ def scores(
     window, strides: (height, width) in pixels.
     batch_size: windows a run of the network.
   """
-  queue = collections.deque()  # (pass, entry, place) of windows that wait for a full batch
-  running = collections.deque()  # (windows, their probabilities to come)
-  entries = collections.deque()  # of the images begun, in order
+  queue = collections.deque()  # (view, image score, place) of windows that wait for a full batch
+  running = collections.deque()  # (windows, the future of their probabilities)
+  begun = collections.deque()  # the scores of the images begun, in order
 
   def start(network):
     batch = [queue.popleft() for _ in range(min(batch_size, len(queue)))]
     windows = np.zeros((batch_size, *window, 3), np.float32)  # always full, as sums may differ in the last bit by size
-    for i, (one, _, place) in enumerate(batch):
-      windows[i] = one.cut(place)
+    for i, (view, _, place) in enumerate(batch):
+      windows[i] = view.cut(place)
     running.append((batch, network.submit(compute, probabilities, windows)))
 
   def collect():
     batch, out = running.popleft()
-    for (one, entry, place), window_probabilities in zip(batch, out.result(), strict=False):
-      if one.add(place, window_probabilities):
-        entry.add(one.score())
+    for (view, image_score, place), window_probabilities in zip(batch, out.result(), strict=False):
+      if view.add(place, window_probabilities):
+        image_score.add(view.score())
 
   def finished():
-    while entries and not entries[0].waiting:
-      entry = entries.popleft()
-      yield entry.key, entry.score
+    while begun and not begun[0].views_left:
+      image_score = begun.popleft()
+      yield image_score.key, image_score.score
 
   with concurrent.futures.ThreadPoolExecutor(1, 'network') as network:
     for key, image in images:
-      looks = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
-      entries.append(Entry(key, len(looks)))
-      for scale, mirrored in looks:
-        one = Pass(image, scale, mirrored, window, strides)
-        queue.extend((one, entries[-1], place) for place in one.places)
+      views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
+      begun.append(ImageScore(key, len(views)))
+      for scale, mirrored in views:
+        view = View(image, scale, mirrored, window, strides)
+        queue.extend((view, begun[-1], place) for place in view.places)
         while len(queue) >= batch_size:
           start(network)
           if len(running) > 1:
@@ -179,14 +179,14 @@ def scores(
     yield from finished()
 
 
-class Entry:
-  """The sum of an image's passes, `waiting` of which are not in yet."""
+class ImageScore:
+  """The sum of the scores of an image's views, `views_left` of which are still to come."""
 
-  def __init__(self, key, waiting: int):
-    self.key, self.waiting, self.score = key, waiting, None
+  def __init__(self, key, views: int):
+    self.key, self.views_left, self.score = key, views, None
 
   def add(self, score: np.ndarray) -> None:
-    self.waiting -= 1
+    self.views_left -= 1
     self.score = score if self.score is None else np.add(self.score, score, out=self.score)
 
 

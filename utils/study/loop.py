@@ -4,7 +4,7 @@ from tqdm import tqdm
 
 from utils import list_file
 from utils.errors import InputError
-from utils.study import facts
+from utils.study import outcome
 from utils.study import run as study_run
 from utils.study.plan import Run
 
@@ -13,7 +13,7 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
   """`lists`: 'val' and, if there is one, 'test'; the latter is predicted and scored with `test` alone.
 
   Raises:
-    RunError: a script failed, or two runs of one seed did not begin alike.
+    RunError: a script failed, or two runs of one seed did not start alike.
     Stopped, KeyboardInterrupt: what was being done has been stopped, and goes on when this is called again.
   """
   splits = ('val', 'test') if test else ('val',)
@@ -24,7 +24,7 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
       study_run.begin(run)
       bar.set_postfix_str(f'{run.name}: training')
       study_run.train(run)
-      facts.check_equal_start(runs)
+      outcome.check_equal_start(runs)
       for split in missing:
         bar.set_postfix_str(f'{run.name}: {split}')
         study_run.predict_and_score(run, split, lists[split], data_dir, names)
@@ -33,7 +33,7 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
 
 def scored(run: Run, split: str, data_list: str) -> bool:
   """Raises InputError if the scores there are of another list."""
-  before = facts.scores(run, split)
+  before = outcome.scores(run, split)
   now = list_file.list_digest(data_list)
   if before and before['list'] != now:
     raise InputError(

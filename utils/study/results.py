@@ -11,7 +11,7 @@ import math
 import re
 
 from utils.score.boundaries import WIDTHS
-from utils.study import facts as study_facts
+from utils.study import outcome
 from utils.study.plan import Run
 from utils.study.statistics import paired, summary
 
@@ -30,14 +30,14 @@ SHORT = ('mean_iou', 'thin_iou', 'mean_boundary_f', 'mean_boundary_iou', 'mean_i
 
 def study(runs: list[Run], names: list[str], thin: list[str], **more) -> dict:
   """Everything that is known of the finished among `runs`, as one dictionary for json."""
-  done = [run for run in runs if study_facts.finished(run)]
+  done = [run for run in runs if outcome.finished(run)]
   methods = list(dict.fromkeys(run.method for run in done))
   rows = [row(run, names, thin) for run in done]
   splits = {split: [each for each in rows if each[split]] for split in ('val', 'test')}
   return {
     **more,
     'classes': [{'name': name, 'thin': name in thin} for name in names],
-    'methods': [method_facts(method, rows, runs) for method in methods],
+    'methods': [method_summary(method, rows, runs) for method in methods],
     'seeds': list(dict.fromkeys(run.seed for run in done)),
     'unfinished': [run.name for run in runs if run not in done],
     'figures': {key: title for key, title in FIGURES.items() if thin or key != 'thin_iou'},
@@ -47,9 +47,9 @@ def study(runs: list[Run], names: list[str], thin: list[str], **more) -> dict:
 
 
 def row(run: Run, names: list[str], thin: list[str]) -> dict:
-  found = {split: study_facts.scores(run, split) for split in ('val', 'test')}
+  found = {split: outcome.scores(run, split) for split in ('val', 'test')}
   kept = {split: scores and shortened(scores, names, thin) for split, scores in found.items()}
-  return {'method': run.method.name, 'seed': run.seed, **study_facts.facts(run), **kept}
+  return {'method': run.method.name, 'seed': run.seed, **outcome.training_summary(run), **kept}
 
 
 def shortened(scores: dict, names: list[str], thin: list[str]) -> dict:
@@ -59,7 +59,7 @@ def shortened(scores: dict, names: list[str], thin: list[str]) -> dict:
   return {'images': scores['images'], 'figures': {key: means[key] for key in FIGURES}, 'classes': classes}
 
 
-def method_facts(method, rows: list[dict], runs: list[Run]) -> dict:
+def method_summary(method, rows: list[dict], runs: list[Run]) -> dict:
   """What a method is and costs: the median of its runs' median seconds, the largest of their peaks of memory."""
   mine = [each for each in rows if each['method'] == method.name]
   settings = dict(next(run.settings for run in runs if run.method == method))
@@ -128,10 +128,10 @@ def as_json(content: dict) -> str:
 def as_csv(content: dict) -> str:
   """A row a run."""
   names = [each['name'] for each in content['classes']]
-  facts = ('initial_weights', 'first_cross_entropy', 'steps', 'seconds_per_step', 'peak_memory_mb')
+  columns = ('initial_weights', 'first_cross_entropy', 'steps', 'seconds_per_step', 'peak_memory_mb')
   rows = []
   for run in content['runs']:
-    line = {key: run[key] for key in ('method', 'seed', *facts)}
+    line = {key: run[key] for key in ('method', 'seed', *columns)}
     for split in ('val', 'test'):
       if run[split]:
         line |= {f'{split}_{key}': run[split]['figures'][key] for key in content['figures']}

@@ -1,4 +1,4 @@
-"""What the runs of a study left behind: scores, curves, time and memory; and that those of one seed began alike."""
+"""The outcome of a study's runs: scores, curves, time and memory; and the check that runs of one seed started alike."""
 
 import csv
 import json
@@ -9,8 +9,8 @@ from utils.errors import InputError, RunError
 from utils.study.plan import Run
 from utils.study.run import scores_path
 
-POINTS = 200  # of a curve of losses
-TOLERANCE = 1e-3  # of the first cross-entropy: the methods' graphs round differently
+POINTS = 200  # at most, in a curve of losses
+TOLERANCE = 1e-3  # relative, of the first cross-entropy: the methods' graphs round differently
 
 
 def finished(run: Run) -> bool:
@@ -29,8 +29,8 @@ def read_json(path) -> dict:
     raise InputError(f'{path}: cannot be read ({getattr(e, "strerror", None) or "no JSON"}); remove it') from None
 
 
-def facts(run: Run) -> dict:
-  """Start, cost and curves of a finished training."""
+def training_summary(run: Run) -> dict:
+  """Initial weights, cost and curves of a finished training."""
   rows = table(run, 'log.csv')
   images = run.flags.batch_size * run.flags.iter_size
   memory = [float(row['memory_mb']) for row in rows]  # of all parts of a run that was stopped, but after each step only
@@ -63,7 +63,7 @@ def thinned(points: list[tuple[int, float]]) -> list[list]:
 
 
 def start(run: Run) -> dict:
-  """What tells runs apart that did not begin alike."""
+  """A checksum of the initial weights, and the cross-entropy of the first step."""
   first = table(run, 'log.csv')[0]
   return {
     'initial_weights': read_json(run.folder / 'start')['weights'],
@@ -76,7 +76,7 @@ def check_equal_start(runs: list[Run]) -> None:
   the methods do not influence yet.
 
   Raises:
-    RunError: two runs did not begin alike.
+    RunError: two runs did not start alike.
   """
   first = {}
   for run in runs:
@@ -91,6 +91,6 @@ def check_equal_start(runs: list[Run]) -> None:
     else:
       continue
     raise RunError(
-      f'{run.name} and {other.method.name} did not begin alike: they have {what}; their difference would mean nothing: '
+      f'{run.name} and {other.method.name} did not start alike: they have {what}; their difference would mean nothing: '
       f'remove {run.folder} and {other.folder}, and start again'
     )
