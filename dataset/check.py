@@ -13,7 +13,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from utils import arguments, errors, list_file, parallel
-from utils.data import check, datasets
+from utils.data import check
+from utils.data.labels import VOID
 
 
 def parse(argv):
@@ -75,7 +76,7 @@ def summary(pairs, findings: list[check.Finding], num_classes: int, ignore_label
   lines = [f'{len(pairs)} images of {len(sizes)} sizes, {labels} labels, {palettes} of them palette images']
   total = max(1, pixels.total())
   for value in sorted(pixels.keys() | set(range(num_classes)) if labels else ()):
-    what = 'class' if value < num_classes else 'void' if value in (datasets.VOID, ignore_label) else 'stray'
+    what = 'class' if value < num_classes else 'void' if value in (VOID, ignore_label) else 'stray'
     share = f'{pixels[value]:>12} pixels {pixels[value] / total:8.3%}  in {images[value]} labels'
     lines.append(f'{what} {value:>3}: {share if pixels[value] else "never occurs"}')
   return '\n'.join(lines)

@@ -18,13 +18,14 @@ import numpy as np
 from utils import arguments, errors, image_file, parallel
 from utils.data import check, convert, datasets, lists
 from utils.data.formats import masks
+from utils.data.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID
 from utils.errors import InputError
 
 OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
 TRAIN_IDS = datasets.cityscapes_train_ids()
 STATIC = (20, 20, 20)  # what GTA5 paints static things, which are black in Cityscapes
 # Of two labels of one colour the one that counts is meant.
-COLOURS = {label.colour: label.train_id for label in (*datasets.CITYSCAPES_LABELS, *datasets.CITYSCAPES_TRAINED)}
+COLOURS = {label.colour: label.train_id for label in (*CITYSCAPES_LABELS, *CITYSCAPES_TRAINED)}
 
 
 def parse(argv):
@@ -94,19 +95,17 @@ def train_ids(path: str) -> np.ndarray:
 
 @functools.cache
 def colour_table() -> np.ndarray:
-  return masks.lookup(COLOURS | {STATIC: datasets.VOID})
+  return masks.lookup(COLOURS | {STATIC: VOID})
 
 
 def _is_id_palette(image) -> bool:
   """Whether the palette indices in use are label ids: each has its label's colour, or for a label that does not count
   any colour but those of labels that do."""
   palette = dict(enumerate(map(tuple, np.asarray(image.getpalette('RGB')).reshape(-1, 3).tolist())))
-  own = {label.id: label.colour for label in datasets.CITYSCAPES_LABELS}
-  counting = {label.colour for label in datasets.CITYSCAPES_TRAINED}
+  own = {label.id: label.colour for label in CITYSCAPES_LABELS}
+  counting = {label.colour for label in CITYSCAPES_TRAINED}
   used = np.flatnonzero(image.histogram()).tolist()
-  return all(
-    palette.get(i) == own.get(i, ()) or TRAIN_IDS[i] == datasets.VOID and palette.get(i) not in counting for i in used
-  )
+  return all(palette.get(i) == own.get(i, ()) or TRAIN_IDS[i] == VOID and palette.get(i) not in counting for i in used)
 
 
 if __name__ == '__main__':

@@ -23,8 +23,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from utils import arguments, atomic, errors
-from utils.data import convert, datasets, lists, own
+from utils.data import convert, lists, own
 from utils.data.formats import class_table, conversion, forms
+from utils.data.labels import VOID
 from utils.errors import InputError
 
 
@@ -65,9 +66,9 @@ def main(argv=None):
   if form.maker:
     more, pairs = conversion.run(args.data_dir, pairs, form, names, origins)
     faults += more
-  ignore_label = datasets.VOID if form.maker else args.ignore_label
+  ignore_label = VOID if form.maker else args.ignore_label
   more, sound, ids = look(args.data_dir, pairs)
-  names = class_table.names_of_ids(ids - {datasets.VOID, ignore_label}, given, ignore_label) if names is None else names
+  names = class_table.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label) if names is None else names
   write(args, sound, names)
   return convert.close(faults + more)
 

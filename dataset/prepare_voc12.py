@@ -15,13 +15,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from utils import arguments, errors, image_file
-from utils.data import convert, datasets, lists
+from utils.data import convert, lists
+from utils.data.labels import VOC_CLASSES, VOID
 from utils.errors import InputError
 
 OFFICIAL = {'train': 1464, 'val': 1449, 'trainval': 2913, 'test': 1456, 'train+': 10582}
 # Output folder -> VOC's folder of palette masks; SBD's folder and the name of the struct in its files.
 MASKS = {'segcls': ('SegmentationClass', 'cls', 'GTcls'), 'seginst': ('SegmentationObject', 'inst', 'GTinst')}
-NUM_CLASSES = len(datasets.VOC_CLASSES)
+NUM_CLASSES = len(VOC_CLASSES)
 
 
 def parse(argv):
@@ -97,7 +98,7 @@ def read_sbd(path: str, struct: str, top: int) -> np.ndarray:
 
 
 def checked(path: str, mask: np.ndarray, top: int) -> np.ndarray:
-  wrong = (mask > top) & (mask != datasets.VOID) | (mask < 0)
+  wrong = (mask > top) & (mask != VOID) | (mask < 0)
   if wrong.any():
     raise InputError(
       f'{path}: holds {mask[wrong][0]}, which is no id (0 to {top}, 255 is void); unpack the original again'

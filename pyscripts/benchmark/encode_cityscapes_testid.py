@@ -10,6 +10,7 @@ import numpy as np
 
 from utils import arguments, atomic, errors, image_file
 from utils.data import convert, datasets
+from utils.data.labels import VOID
 from utils.errors import InputError
 from utils.score import pairs
 
@@ -45,7 +46,7 @@ def encoded(path: str) -> np.ndarray:
   """The label ids, uint8 [H, W], of a prediction in train ids."""
   known = datasets.cityscapes_label_ids()
   pred = image_file.read_label(path)
-  wrong = ((pred >= len(known)) & (pred != datasets.VOID)) | (pred < 0)
+  wrong = ((pred >= len(known)) & (pred != VOID)) | (pred < 0)
   if wrong.any():
     raise InputError(
       f'{path}: holds {pred[wrong][0]}, which is no train id (0 to {len(known) - 1}, or 255); is it encoded already?'

@@ -23,7 +23,7 @@ def main(argv=None) -> None:
   weights = read_weights(args.checkpoint)
 
   from utils.atomic import write_png
-  from utils.data.datasets import class_names
+  from utils.data.labels import class_names
 
   names = class_names(len(weights['edge']), args.names)
   for i, name in enumerate(names):

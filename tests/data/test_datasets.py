@@ -7,6 +7,7 @@ import pytest
 import scipy.io
 
 from utils.data import datasets
+from utils.data.labels import VOID, class_names
 from utils.errors import InputError
 
 MISC = pathlib.Path(__file__).resolve().parents[2] / 'misc'
@@ -33,19 +34,19 @@ def test_cityscapes_ids_translate_there_and_back():
   there, back = datasets.cityscapes_label_ids(), datasets.cityscapes_train_ids()
   assert there.tolist() == [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
   np.testing.assert_array_equal(back[there], np.arange(19))
-  assert (back == datasets.VOID).sum() == 256 - 19
+  assert (back == VOID).sum() == 256 - 19
 
 
 def test_class_names_follow_the_number_of_classes(tmp_path):
-  assert datasets.class_names(21)[15] == 'person'
-  assert datasets.class_names(19)[10] == 'sky'
-  assert datasets.class_names(11)[10] == 'bicyclist'
-  assert datasets.class_names(3) == ['0', '1', '2']
+  assert class_names(21)[15] == 'person'
+  assert class_names(19)[10] == 'sky'
+  assert class_names(11)[10] == 'bicyclist'
+  assert class_names(3) == ['0', '1', '2']
   names = tmp_path / 'names.txt'
   names.write_bytes('\ufeffcat\r\nChien gentil\r\n\r\nK\u00e4fer\r\n'.encode())
-  assert datasets.class_names(3, str(names)) == ['cat', 'Chien gentil', 'K\u00e4fer']
+  assert class_names(3, str(names)) == ['cat', 'Chien gentil', 'K\u00e4fer']
   with pytest.raises(InputError, match='3 names for --num-classes 4'):
-    datasets.class_names(4, str(names))
+    class_names(4, str(names))
 
 
 @pytest.mark.parametrize('number', [2, 11, 19, 21, 256, 300])

@@ -16,6 +16,7 @@ from PIL import Image
 from dataset import prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_voc12
 from utils import atomic, image_file, list_file, locks
 from utils.data import convert, datasets
+from utils.data.labels import CITYSCAPES_LABELS
 from utils.errors import InputError, RunError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -264,7 +265,7 @@ def test_cityscapes_lists_equal_the_official_ones(tmp_path, capsys):
 
 def test_gta5_ids_palettes_and_colours_become_train_ids(tmp_path, rng, capsys):
   root = tmp_path / 'gta5'
-  labels = datasets.CITYSCAPES_LABELS[:34]
+  labels = CITYSCAPES_LABELS[:34]
   ids = rng.integers(0, 34, (5, 7)).astype(np.uint8)
   ids[ids == 18] = 17  # a pole group has a pole's colour: only its id tells them apart
   expected = [[labels[i].train_id for i in row] for row in ids]

@@ -12,7 +12,7 @@ import numpy as np
 
 from utils import image_file, list_file, parallel
 from utils.data import datasets
-from utils.data.datasets import VOID
+from utils.data.labels import VOID
 from utils.errors import InputError
 
 FORMATS = ('JPEG', 'MPO', 'PNG')  # an MPO is a JPEG with more pictures behind it

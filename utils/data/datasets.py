@@ -1,50 +1,13 @@
-"""The data sets' colours and id tables as arrays; the names come from `utils.data.labels`. Loads no TensorFlow.
+"""The data sets' colours and id tables as arrays; their names are in `utils.data.labels`. Loads no TensorFlow.
 
 Colours are uint8 RGB [n, 3].
 """
 
 import numpy as np
 
-from utils.data.labels import (
-  CAMVID_CLASSES,
-  CITYSCAPES_CLASSES,
-  CITYSCAPES_LABELS,
-  CITYSCAPES_TRAINED,
-  VOC_CLASSES,
-  VOID,
-  class_names,
-  read_names,
-)
+from utils.data.labels import CAMVID_CLASSES, CITYSCAPES_CLASSES, CITYSCAPES_TRAINED, VOID
 
-__all__ = [
-  'CAMVID_CLASSES',
-  'CITYSCAPES_CLASSES',
-  'CITYSCAPES_LABELS',
-  'CITYSCAPES_TRAINED',
-  'VOC_CLASSES',
-  'VOID',
-  'cityscapes_colours',
-  'cityscapes_label_ids',
-  'cityscapes_train_ids',
-  'class_names',
-  'colours',
-  'read_names',
-  'voc_colours',
-]
-
-_CAMVID_COLOURS = (
-  (128, 128, 128),
-  (128, 0, 0),
-  (192, 192, 128),
-  (128, 64, 128),
-  (60, 40, 222),
-  (128, 128, 0),
-  (192, 128, 128),
-  (64, 64, 128),
-  (64, 0, 128),
-  (64, 64, 0),
-  (0, 128, 192),
-)
+_CAMVID_COLOURS = bytes.fromhex('808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0')
 
 
 def cityscapes_train_ids() -> np.ndarray:
@@ -77,5 +40,6 @@ def cityscapes_colours() -> np.ndarray:
 
 def colours(num_classes: int) -> np.ndarray:
   """The colours of the data set with that many classes; VOC's map for any other number."""
-  known = {len(CITYSCAPES_CLASSES): cityscapes_colours(), len(CAMVID_CLASSES): np.array(_CAMVID_COLOURS, np.uint8)}
+  camvid = np.frombuffer(_CAMVID_COLOURS, np.uint8).reshape(-1, 3)
+  known = {len(CITYSCAPES_CLASSES): cityscapes_colours(), len(CAMVID_CLASSES): camvid}
   return known.get(num_classes, voc_colours(max(256, num_classes))[:num_classes])

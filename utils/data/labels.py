@@ -11,42 +11,13 @@ from utils.errors import InputError
 VOID = 255  # the label of pixels that count for nothing, in all these data sets
 
 VOC_CLASSES = [
-  'background',
-  'aeroplane',
-  'bicycle',
-  'bird',
-  'boat',
-  'bottle',
-  'bus',
-  'car',
-  'cat',
-  'chair',
-  'cow',
-  'diningtable',
-  'dog',
-  'horse',
-  'motorbike',
-  'person',
-  'pottedplant',
-  'sheep',
-  'sofa',
-  'train',
-  'tvmonitor',
-]
+  'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+  'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
+]  # fmt: skip
 
 CAMVID_CLASSES = [
-  'sky',
-  'building',
-  'pole',
-  'road',
-  'pavement',
-  'tree',
-  'signsymbol',
-  'fence',
-  'car',
-  'pedestrian',
-  'bicyclist',
-]
+  'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian', 'bicyclist',
+]  # fmt: skip
 
 
 class CityscapesLabel(NamedTuple):

@@ -14,7 +14,8 @@ from network.common.layers import resize_bilinear
 from seg_models.image_reader import MEAN
 from utils import memory
 from utils.atomic import write_text
-from utils.data.datasets import class_names, colours
+from utils.data.datasets import colours
+from utils.data.labels import class_names
 from utils.data.visualisation import colour
 from utils.train.csv_log import CsvLog
 
