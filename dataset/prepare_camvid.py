@@ -4,7 +4,6 @@ DATA_DIR holds train, val, test (images) and trainannot, valannot, testannot (la
 converted; the lists' paths are relative to DATA_DIR.
 """
 
-import os
 import pathlib
 import sys
 
@@ -32,13 +31,9 @@ def main(argv=None):
   for split, official in OFFICIAL.items():
     images = convert.stems(root / split, ('.png', '.jpg', '.jpeg'))
     labels = convert.stems(root / f'{split}annot', ('.png',))
-    both = [i for i in images if i in labels]
-    lines = [lists.line(os.path.relpath(images[i], root), os.path.relpath(labels[i], root)) for i in both]
-    missing = {
-      f'without a label in {split}annot': sorted(images.keys() - labels),
-      f'without an image in {split}': sorted(labels.keys() - images),
-    }
-    lists.write_official(args.list_dir, split, lines, official, missing)
+    without = f'an image in {split}', f'a label in {split}annot'
+    ids = sorted(images.keys() | labels)
+    lists.write_official(args.list_dir, split, official, root, ids, images, labels, without)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ instance ids unchanged, for train and val, and the lists train, val and test, gr
 read. Run it again after an interruption: it does what is left.
 """
 
-import os
 import pathlib
 import sys
 
@@ -36,7 +35,7 @@ def main(argv=None):
     if not (root / folder).is_dir():
       raise InputError(f'--data-dir {root}: holds no {folder}; unpack {archive} there')
   faults = []
-  for kind, make in (('labelIds', train_ids), ('instanceIds', kept)):
+  for kind, make in (('labelIds', train_ids), ('instanceIds', checked_copy)):
     faults += convert.run(jobs(root, kind, make), kind)
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
@@ -65,28 +64,22 @@ def train_ids(path: str) -> np.ndarray:
   return TRAIN_IDS[label]
 
 
-def kept(path: str) -> bytes:
+def checked_copy(path: str) -> bytes:
   """The file as it is, once it is known to be readable."""
   image_file.read_label(path)
   return pathlib.Path(path).read_bytes()
 
 
 def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:
-  """Test images are listed alone: what gtFine holds for them is no truth."""
-  found = by_city(root / 'leftImg8bit' / split, '_leftImg8bit')
-  truth = by_city(root / 'gtFineId' / split, '_gtFineId_labelIds')
-  labels = {i: path for files in truth.values() for i, path in files.items()}
-  images = {i: path for files in found.values() for i, path in files.items()}
-  wanted = [i for i in images if split == 'test' or i in labels]
-  lines = [
-    lists.line(os.path.relpath(images[i], root), None if split == 'test' else os.path.relpath(labels[i], root))
-    for i in wanted
-  ]
-  missing = {
-    'without an image in leftImg8bit': sorted(labels.keys() - images),
-    'without labelIds in gtFine': [i for i in images if i not in wanted],
-  }
-  lists.write_official(list_dir, split, lines, OFFICIAL[split], missing)
+  """Test images are listed alone: what gtFine holds for them is not the truth."""
+  images, labels = (
+    {i: path for files in by_city(root / folder / split, ending).values() for i, path in files.items()}
+    for folder, ending in (('leftImg8bit', '_leftImg8bit'), ('gtFineId', '_gtFineId_labelIds'))
+  )
+  ids = [*images, *sorted(labels.keys() - images)]
+  without = 'an image in leftImg8bit', 'labelIds in gtFine'
+  truth = None if split == 'test' else labels
+  lists.write_official(list_dir, split, OFFICIAL[split], root, ids, images, truth, without)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ out with a warning. The originals are only read. Run it again after an interrupt
 """
 
 import functools
-import os
 import pathlib
 import sys
 
@@ -45,19 +44,14 @@ def main(argv=None):
   splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root)}
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
   faults = convert.run(jobs, 'trainids')
-  done = convert.stems(root / 'trainids', ('.png',))
-  pairs = {i: (images[i], done[i]) for i in images if i in done}
-  equal = parallel.in_threads(same_size, pairs.values(), 'sizes')
-  unequal = {i for i, same in zip(pairs, equal, strict=True) if not same}
+  converted = convert.stems(root / 'trainids', ('.png',))
+  pairs = {i: (images[i], converted[i]) for i in images if i in converted}
+  sizes = parallel.in_threads(same_size, pairs.values(), 'sizes')
+  unequal = {i for i, same in zip(pairs, sizes, strict=True) if not same}
   for name, ids in splits.items():
-    kept = [i for i in ids if i in pairs and i not in unequal]
-    lines = [lists.line(os.path.relpath(images[i], root), os.path.relpath(done[i], root)) for i in kept]
-    missing = {
-      'without an image': [i for i in ids if i not in images],
-      'without a label': [i for i in ids if i in images and i not in done],
-      'with a label of another size': sorted(unequal.intersection(ids)),
-    }
-    lists.write_official(args.list_dir, name, lines, OFFICIAL[name], missing)
+    rest = [i for i in ids if i not in unequal]
+    left_out = {'with a label of another size': sorted(unequal.intersection(ids))}
+    lists.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
   return convert.close(faults)
 
 

@@ -110,31 +110,25 @@ def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
   voc = devkit / 'VOC2012'
   images = convert.stems(voc / 'JPEGImages', ('.jpg',))
   masks = convert.stems(voc / 'segcls', ('.png',))
-  both = images.keys() & masks
   splits = {name: read_ids(voc, name) for name in ('train', 'val', 'trainval')}
-  splits['train+'] = sorted((set(masks) | set(splits['train'])) - set(splits['val']))
+  if splits['val']:
+    splits['train+'] = sorted((set(masks) | set(splits['train'])) - set(splits['val']))
+  else:
+    lists.warn('train+: not told from val, whose ids are missing; unpack ImageSets/Segmentation')
+    splits['train+'] = []
   for name, ids in splits.items():
-    missing = {
-      'without an image in JPEGImages': [i for i in ids if i not in images],
-      'without a mask': [i for i in ids if i in images and i not in masks],
-    }
-    if name == 'train+' and not splits['val']:
-      lists.warn('train+: not told from val, whose ids are missing; unpack ImageSets/Segmentation')
-      ids = []
-    lines = [lists.line(f'VOC2012/JPEGImages/{i}.jpg', f'VOC2012/segcls/{i}.png') for i in ids if i in both]
-    lists.write_official(list_dir, name, lines, OFFICIAL[name], missing)
+    without = 'an image in JPEGImages', 'a mask'
+    lists.write_official(list_dir, name, OFFICIAL[name], devkit, ids, images, masks, without)
   write_test_list(devkit, list_dir)
 
 
 def write_test_list(devkit: pathlib.Path, list_dir: str) -> None:
   """The test images have a folder of their own, VOC2012-test, or were unpacked into VOC2012."""
   ids = read_ids(devkit / 'VOC2012-test', 'test', quiet=True) or read_ids(devkit / 'VOC2012', 'test')
-  homes = {}
+  images = {}
   for folder in ('VOC2012', 'VOC2012-test'):
-    homes |= dict.fromkeys(convert.stems(devkit / folder / 'JPEGImages', ('.jpg',)), folder)
-  lines = [lists.line(f'{homes[i]}/JPEGImages/{i}.jpg') for i in ids if i in homes]
-  missing = {'without an image': [i for i in ids if i not in homes]}
-  lists.write_official(list_dir, 'test', lines, OFFICIAL['test'], missing)
+    images |= convert.stems(devkit / folder / 'JPEGImages', ('.jpg',))
+  lists.write_official(list_dir, 'test', OFFICIAL['test'], devkit, ids, images, None)
 
 
 def read_ids(voc: pathlib.Path, split: str, quiet: bool = False) -> list[str]:

@@ -3,8 +3,10 @@
 Loads no TensorFlow.
 """
 
+import os
 import pathlib
 import sys
+from collections.abc import Collection, Iterable
 
 from utils import atomic
 from utils.errors import InputError
@@ -53,28 +55,54 @@ def warn(message: str) -> None:
   print(f'warning: {" ".join(message.split())}', file=sys.stderr)
 
 
-def write_official(list_dir: str, name: str, lines: list[str], official: int, missing: dict[str, list[str]]) -> None:
-  """Writes a list, and warns where it is not as long as the official one or lacks ids that it should have.
+def write_official(
+  list_dir: str,
+  name: str,
+  official: int,
+  data_dir,
+  ids: Iterable[str],
+  images: dict[str, str],
+  labels: dict[str, str] | None,
+  without: tuple[str, str] = ('an image', 'a label'),
+  left_out: dict[str, list[str]] | None = None,
+) -> None:
+  """Writes the list of the ids that have an image and a label, and warns where it is not as the official one.
 
   Args:
-    missing: reason -> the ids that are left out for it. Too many to print go to LIST_DIR/NAME.missing.txt.
+    official: the length of the official list.
+    images, labels: id -> path; the list's paths are relative to `data_dir`. No labels: images are listed alone.
+    without: what an id may lack, for the warning.
+    left_out: reason -> other ids that belong into the list. Too many to print go to LIST_DIR/NAME.missing.txt.
   """
+  lines, missing = [], {f'without {noun}': [] for noun in without} | (left_out or {})
+  for i in ids:
+    if i not in images:
+      missing[f'without {without[0]}'].append(i)
+    elif labels is not None and i not in labels:
+      missing[f'without {without[1]}'].append(i)
+    else:
+      paths = [images[i]] if labels is None else [images[i], labels[i]]
+      lines.append(line(*(os.path.relpath(path, data_dir) for path in paths)))
   write(list_dir, name, lines)
-  missing = {reason: ids for reason, ids in missing.items() if ids}
+  _report_missing(list_dir, name, len(lines), official, {reason: ids for reason, ids in missing.items() if ids})
+
+
+def _report_missing(list_dir: str, name: str, listed: int, official: int, missing: dict[str, list[str]]) -> None:
   path = pathlib.Path(list_dir) / f'{name}.missing.txt'
   number = sum(map(len, missing.values()))
   if number > SHOWN:
     atomic.write_text(path, ''.join(f'{i} {reason}\n' for reason, ids in missing.items() for i in ids))
   else:
     path.unlink(missing_ok=True)
-  if len(lines) == official and not missing:
+  if listed == official and not missing:
     return
-  reasons = [f'{len(ids)} {reason} ({_shown(ids)})' for reason, ids in missing.items()]
-  if len(lines) < official - number or not reasons:
-    reasons.append('the rest is not on this disk' if len(lines) < official else 'more than the official number')
+  reasons = [f'{len(ids)} {reason} ({shown(ids)})' for reason, ids in missing.items()]
+  if listed < official - number or not reasons:
+    reasons.append('the rest is not on this disk' if listed < official else 'more than the official number')
   more = f'; all are in {path}' if number > SHOWN else ''
-  warn(f'{name}: {len(lines)} of the official {official} images: {"; ".join(reasons)}{more}')
+  warn(f'{name}: {listed} of the official {official} images: {"; ".join(reasons)}{more}')
 
 
-def _shown(ids: list[str]) -> str:
-  return ', '.join(ids[:SHOWN]) + (', ...' if len(ids) > SHOWN else '')
+def shown(names: Collection[str]) -> str:
+  """The first of these names in alphabetical order."""
+  return ', '.join(sorted(names)[:SHOWN]) + (', ...' if len(names) > SHOWN else '')

@@ -95,7 +95,7 @@ def by_image(images: dict[str, str], labels: dict, where: str) -> tuple[dict, li
       missing.append(label)
   if not missing:
     return found, []
-  return found, [f'{where}: {len(missing)} of its images are missing ({shown(missing)}); put them below --images']
+  return found, [f'{where}: {len(missing)} of its images are missing ({lists.shown(missing)}); put them below --images']
 
 
 def match(images: dict[str, str], labels: dict, where: str) -> list[Pair]:
@@ -115,12 +115,8 @@ def match(images: dict[str, str], labels: dict, where: str) -> list[Pair]:
     )
   for reason, names in (('label', images.keys() - labels), ('image', labels.keys() - images)):
     if names:
-      lists.warn(f'{where}: {len(names)} files have no {reason} and are left out: {shown(names)}')
+      lists.warn(f'{where}: {len(names)} files have no {reason} and are left out: {lists.shown(names)}')
   return [Pair(name, images[name], labels[name]) for name in both]
-
-
-def shown(names) -> str:
-  return ', '.join(sorted(names)[: lists.SHOWN]) + (', ...' if len(names) > lists.SHOWN else '')
 
 
 def look(data_dir: str, pairs: list[Pair]) -> tuple[list[str], dict[str, str], set[int]]:
