@@ -31,8 +31,9 @@ def main(argv=None):
   check.check_ignore_label(args.num_classes, args.ignore_label)
   pairs, faults = read_pairs(args.data_list, args.data_dir)
   faults += duplicate_outputs(pairs)
-  look = functools.partial(check.inspect, num_classes=args.num_classes, ignore_label=args.ignore_label, thorough=True)
-  findings = list(parallel.in_threads(look, pairs, 'checking', 'pair'))
+  limits = {'num_classes': args.num_classes, 'ignore_label': args.ignore_label}
+  inspect = functools.partial(check.inspect, **limits, thorough=True)
+  findings = list(parallel.in_threads(inspect, pairs, 'checking', 'pair'))
   faults += [finding.fault for finding in findings if finding.fault]
   print(summary(pairs, findings, args.num_classes, args.ignore_label))
   for fault in faults:

@@ -39,7 +39,7 @@ def main(argv=None):
     faults += convert.run(jobs(root, kind, make), kind)
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
-  return convert.close(faults)
+  return convert.report(faults)
 
 
 def by_city(folder: pathlib.Path, ending: str) -> dict[str, dict[str, str]]:

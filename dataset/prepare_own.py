@@ -70,7 +70,7 @@ def main(argv=None):
   more, sound, ids = look(args.data_dir, pairs)
   names = class_table.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label) if names is None else names
   write(args, sound, names)
-  return convert.close(faults + more)
+  return convert.report(faults + more)
 
 
 def read_split(data_dir: str, form: forms.Form, image_folder: str, labels_path: str | None):

@@ -43,7 +43,7 @@ def main(argv=None):
   for folder in MASKS:
     faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder)
   write_lists(devkit, args.list_dir)
-  return convert.close(faults)
+  return convert.report(faults)
 
 
 def find_devkit(folder: pathlib.Path) -> pathlib.Path:

@@ -1,6 +1,6 @@
-"""Are these images and labels fit to train on? The look at every pair before the first step. Loads no TensorFlow.
+"""Checks images and labels before they are trained on. Loads no TensorFlow.
 
-Label values below `num_classes` are classes; 255 and `ignore_label` are void; any other value is a mistake somewhere
+Label values below `num_classes` are classes; 255 and `ignore_label` are void. Any other value is a mistake somewhere
 (palette colours decoded to grey, ids that were never converted), and training would silently skip those pixels.
 """
 
@@ -16,13 +16,13 @@ from utils.data.labels import VOID
 from utils.errors import InputError
 
 FORMATS = ('JPEG', 'MPO', 'PNG')  # an MPO is a JPEG with more pictures behind it
-# VOC's colours as the grey levels (rounded either way) that a decoder makes of them: the trace of a lost palette.
+# The grey levels (rounded either way) that a decoder makes of VOC's colours: a label that holds them lost its palette.
 _GREYS = datasets.voc_colours()[[*range(1, 21), 255]] @ (0.299, 0.587, 0.114)
 VOC_LUMINANCES = frozenset(np.floor(_GREYS).astype(int)) | frozenset(np.ceil(_GREYS).astype(int))
 
 
 class Finding(NamedTuple):
-  """What a look at one pair found. `fault` is one line with the file and the mend, None where all is well."""
+  """What was found in one pair. `fault` is one line with the file and the mend, None where all is well."""
 
   fault: str | None
   counts: dict[int, int]  # label value -> pixels; empty where the label cannot be read or there is none
@@ -31,16 +31,16 @@ class Finding(NamedTuple):
 
 
 def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample: int | None = None) -> None:
-  """Looks at every pair (or at `sample` of them, evenly spread); decodes labels, and of images reads header and end.
+  """Checks every pair (or `sample` of them, evenly spread); decodes labels, and of images reads header and end.
 
   Raises:
-    InputError: for the first pair, in the list's order, that cannot be right, or for an `ignore_label` that is a class.
+    InputError: for the first faulty pair, in the list's order, or for an `ignore_label` that is a class.
   """
   check_ignore_label(num_classes, ignore_label)
   if sample is not None and 0 < sample < len(pairs):
     pairs = [pairs[i * len(pairs) // sample] for i in range(sample)]
-  look = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label)
-  for finding in parallel.in_threads(look, pairs, 'checking data', 'pair'):
+  inspect_pair = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label)
+  for finding in parallel.in_threads(inspect_pair, pairs, 'checking data', 'pair'):
     if finding.fault:
       raise InputError(finding.fault)
 
@@ -54,7 +54,7 @@ def check_ignore_label(num_classes: int, ignore_label: int) -> None:
 
 
 def inspect(pair: list_file.Pair, num_classes: int, ignore_label: int, thorough: bool = False) -> Finding:
-  """Looks at one pair; `thorough` decodes the image too."""
+  """Checks one pair; `thorough` decodes the image too."""
   counts, palette, size = {}, False, None
   try:
     size = image_size(pair.image, thorough)
@@ -76,13 +76,13 @@ def image_size(path: str, thorough: bool = False) -> tuple[int, int]:
   with image_file.open_picture(path) as image:
     if image.format not in FORMATS:
       raise InputError(f'{path}: is {image.format}, and images must be JPEG or PNG; convert it')
-    if thorough or not _ends_whole(path, image.format):
+    if thorough or not _has_end(path, image.format):
       image.load()
     return image.size
 
 
-def _ends_whole(path: str, image_format: str) -> bool:
-  """Whether the file ends as its format does; where bytes follow that end, decoding has to decide."""
+def _has_end(path: str, image_format: str) -> bool:
+  """Whether the file ends as its format does. Where other bytes follow that end, only decoding can tell."""
   end = b'IEND\xaeB`\x82' if image_format == 'PNG' else b'\xff\xd9'
   with open(path, 'rb') as file:
     file.seek(-min(len(end), os.path.getsize(path)), os.SEEK_END)
@@ -109,14 +109,14 @@ def label_counts(path: str) -> tuple[tuple[int, int], dict[int, int], bool]:
 
 
 def _check_values(path: str, counts: dict[int, int], num_classes: int, ignore_label: int) -> None:
-  strays = {value: pixels for value, pixels in counts.items() if value >= num_classes}
-  strays = {value: pixels for value, pixels in strays.items() if value not in (VOID, ignore_label)}
+  void = {VOID, ignore_label}
+  strays = {value: pixels for value, pixels in counts.items() if value >= num_classes and value not in void}
   if strays:
     shown = ', '.join(f'{value} ({pixels} pixels)' for value, pixels in list(strays.items())[:5])
     more = ', ...' if len(strays) > 5 else ''
-    void = VOID if ignore_label == VOID else f'{VOID} or {ignore_label}'
+    voids = ' or '.join(map(str, sorted(void, reverse=True)))
     raise InputError(
-      f'{path}: holds {shown}{more}: neither a class (0 to {num_classes - 1}) nor void ({void}); {_mend(strays)}'
+      f'{path}: holds {shown}{more}: neither a class (0 to {num_classes - 1}) nor void ({voids}); {_mend(strays)}'
     )
   if not any(value < num_classes for value in counts):
     raise InputError(f'{path}: is void everywhere, so there is nothing to learn from it; take it off the list')

@@ -1,7 +1,5 @@
-"""Converts many files on all cores: again only what changed, whole files only, one bad file does not stop the rest.
-
-Loads no TensorFlow.
-"""
+"""Converts many files on all cores: only what changed since the last time, whole files only, and a bad file does not
+stop the rest. Loads no TensorFlow."""
 
 import contextlib
 import functools
@@ -30,19 +28,21 @@ class Job(NamedTuple):
 
 
 def run(jobs: Iterable[Job], title: str, again: bool = False) -> list[str]:
-  """Does the jobs whose output is not there, not whole or older than its source (all of them: `again`). Returns a line
-  for each that failed.
+  """Does the jobs whose output is missing, damaged or older than its source (all jobs with `again`). Returns a line for
+  each that failed.
 
   Raises:
-    InputError: an output would replace its own source, or another process is at work on the same outputs.
-    RunError: an output cannot be written (a full disk, a folder that is not ours): the rest would fail alike.
+    InputError: an output would replace its own source, or another process is converting into the same folder.
+    RunError: an output cannot be written (a full disk, a folder without permission): the other jobs would fail too.
   """
   jobs, faults, written = list(jobs), [], 0
   for job in jobs:
-    _guard(job)
-  with _claim(jobs):
+    folder, name = os.path.split(job.output)
+    if os.path.join(os.path.realpath(folder), name) == os.path.realpath(job.source):
+      raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
+  with _claim_folder(jobs) if jobs else contextlib.nullcontext():
     atomic.remove_unfinished(job.output for job in jobs)
-    for fault, new in parallel.in_threads(functools.partial(_do, again=again), jobs, title):
+    for fault, new in parallel.in_threads(functools.partial(_convert, again=again), jobs, title):
       faults += [fault] if fault else []
       written += new
   kept = len(jobs) - written - len(faults)
@@ -50,42 +50,31 @@ def run(jobs: Iterable[Job], title: str, again: bool = False) -> list[str]:
   return faults
 
 
-@contextlib.contextmanager
-def _claim(jobs: list[Job]):
-  """Holds the folder that all outputs are in for this process."""
-  if not jobs:
-    yield
-    return
+def _claim_folder(jobs: list[Job]):
+  """Makes the folder that all outputs are in and holds it for this process."""
   folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs])
   try:
     os.makedirs(folder, exist_ok=True)
   except OSError as e:
     raise RunError(f'{folder}: cannot be made ({e.strerror or e}); what is there already is kept') from None
-  with locks.claim(folder, 'converting'):
-    yield
+  return locks.claim(folder, 'converting')
 
 
-def _guard(job: Job) -> None:
-  folder, name = os.path.split(job.output)
-  if os.path.join(os.path.realpath(folder), name) == os.path.realpath(job.source):
-    raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
-
-
-def _do(job: Job, again: bool) -> tuple[str | None, bool]:
+def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
   """What went wrong, if anything, and whether the output was written."""
   try:
     if not again and is_current(job):
       return None, False
-    made = job.make(job.source)
+    content = job.make(job.source)
   except InputError as e:
     return one_line(e), False
   except OSError as e:
     return os_error_line(e), False
   try:
-    if isinstance(made, bytes):
-      atomic.write_bytes(job.output, made)
+    if isinstance(content, bytes):
+      atomic.write_bytes(job.output, content)
     else:
-      atomic.write_png(job.output, made, job.palette)
+      atomic.write_png(job.output, content, job.palette)
   except OSError as e:
     raise RunError(f'{job.output}: cannot be written ({e.strerror or e}); what is there already is kept') from None
   return None, True
@@ -102,8 +91,8 @@ def is_current(job: Job) -> bool:
     return False
 
 
-def close(faults: list[str]) -> int:
-  """Says what failed, a line each, and returns the exit code."""
+def report(faults: list[str]) -> int:
+  """Prints what failed, a line each, and returns the exit code."""
   for fault in faults:
     print(f'error: {fault}', file=sys.stderr)
   if faults:
@@ -112,13 +101,11 @@ def close(faults: list[str]) -> int:
 
 
 def stems(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
-  """Files of a folder by their name less suffix (and less `ending`, which they must have), sorted; hidden ones and
-  folders that are missing count for nothing."""
-  folder = pathlib.Path(folder)
-  names = sorted(os.listdir(folder)) if folder.is_dir() else []
-  parts = [(name, *os.path.splitext(name)) for name in names if not name.startswith('.')]
-  return {
-    stem[: len(stem) - len(ending)]: str(folder / name)
-    for name, stem, suffix in parts
-    if suffix.lower() in suffixes and stem.endswith(ending)
-  }
+  """Name less suffix (and less `ending`, which it must have) -> path, sorted, of a folder's files that are not hidden;
+  nothing where there is no such folder."""
+  found = {}
+  for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in suffixes and stem.endswith(ending) and not name.startswith('.'):
+      found[stem.removesuffix(ending)] = os.path.join(folder, name)
+  return found

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-CLASSES = ('background', 'ball', 'house', 'tree', 'bicycle', 'power_line', 'fence')
-VOID = 255
-DARK = np.array((38.0, 38.0, 42.0))
-SATURATED = np.array(((215, 45, 40), (240, 190, 30), (35, 90, 210), (200, 50, 170), (245, 120, 30)), float)
+from utils.data.demo_objects import PAINTERS, Drawing, noise
+from utils.data.labels import VOID
+
+CLASSES = ('background', *PAINTERS)
 
 
 class Scene(NamedTuple):
@@ -24,216 +24,66 @@ class Scene(NamedTuple):
   instances: np.ndarray  # uint8 [H, W]: 0 background, 1 .. objects, 255 void
 
 
-class Thing(NamedTuple):
-  """An object ready to paint: where it is, and its colours there."""
-
-  mask: np.ndarray
-  paint: np.ndarray
-
-
 def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
   """A random scene of two to four objects. The same state of `rng` and the same size give the same pixels."""
   horizon = int(height * rng.uniform(0.42, 0.62))
   image = _backdrop(rng, height, width, horizon)
   classes = np.zeros((height, width), np.uint8)
   instances = np.zeros((height, width), np.uint8)
-  for number, (base, name) in enumerate(_cast(rng, height, horizon), 1):
-    thing = PAINTERS[name](rng, height, width, base, (base / height) ** 0.5 * min(height, width) / 144)
-    image = _composite(image, thing)
-    border = cv2.dilate(thing.mask, np.ones((3, 3), np.uint8)) > thing.mask
+  for number, (base, name) in enumerate(_place_objects(rng, height, horizon), 1):
+    drawing = PAINTERS[name](rng, height, width, base, (base / height) ** 0.5 * min(height, width) / 144)
+    image = _composite(image, drawing)
+    border = cv2.dilate(drawing.mask, np.ones((3, 3), np.uint8)) > drawing.mask
     for label, value in ((classes, CLASSES.index(name)), (instances, number)):
       label[border] = VOID
-      label[thing.mask > 0] = value
+      label[drawing.mask > 0] = value
   return Scene(_photograph(rng, image), classes, instances)
 
 
-def _cast(rng, height, horizon) -> list[tuple[int, str]]:
-  """Who is in the scene and how far down the picture each stands, the farthest first."""
+def _place_objects(rng, height, horizon) -> list[tuple[int, str]]:
+  """The row that each object of the scene stands on, and its class; the farthest first."""
   names = [str(name) for name in rng.permutation(CLASSES[1:])[: rng.integers(2, 4)]]
   names += ['ball'] * int(rng.integers(0, 2)) * ('ball' in names)
   reach = {'power_line': (0.02, 0.25), 'tree': (0.05, 0.5), 'house': (0.05, 0.45), 'fence': (0.35, 0.9)}
-  cast = []
+  objects = []
   for name in names:
     low, high = reach.get(name, (0.5, 0.95))
-    cast.append((int(horizon + (height - horizon) * rng.uniform(low, high)), name))
-  return sorted(cast)
-
-
-def _noise(rng, height, width, grain) -> np.ndarray:
-  """Smooth noise [H, W, 1] of about unit size with blobs of `grain` pixels."""
-  coarse = rng.normal(size=(height // grain + 3, width // grain + 3)).astype(np.float32)
-  return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None].astype(float)
+    objects.append((int(horizon + (height - horizon) * rng.uniform(low, high)), name))
+  return sorted(objects)
 
 
 def _backdrop(rng, height, width, horizon):
   down = np.linspace(0, 1, horizon)[:, None, None]
   zenith = np.array((85, 135, 205)) + rng.normal(0, 12, 3)
   haze = np.array((200, 215, 228)) + rng.normal(0, 8, 3)
-  clouds = np.clip(_noise(rng, horizon, width, 22) + 0.4 * _noise(rng, horizon, width, 7) - 0.3, 0, 1.2)
+  clouds = np.clip(noise(rng, horizon, width, 22) + 0.4 * noise(rng, horizon, width, 7) - 0.3, 0, 1.2)
   sky = np.clip(zenith + (haze - zenith) * down + 45 * clouds, 0, 250)
   soil = np.array(((150, 165, 85), (165, 140, 105), (140, 140, 140), (190, 175, 130))[rng.integers(4)]) + 0.0
   rows = height - horizon
-  ground = soil + 9 * _noise(rng, rows, width, 12) + 9 * _noise(rng, rows, width, 2)
+  ground = soil + 9 * noise(rng, rows, width, 12) + 9 * noise(rng, rows, width, 2)
   ground = ground * np.linspace(0.95, 1.1, rows)[:, None, None]
   image = np.concatenate([sky, ground])
   if rng.random() < 0.6:  # hills
     xs = np.arange(width)
     crest = horizon - height * 0.07 * (1 + np.sin(xs / width * rng.uniform(4, 9) + rng.uniform(0, 6)))
     hills = (np.arange(height)[:, None] > crest) & (np.arange(height)[:, None] < horizon)
-    image[hills] = (np.array((125, 150, 165)) + 5 * _noise(rng, height, width, 5))[hills]
+    image[hills] = (np.array((125, 150, 165)) + 5 * noise(rng, height, width, 5))[hills]
   return image
 
 
-def _composite(image, thing: Thing):
+def _composite(image, drawing: Drawing):
   """Paints over with soft edges, and a shadow where the object stands."""
-  _, top, _, tall = cv2.boundingRect(thing.mask)
+  _, top, _, tall = cv2.boundingRect(drawing.mask)
   foot = top + tall
-  shadow = np.zeros(thing.mask.shape, np.float32)
-  shadow[foot - 2 : foot + 4] = 0.6 * thing.mask[foot - 4 : foot].max(axis=0)
+  shadow = np.zeros(drawing.mask.shape, np.float32)
+  shadow[foot - 2 : foot + 4] = 0.6 * drawing.mask[foot - 4 : foot].max(axis=0)
   image = image * (1 - cv2.GaussianBlur(shadow, (0, 0), 3, sigmaY=1.5)[..., None])
-  alpha = cv2.GaussianBlur(thing.mask.astype(np.float32), (0, 0), 0.6)[..., None]
-  alpha = np.maximum(alpha, 0.85 * thing.mask[..., None])
-  return image * (1 - alpha) + thing.paint * alpha
+  alpha = cv2.GaussianBlur(drawing.mask.astype(np.float32), (0, 0), 0.6)[..., None]
+  alpha = np.maximum(alpha, 0.85 * drawing.mask[..., None])
+  return image * (1 - alpha) + drawing.paint * alpha
 
 
 def _photograph(rng, image):
   """Exposure, a trace of blur and sensor noise."""
   image = cv2.GaussianBlur(image * rng.uniform(0.85, 1.1), (0, 0), 0.5)
   return np.clip(image + rng.normal(0, 5, image.shape), 0, 255).round().astype(np.uint8)
-
-
-def _canvas(height, width, colour=(0, 0, 0)) -> Thing:
-  return Thing(np.zeros((height, width), np.uint8), np.zeros((height, width, 3)) + np.asarray(colour, float))
-
-
-def _stroke(thing: Thing, points, width, colour=None):
-  """Adds a polyline to the mask and, where a colour is given, to the paint."""
-  points = np.round(np.array(points)).astype(np.int32).reshape(-1, 1, 2)
-  cv2.polylines(thing.mask, [points], False, 1, width)
-  if colour is not None:
-    cv2.polylines(thing.paint, [points], False, tuple(map(float, colour)), width)
-
-
-def _colour(rng):
-  return np.clip(SATURATED[rng.integers(len(SATURATED))] + rng.normal(0, 14, 3), 0, 255)
-
-
-def _ball(rng, height, width, base, scale):
-  radius = max(5, int(rng.uniform(11, 19) * scale))
-  x, y = int(rng.uniform(0.08, 0.92) * width), base - radius
-  ball = _canvas(height, width)
-  cv2.circle(ball.mask, (x, y), radius, 1, -1)
-  rows, columns = np.mgrid[:height, :width]
-  wedges = (np.arctan2(rows - y, columns - x) / np.pi * 3 + rng.uniform(0, 6)).astype(int) % 2
-  ball.paint[:] = np.where(wedges[..., None] > 0, _colour(rng), (240, 240, 235))
-  light = 1.15 - 0.5 * np.hypot(rows - y + radius / 2, columns - x + radius / 2) / radius / 1.6
-  return Thing(ball.mask, ball.paint * light[..., None])
-
-
-def _house(rng, height, width, base, scale):
-  wide, tall = int(rng.uniform(42, 66) * scale), int(rng.uniform(26, 40) * scale)
-  left = int(rng.uniform(-0.1, 0.75) * width)
-  top, middle, eaves = base - tall, left + wide // 2, int(5 * scale)
-  wall = np.array(((196, 120, 90), (222, 200, 165), (180, 95, 85))[rng.integers(3)]) + rng.normal(0, 8, 3)
-  house = _canvas(height, width, wall)
-  house.paint[:] += 6 * _noise(rng, height, width, 2)
-  house.paint[base % 5 :: 5] -= 22  # courses of bricks
-  cv2.rectangle(house.mask, (left, top), (left + wide, base), 1, -1)
-  ridge = top - int(wide * rng.uniform(0.32, 0.5))
-  roof = np.array([[left - eaves, top], [middle, ridge], [left + wide + eaves, top]], np.int32)
-  cv2.fillPoly(house.mask, [roof], 1)
-  cv2.fillPoly(house.paint, [roof], tuple(np.array((110.0, 50, 45)) + rng.normal(0, 10, 3)))
-  door = int(7 * scale)
-  cv2.rectangle(house.paint, (middle - door // 2, base - 2 * door), (middle + door // 2, base), (80, 55, 40), -1)
-  for x in (left + wide // 5, left + wide - wide // 5):
-    corner = (x - door // 2, top + tall // 4)
-    cv2.rectangle(house.paint, corner, (corner[0] + door, corner[1] + door), (70, 90, 120), -1)
-    cv2.rectangle(house.paint, corner, (corner[0] + door, corner[1] + door), (240, 240, 235), 1)
-  return house
-
-
-def _tree(rng, height, width, base, scale):
-  tall, x = rng.uniform(52, 84) * scale, int(rng.uniform(0.08, 0.92) * width)
-  leaves = np.array((45, 105, 45)) + rng.normal(0, 12, 3)
-  tree = _canvas(height, width, leaves)
-  tree.paint[:] += 16 * _noise(rng, height, width, 3) + 10 * _noise(rng, height, width, 8)
-  fork = base - 0.45 * tall
-  _stroke(tree, [(x, base), (x + rng.normal(0, 2), fork)], max(4, int(7 * scale)), (95, 68, 45))
-  for _ in range(9):
-    centre = (int(x + rng.normal(0, 0.13) * tall), int(fork - rng.uniform(0, 0.42) * tall))
-    radius = int(rng.uniform(0.13, 0.2) * tall)
-    cv2.circle(tree.mask, centre, radius, 1, -1)
-  return tree
-
-
-def _wheel(thing, rng, x, y, radius, width):
-  cv2.circle(thing.mask, (x, y), radius, 1, width)
-  cv2.circle(thing.paint, (x, y), radius, tuple(DARK), width)
-  turn = rng.uniform(0, np.pi)
-  for angle in turn + np.arange(3) * np.pi / 3:
-    reach = radius * np.array((np.cos(angle), np.sin(angle)))
-    _stroke(thing, [(x, y) - reach, (x, y) + reach], max(2, width - 1), (120, 120, 128))
-
-
-def _bicycle(rng, height, width, base, scale):
-  radius, stroke = int(rng.uniform(17, 23) * scale), max(3, round(5 * scale))
-  length = int(radius * rng.uniform(2.5, 2.8)) * rng.choice((-1, 1))  # from the rear hub to the front one
-  rear = np.array((int(rng.uniform(0.3, 0.7) * width) - length // 2, base - radius))
-  bicycle, front = _canvas(height, width), rear + (length, 0)
-  for hub in (rear, front):
-    _wheel(bicycle, rng, int(hub[0]), int(hub[1]), radius, stroke)
-  pedal, saddle = rear + (0.45 * length, 0.1 * radius), rear + (0.3 * length, -1.25 * radius)
-  head = rear + (0.8 * length, -1.3 * radius)
-  colour = _colour(rng)
-  for tube in ([rear, pedal, saddle, rear], [saddle, head, pedal], [head, front]):
-    _stroke(bicycle, tube, stroke, colour)
-  _stroke(bicycle, [saddle - (0.1 * length, 0.2 * radius), saddle + (0.1 * length, -0.2 * radius)], stroke, DARK)
-  _stroke(bicycle, [head, head - (0.05 * length, 0.5 * radius), head + (-0.2 * length, -0.55 * radius)], stroke, DARK)
-  return bicycle
-
-
-def _power_line(rng, height, width, base, scale):
-  """Poles with a cross-arm each, and wires that sag between them and leave the picture on both sides."""
-  thick, gap = max(4, round(7 * scale)), width * rng.uniform(0.5, 0.8)
-  top, arm = int(height * rng.uniform(0.06, 0.2)), 9 * scale
-  wood = np.array((98, 80, 62)) + rng.normal(0, 8, 3)
-  line = _canvas(height, width, wood)
-  poles = rng.uniform(0, 1) * gap + gap * np.arange(-2, 4)
-  drift = rng.uniform(-0.06, 0.06) * height  # from pole to pole, as seen at an angle
-  tops = top + drift * np.arange(-2, 4)
-  levels = [5 * scale, 18 * scale][: rng.integers(1, 3)]
-  for level in levels:
-    for i in range(len(poles) - 1):
-      along = np.linspace(0, 1, 24)
-      ys = tops[i] + level + drift * along + 0.4 * gap * along * (1 - along)
-      _stroke(line, np.stack([poles[i] + gap * along, ys], 1), max(3, round(4 * scale)), DARK)
-  for x, y in zip(poles, tops, strict=True):
-    _stroke(line, [(x, y), (x, base)], thick, wood)
-    for level in levels:
-      _stroke(line, [(x - arm, y + level), (x + arm, y + level)], max(4, round(5 * scale)), wood)
-  line.paint[:] += 6 * _noise(rng, height, width, 2)
-  return line
-
-
-def _fence(rng, height, width, base, scale):
-  wide, tall = int(rng.uniform(60, 120) * scale), rng.uniform(24, 34) * scale
-  left = int(rng.uniform(-0.2, 0.7) * width)
-  picket, step = max(4, round(6 * scale)), max(10, round(rng.uniform(14, 18) * scale))
-  colour = np.array(((238, 236, 228), (175, 128, 80))[rng.integers(2)]) + rng.normal(0, 6, 3)
-  fence = _canvas(height, width, colour)
-  fence.paint[:] += 6 * _noise(rng, height, width, 3)
-  for x in range(left, left + wide, step):
-    _stroke(fence, [(x, base), (x, base - tall)], picket)
-  for share in (0.3, 0.75):
-    _stroke(fence, [(left - 5, base - share * tall), (left + wide, base - share * tall)], max(3, round(5 * scale)))
-  return fence
-
-
-PAINTERS = {
-  'ball': _ball,
-  'house': _house,
-  'tree': _tree,
-  'bicycle': _bicycle,
-  'power_line': _power_line,
-  'fence': _fence,
-}

@@ -39,7 +39,7 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   most = affordable_pixels(args.num_classes, scales)
   failed = run(paths, lambda path: read_image(path, most), windows, outputs)
   print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
-  return convert.close(failed)
+  return convert.report(failed)
 
 
 def restored(args):
