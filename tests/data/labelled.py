@@ -7,6 +7,8 @@ import json
 import numpy as np
 from PIL import Image
 
+from tests.data import trees
+
 WIDTH, HEIGHT = 12, 9
 NAMES = ['background', 'car', 'tree']
 COLOURS = np.array([(0, 0, 0), (200, 10, 10), (10, 200, 10)], np.uint8)
@@ -22,13 +24,8 @@ def truth() -> np.ndarray:
   return label
 
 
-def save(path, array) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  Image.fromarray(array).save(path)
-
-
 def photo(path) -> None:
-  save(path, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+  trees.photo(path, HEIGHT, WIDTH)
 
 
 def corners(box) -> list[list[float]]:
@@ -88,7 +85,7 @@ def write(folder, form: str) -> list[str]:
     (folder / 'json' / 'b.json').write_text(json.dumps(labelme(shapes=[], imageWidth=None)))
     return ['--labelme', 'json']
   for name, ids in (('a', truth()), ('b', empty)):
-    save(folder / 'masks' / f'{name}.png', COLOURS[ids] if form == 'colors' else ids + 1)
+    trees.save(folder / 'masks' / f'{name}.png', COLOURS[ids] if form == 'colors' else ids + 1)
   if form == 'zero-is-void':
     return ['--zero-is-void']
   (folder / 'colors.txt').write_text(TABLE)

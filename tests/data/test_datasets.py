@@ -1,4 +1,4 @@
-"""The facts about the data sets agree with each other and with the files made from them."""
+"""Names, ids and colours of the data sets agree with each other and the stored files; class ids become pictures."""
 
 import pathlib
 
@@ -8,6 +8,7 @@ import scipy.io
 
 from utils.data import datasets
 from utils.data.labels import VOID, class_names
+from utils.data.visualisation import blend, colour, read_colormap
 from utils.errors import InputError
 
 MISC = pathlib.Path(__file__).resolve().parents[2] / 'misc'
@@ -17,9 +18,7 @@ MISC = pathlib.Path(__file__).resolve().parents[2] / 'misc'
   'stem, colours', [('colormapvoc', datasets.voc_colours()), ('colormapcs', datasets.cityscapes_colours())]
 )
 def test_stored_colormap_is_the_table(stem, colours):
-  stored = scipy.io.loadmat(MISC / f'{stem}.mat')[stem]
-  assert stored.min() >= 0 and stored.max() <= 1
-  np.testing.assert_array_equal(np.round(stored * 255).astype(np.uint8), colours)
+  np.testing.assert_array_equal(read_colormap(str(MISC / f'{stem}.mat')), colours)
 
 
 def test_voc_colours_are_the_published_ones():
@@ -52,3 +51,37 @@ def test_class_names_follow_the_number_of_classes(tmp_path):
 @pytest.mark.parametrize('number', [2, 11, 19, 21, 256, 300])
 def test_every_class_has_a_colour(number):
   assert datasets.colours(number).shape == (number, 3)
+
+
+def test_colormap_is_read_under_the_files_own_name(tmp_path):
+  """Integers of 0 and 1 are colours too."""
+  colours = np.array([[0, 1, 0.2], [1 / 255, 254 / 255, 1]])
+  scipy.io.savemat(tmp_path / 'mine.mat', {'other': 1, 'mine': colours})
+  assert read_colormap(str(tmp_path / 'mine.mat')).tolist() == [[0, 255, 51], [1, 254, 255]]
+  scipy.io.savemat(tmp_path / 'ints.mat', {'ints': np.array([[0, 1, 1]], np.uint8)})
+  assert read_colormap(str(tmp_path / 'ints.mat')).tolist() == [[0, 255, 255]]
+
+
+@pytest.mark.parametrize('data', [b'', b'MATLAB 5.0 MAT-file' + bytes(109), b'\0' * 200, bytes(range(256)) * 4])
+def test_damaged_colormaps_are_one_line(tmp_path, data):
+  (tmp_path / 'x.mat').write_bytes(data)
+  with pytest.raises(InputError, match='x.mat'):
+    read_colormap(str(tmp_path / 'x.mat'))
+
+
+def test_every_id_has_its_colour():
+  palette = np.arange(30, dtype=np.uint8).reshape(10, 3)
+  labels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
+  got = colour(labels, palette).reshape(256, 3)
+  assert got.dtype == np.uint8
+  np.testing.assert_array_equal(got[:10], palette)
+  assert not got[10:255].any() and got[255].tolist() == [255] * 3
+  np.testing.assert_array_equal(colour(np.array([[255]]), datasets.voc_colours())[0, 0], [224, 224, 192])
+
+
+def test_blend_is_the_middle():
+  one, other = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+  middle = blend(one, other)
+  assert middle.dtype == np.uint8
+  np.testing.assert_array_equal(middle, np.ceil((one.astype(float) + other) / 2))
+  np.testing.assert_array_equal(middle, middle.T)

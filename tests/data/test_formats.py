@@ -5,18 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from tests.data import labelled
+from tests.data import labelled, trees
 from utils.data.formats import annotations, coco, cvat, labelme, masks, polygons
 from utils.errors import InputError
 
 # Run lengths that pycocotools 2.0 wrote: a frame with a hole, and a disc around (30, 25).
 FRAME = '01:2HNO0128N'
 DISC = 'lj0;_14L4M2M4N0O2N2O0O2O0O2O00000000000000000001N101N101N2N102L3N3L4LZm1'
-
-
-@pytest.fixture
-def rng():
-  return np.random.default_rng(0)
 
 
 def whole(part, height, width) -> np.ndarray:
@@ -153,7 +148,7 @@ def test_colours_of_any_kind_of_picture(tmp_path):
   rgb = labelled.COLOURS[labelled.truth()]
   alpha = np.dstack([rgb, np.full(rgb.shape[:2], 9, np.uint8)])
   for name, array in (('rgb', rgb), ('rgba', alpha), ('grey', np.where(labelled.truth() > 0, 255, 0).astype(np.uint8))):
-    labelled.save(tmp_path / f'{name}.png', array)
+    trees.save(tmp_path / f'{name}.png', array)
   np.testing.assert_array_equal(masks.read_colours(str(tmp_path / 'rgb.png'), lookup, ''), labelled.truth())
   np.testing.assert_array_equal(masks.read_colours(str(tmp_path / 'rgba.png'), lookup, ''), labelled.truth())
   binary = masks.read_colours(str(tmp_path / 'grey.png'), lookup, '')
@@ -178,7 +173,7 @@ def test_colour_tables_that_cannot_be_read(tmp_path, text, words):
 
 
 def test_zero_is_void(tmp_path):
-  labelled.save(tmp_path / 'a.png', np.array([[0, 1, 150, 254, 255]], np.uint8))
+  trees.save(tmp_path / 'a.png', np.array([[0, 1, 150, 254, 255]], np.uint8))
   assert masks.read_zero_is_void(str(tmp_path / 'a.png')).tolist() == [[255, 0, 149, 253, 255]]
   assert masks.read_zero_is_void(str(tmp_path / 'a.png'), 150).tolist() == [[255, 0, 255, 253, 255]]
 

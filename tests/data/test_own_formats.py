@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dataset import prepare_own
-from tests.data import labelled
+from tests.data import labelled, trees
 from utils import errors
 from utils.data import datasets
 
@@ -190,7 +190,7 @@ BAD = [
     2,
     'images/b.png: has the name',
   ),
-  ('labelme', lambda f: labelled.save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 12 x 9 while'),
+  ('labelme', lambda f: trees.save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 12 x 9 while'),
   ('cvat', replace('cvat.xml', '<annotations><image'), 2, 'cvat.xml: is damaged'),
   ('cvat', replace('cvat.xml', '<svg/>'), 2, 'cvat.xml: holds no annotated image'),
   ('cvat', replace('cvat.xml', '<annotations><image name="a.jpg"/></annotations>'), 2, "has no 'width' where CVAT"),

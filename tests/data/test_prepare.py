@@ -1,200 +1,16 @@
-"""Data preparation: small trees in each official layout, every output pixel, every line of every list."""
+"""Cityscapes, GTA5 and CamVid: small trees in the official layout, every output pixel, every line of every list."""
 
 import os
 import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import scipy.io
-import scipy.sparse
-from PIL import Image
 
-from dataset import prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_voc12
-from utils import atomic, image_file, list_file, locks
-from utils.data import convert, datasets
+from dataset import prepare_camvid, prepare_cityscapes, prepare_gta5
+from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot
+from utils import image_file
 from utils.data.labels import CITYSCAPES_LABELS
-from utils.errors import InputError, RunError
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-OFFICIAL_LISTS = pathlib.Path(os.environ.get('AAF_OFFICIAL_LISTS', ROOT.parent / 'shared' / 'data' / 'lists'))
-
-
-def save(path, array, palette=None) -> str:
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  image = Image.fromarray(array)
-  if palette is not None:
-    image.putpalette(np.asarray(palette, np.uint8).ravel().tolist())
-  image.save(path)
-  return str(path)
-
-
-def photo(path, height=5, width=7):
-  return save(path, np.zeros((height, width, 3), np.uint8))
-
-
-def write_ids(path, ids):
-  atomic.write_text(path, '\n'.join(ids) + '\n')
-
-
-def read(folder, name) -> list[str]:
-  return pathlib.Path(folder, f'{name}.txt').read_text().splitlines()
-
-
-def snapshot(folder) -> dict[str, tuple]:
-  """Every file's bytes and time of change."""
-  files = sorted(path for path in pathlib.Path(folder).rglob('*') if path.is_file())
-  return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
-
-
-def png(path):
-  """A PNG's pixels as they are, and its mode."""
-  with Image.open(path) as image:
-    return np.asarray(image), image.mode
-
-
-# ---- VOC and SBD
-
-
-@pytest.fixture
-def voc(tmp_path, rng):
-  """Two official training images and one of val, one image of SBD alone; SBD has other masks for the official ones."""
-  devkit, sbd = tmp_path / 'VOCdevkit', tmp_path / 'benchmark_RELEASE' / 'dataset'
-  truth = {}
-  for name in ('2007_000001', '2007_000002', '2007_000003', '2008_000004'):
-    photo(devkit / 'VOC2012' / 'JPEGImages' / f'{name}.jpg')
-    classes, ids = rng.choice([*range(21), 255], (5, 7)), rng.choice([0, 1, 2, 3, 255], (5, 7))
-    truth[name] = classes.astype(np.uint8), ids.astype(np.uint8)
-  for name in list(truth)[:3]:
-    for folder, mask in zip(('SegmentationClass', 'SegmentationObject'), truth[name], strict=True):
-      save(devkit / 'VOC2012' / folder / f'{name}.png', mask, datasets.voc_colours())
-  for name in ('2007_000001', '2007_000003', '2008_000004'):
-    official = name != '2008_000004'
-    for folder, struct, mask in zip(('cls', 'inst'), ('GTcls', 'GTinst'), truth[name], strict=True):
-      mask = np.full_like(mask, 9) if official else np.where(mask == 255, 0, mask)
-      write_sbd(sbd / folder / f'{name}.mat', struct, mask)
-  truth['2008_000004'] = tuple(np.where(mask == 255, 0, mask) for mask in truth['2008_000004'])
-  splits = devkit / 'VOC2012' / 'ImageSets' / 'Segmentation'
-  write_ids(splits / 'train.txt', ['2007_000001', '2007_000002'])
-  write_ids(splits / 'val.txt', ['2007_000003'])
-  write_ids(splits / 'trainval.txt', ['2007_000001', '2007_000002', '2007_000003'])
-  write_ids(devkit / 'VOC2012-test' / 'ImageSets' / 'Segmentation' / 'test.txt', ['2008_000009'])
-  photo(devkit / 'VOC2012-test' / 'JPEGImages' / '2008_000009.jpg')
-  return devkit, sbd.parent, truth
-
-
-def write_sbd(path, struct, mask):
-  """The struct of SBD's files: Segmentation beside fields that nobody here reads."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  boundaries = np.empty((20, 1), object)
-  boundaries[:] = [[scipy.sparse.csc_matrix(mask == 1)]] * 20
-  fields = {'Boundaries': boundaries, 'Segmentation': mask, 'CategoriesPresent': np.array([1, 2])}
-  scipy.io.savemat(path, {struct: fields}, do_compression=True)
-
-
-@pytest.fixture
-def rng():
-  return np.random.default_rng(0)
-
-
-def prepare_voc(devkit, sbd, lists):
-  flags = ['--data-dir', str(devkit), '--list-dir', str(lists)]
-  return prepare_voc12.main(flags + (['--sbd-dir', str(sbd)] if sbd else []))
-
-
-def test_voc_masks_and_lists(voc, tmp_path):
-  devkit, sbd, truth = voc
-  originals = snapshot(tmp_path)
-  assert prepare_voc(devkit, sbd, tmp_path / 'lists') == 0
-  for name, masks in truth.items():
-    for folder, mask in zip(('segcls', 'seginst'), masks, strict=True):
-      found, mode = png(devkit / 'VOC2012' / folder / f'{name}.png')
-      assert mode == 'L'
-      np.testing.assert_array_equal(found, mask)
-  line = 'VOC2012/JPEGImages/{0}.jpg VOC2012/segcls/{0}.png'.format
-  assert read(tmp_path / 'lists', 'train') == [line('2007_000001'), line('2007_000002')]
-  assert read(tmp_path / 'lists', 'val') == [line('2007_000003')]
-  assert read(tmp_path / 'lists', 'trainval') == [line(f'2007_00000{i}') for i in (1, 2, 3)]
-  assert read(tmp_path / 'lists', 'train+') == [line('2007_000001'), line('2007_000002'), line('2008_000004')]
-  assert read(tmp_path / 'lists', 'test') == ['VOC2012-test/JPEGImages/2008_000009.jpg']
-  assert originals.items() <= snapshot(tmp_path).items()
-  assert len(list_file.read_list(str(tmp_path / 'lists' / 'train+.txt'), str(devkit), True)) == 3
-
-
-def test_voc_palette_is_the_real_one():
-  """From the devkit's documentation: aeroplane, bicycle, tvmonitor, void."""
-  expected = [(128, 0, 0), (0, 128, 0), (0, 64, 128), (224, 224, 192)]
-  np.testing.assert_array_equal(datasets.voc_colours()[[1, 2, 20, 255]], expected)
-
-
-def test_voc_in_parts_warns_with_reasons_and_ids(voc, tmp_path, capsys):
-  devkit, _, _ = voc
-  (devkit / 'VOC2012' / 'JPEGImages' / '2007_000001.jpg').unlink()
-  (devkit / 'VOC2012' / 'SegmentationClass' / '2007_000003.png').unlink()
-  assert prepare_voc(devkit, None, tmp_path / 'lists') == 0
-  err = capsys.readouterr().err
-  assert 'warning: train: 1 of the official 1464' in err
-  assert '1 without an image in JPEGImages (2007_000001)' in err and '1 without a mask (2007_000003)' in err
-  assert not (tmp_path / 'lists' / 'val.txt').exists()
-
-
-def test_voc_one_bad_file_does_not_stop_the_rest(voc, tmp_path, capsys):
-  devkit, sbd, _ = voc
-  (devkit / 'VOC2012' / 'SegmentationClass' / '2007_000002.png').write_bytes(b'no picture')
-  (sbd / 'dataset' / 'cls' / '2008_000004.mat').write_bytes(b'no struct')
-  save(devkit / 'VOC2012' / 'SegmentationClass' / '2007_000003.png', np.full((5, 7), 37, np.uint8))
-  assert prepare_voc(devkit, sbd, tmp_path / 'lists') == 1
-  err = capsys.readouterr().err
-  for words in (
-    '2007_000002.png: cannot be decoded',
-    '2008_000004.mat: is no MATLAB file',
-    'holds 37',
-    '3 files failed',
-  ):
-    assert words in err
-  assert len(read(tmp_path / 'lists', 'train')) == 1
-  assert sorted(os.listdir(devkit / 'VOC2012' / 'segcls')) == ['2007_000001.png']
-
-
-def test_voc_test_images_unpacked_into_the_training_folder(voc, tmp_path):
-  devkit, _, _ = voc
-  home = devkit / 'VOC2012'
-  (devkit / 'VOC2012-test' / 'JPEGImages' / '2008_000009.jpg').rename(home / 'JPEGImages' / '2008_000009.jpg')
-  split = pathlib.Path('ImageSets') / 'Segmentation' / 'test.txt'
-  (devkit / 'VOC2012-test' / split).rename(home / split)
-  prepare_voc(devkit.parent, None, tmp_path / 'lists')
-  assert read(tmp_path / 'lists', 'test') == ['VOC2012/JPEGImages/2008_000009.jpg']
-
-
-@pytest.mark.skipif(not (OFFICIAL_LISTS / 'voc2012').is_dir(), reason='the official id lists are not on this machine')
-def test_voc_lists_equal_the_official_ones(tmp_path, capsys):
-  ids = {name: read(OFFICIAL_LISTS / 'voc2012', name) for name in ('train', 'val', 'trainval', 'test', 'trainaug')}
-  devkit, sbd = tmp_path / 'VOCdevkit', tmp_path / 'sbd'
-  mask, mat = save(tmp_path / 'mask.png', np.ones((1, 1), np.uint8)), tmp_path / 'mask.mat'
-  scipy.io.savemat(mat, {'GTcls': {'Segmentation': np.ones((1, 1), np.uint8)}})
-  sources = [(devkit / 'VOC2012' / 'JPEGImages', '.jpg', mask, {*ids['trainaug'], *ids['val']})]
-  sources += [(devkit / 'VOC2012-test' / 'JPEGImages', '.jpg', mask, ids['test'])]
-  sources += [(devkit / 'VOC2012' / 'SegmentationClass', '.png', mask, ids['trainval'])]
-  sources += [(sbd / 'dataset' / 'cls', '.mat', mat, {*ids['trainaug']} - {*ids['train'][:500]} | {*ids['val'][:900]})]
-  for folder, suffix, source, names in sources:
-    folder.mkdir(parents=True)
-    for name in names:
-      os.link(source, folder / (name + suffix))
-  for name in ('train', 'val', 'trainval', 'test'):
-    home = 'VOC2012-test' if name == 'test' else 'VOC2012'
-    write_ids(devkit / home / 'ImageSets' / 'Segmentation' / f'{name}.txt', ids[name])
-  assert prepare_voc(devkit, sbd, tmp_path / 'lists') == 0
-  assert 'official' not in capsys.readouterr().err
-  for name, official in (('train+', 'trainaug'), *((name, name) for name in ('train', 'val', 'trainval', 'test'))):
-    found = [pathlib.PurePath(line.split()[0]).stem for line in read(tmp_path / 'lists', name)]
-    assert len(found) == len(ids[official]) and set(found) == set(ids[official])
-
-
-# ---- Cityscapes
 
 
 def cityscapes_image(root, split, city, name, rng=None):
@@ -231,10 +47,10 @@ def test_cityscapes_masks_and_lists(tmp_path, rng, capsys):
   image, label = 'leftImg8bit/{0}/{1}/{2}_leftImg8bit.png'.format, 'gtFineId/{0}/{1}/{2}_gtFineId_labelIds.png'.format
   ordered = [('train', 'aachen', 'aachen_000002_000019'), ('train', 'ulm', 'ulm_000000_000019')]
   ordered += [('train', 'ulm', 'ulm_000001_000019')]
-  assert read(tmp_path / 'lists', 'train') == [f'{image(*at)} {label(*at)}' for at in ordered]
+  assert read_list(tmp_path / 'lists', 'train') == [f'{image(*at)} {label(*at)}' for at in ordered]
   val = 'val', 'lindau', 'lindau_000000_000019'
-  assert read(tmp_path / 'lists', 'val') == [f'{image(*val)} {label(*val)}']
-  assert read(tmp_path / 'lists', 'test') == [image('test', 'berlin', 'berlin_000000_000019')]
+  assert read_list(tmp_path / 'lists', 'val') == [f'{image(*val)} {label(*val)}']
+  assert read_list(tmp_path / 'lists', 'test') == [image('test', 'berlin', 'berlin_000000_000019')]
   assert not (root / 'gtFineId' / 'test').exists()
   assert originals.items() <= snapshot(root).items()
   err = capsys.readouterr().err
@@ -246,7 +62,7 @@ def test_cityscapes_masks_and_lists(tmp_path, rng, capsys):
 )
 def test_cityscapes_lists_equal_the_official_ones(tmp_path, capsys):
   picture = save(tmp_path / 'picture.png', np.ones((1, 1), np.uint8))
-  ids = {name: read(OFFICIAL_LISTS / 'cityscapes', name) for name in ('train', 'val', 'test')}
+  ids = {name: read_list(OFFICIAL_LISTS / 'cityscapes', name) for name in ('train', 'val', 'test')}
   for split, names in ids.items():
     for name in names:
       for folder, kind in (('leftImg8bit', 'leftImg8bit'), ('gtFine', 'gtFine_labelIds')):
@@ -256,11 +72,8 @@ def test_cityscapes_lists_equal_the_official_ones(tmp_path, capsys):
   assert prepare_cityscapes.main(['--data-dir', str(tmp_path / 'cs'), '--list-dir', str(tmp_path / 'lists')]) == 0
   assert 'official' not in capsys.readouterr().err
   for split, names in ids.items():
-    found = [pathlib.PurePath(line.split()[0]).name for line in read(tmp_path / 'lists', split)]
+    found = [pathlib.PurePath(line.split()[0]).name for line in read_list(tmp_path / 'lists', split)]
     assert sorted(found) == sorted(f'{name}_leftImg8bit.png' for name in names)
-
-
-# ---- GTA5 and CamVid
 
 
 def test_gta5_ids_palettes_and_colours_become_train_ids(tmp_path, rng, capsys):
@@ -291,7 +104,7 @@ def test_gta5_ids_palettes_and_colours_become_train_ids(tmp_path, rng, capsys):
   np.testing.assert_array_equal(png(root / 'trainids' / '00005.png')[0], 255)
   line = 'images/0000{0}.png trainids/0000{0}.png'.format
   expected_lists = {'all': [1, 2, 3, 4, 5], 'train': [1, 2], 'val': [3], 'test': [4]}
-  assert {name: read(tmp_path / 'lists', name) for name in expected_lists} == {
+  assert {name: read_list(tmp_path / 'lists', name) for name in expected_lists} == {
     name: list(map(line, numbers)) for name, numbers in expected_lists.items()
   }
   assert originals.items() <= snapshot(root).items()
@@ -319,105 +132,9 @@ def test_camvid_lists(tmp_path, capsys):
     for name in names:
       photo(root / split / f'{name}.{"jpg" if split == "train" else "png"}')
       if name != 'b':
-        save(root / f'{split}annot' / f'{name}.png', np.zeros((5, 7), np.uint8))
+        flat_mask(root / f'{split}annot' / f'{name}.png')
   assert not prepare_camvid.main(['--data-dir', str(root), '--list-dir', str(tmp_path / 'lists')])
-  assert read(tmp_path / 'lists', 'train') == ['train/a.jpg trainannot/a.png', 'train/c.jpg trainannot/c.png']
-  assert read(tmp_path / 'lists', 'val') == ['val/d.png valannot/d.png']
-  assert read(tmp_path / 'lists', 'test') == ['test/e.png testannot/e.png']
+  assert read_list(tmp_path / 'lists', 'train') == ['train/a.jpg trainannot/a.png', 'train/c.jpg trainannot/c.png']
+  assert read_list(tmp_path / 'lists', 'val') == ['val/d.png valannot/d.png']
+  assert read_list(tmp_path / 'lists', 'test') == ['test/e.png testannot/e.png']
   assert '1 without a label in trainannot (b)' in capsys.readouterr().err
-
-
-# ---- again, interrupted, refused
-
-
-def test_second_run_writes_nothing_and_mends_what_is_not_whole(voc, tmp_path, capsys):
-  devkit, sbd, _ = voc
-  prepare_voc(devkit, sbd, tmp_path / 'lists')
-  first = snapshot(devkit)
-  capsys.readouterr()
-  prepare_voc(devkit, sbd, tmp_path / 'lists')
-  assert 'segcls: 0 files written, 4 were there already' in capsys.readouterr().out
-  assert snapshot(devkit) == first
-  torn = devkit / 'VOC2012' / 'segcls' / '2007_000001.png'
-  torn.write_bytes(torn.read_bytes()[:-20])
-  prepare_voc(devkit, sbd, tmp_path / 'lists')
-  assert {path: data for path, (data, _) in snapshot(devkit).items()} == {
-    path: data for path, (data, _) in first.items()
-  }
-
-
-def test_a_mask_that_changed_is_converted_again(voc, tmp_path):
-  devkit, sbd, _ = voc
-  prepare_voc(devkit, sbd, tmp_path / 'lists')
-  source = devkit / 'VOC2012' / 'SegmentationClass' / '2008_000004.png'
-  save(source, np.full((5, 7), 3, np.uint8), datasets.voc_colours())  # an official mask where SBD's was
-  os.utime(source, (1, 1))  # unpacked with an old date
-  prepare_voc(devkit, sbd, tmp_path / 'lists')
-  np.testing.assert_array_equal(png(devkit / 'VOC2012' / 'segcls' / '2008_000004.png')[0], 3)
-
-
-def test_killed_in_the_middle_and_continued(tmp_path, rng):
-  root = tmp_path / 'cs'
-  for i in range(120):
-    name = f'ulm_{i:06d}_000019'
-    save(
-      root / 'gtFine' / 'train' / 'ulm' / f'{name}_gtFine_labelIds.png',
-      rng.integers(0, 34, (300, 300)).astype(np.uint8),
-    )
-    os.makedirs(root / 'leftImg8bit' / 'train' / 'ulm', exist_ok=True)
-  out = root / 'gtFineId' / 'train' / 'ulm'
-  command = [sys.executable, str(ROOT / 'dataset' / 'prepare_cityscapes.py'), '--data-dir', str(root)]
-  command += ['--list-dir', str(tmp_path / 'lists')]
-  with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-    deadline = time.monotonic() + 60
-    while len(list(out.glob('ulm*.png'))) < 5 and time.monotonic() < deadline and process.poll() is None:
-      time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-  done = sorted(out.glob('ulm*.png'))
-  assert 5 <= len(done) < 120
-  times = {path: path.stat().st_mtime_ns for path in done}
-  for path in done:
-    png(path)
-  assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-  assert len(list(out.glob('ulm*.png'))) == 120
-  assert all(path.stat().st_mtime_ns == changed for path, changed in times.items())
-  for path in sorted(out.glob('ulm*.png'))[::20]:
-    source = root / 'gtFine' / 'train' / 'ulm' / path.name.replace('gtFineId', 'gtFine')
-    np.testing.assert_array_equal(png(path)[0], datasets.cityscapes_train_ids()[png(source)[0]])
-
-
-def test_originals_are_never_replaced(tmp_path):
-  source = save(tmp_path / 'originals' / 'a.png', np.zeros((5, 7), np.uint8))
-  (tmp_path / 'out').symlink_to(tmp_path / 'originals')
-  with pytest.raises(InputError, match='is the original itself'):
-    convert.run([convert.Job(source, str(tmp_path / 'out' / 'a.png'), image_file.read_label)], 'test')
-
-
-@pytest.mark.parametrize(('output', 'words'), [('file/a.png', 'cannot be made'), ('taken/a.png', 'cannot be written')])
-def test_output_that_cannot_be_written_ends_the_run(tmp_path, output, words):
-  source = save(tmp_path / 'a.png', np.zeros((5, 7), np.uint8))
-  (tmp_path / 'file').write_text('')
-  (tmp_path / 'taken' / 'a.png').mkdir(parents=True)
-  with pytest.raises(RunError, match=words):
-    convert.run([convert.Job(source, str(tmp_path / output), image_file.read_label)], 'test')
-
-
-def test_two_processes_do_not_convert_into_one_folder(tmp_path):
-  source, out = save(tmp_path / 'a.png', np.zeros((5, 7), np.uint8)), tmp_path / 'out'
-  out.mkdir()
-  jobs = [convert.Job(source, str(out / 'a.png'), image_file.read_label)]
-  taken = pytest.raises(InputError, match=f'process {os.getpid()} on .* is writing there')
-  with locks.claim(str(out), 'converting'), taken:
-    convert.run(jobs, 'test')
-  assert convert.run(jobs, 'test') == []
-  assert os.listdir(out) == ['a.png']
-
-
-def test_permissions_follow_the_umask_from_every_thread(tmp_path):
-  source = save(tmp_path / 'a.png', np.zeros((5, 7), np.uint8))
-  mask = os.umask(0)
-  os.umask(mask)
-  outputs = [str(tmp_path / 'out' / f'{i}.png') for i in range(200)]
-  convert.run([convert.Job(source, output, image_file.read_label) for output in outputs], 'test')
-  assert {os.stat(output).st_mode & 0o777 for output in outputs} == {0o666 & ~atomic.UMASK}
-  assert os.umask(mask) == mask

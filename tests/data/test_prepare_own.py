@@ -2,22 +2,13 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dataset import prepare_own
+from tests.data.trees import flat_mask, photo, save
 from utils import list_file
 from utils.errors import InputError
 
 ENDING = ('--mask-ending', '_mask')
-
-
-def photo(path):
-  return save(path, np.zeros((5, 7, 3), np.uint8))
-
-
-def save(path, array):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  Image.fromarray(array).save(path)
 
 
 def mask(path, *values):
@@ -28,7 +19,7 @@ def mask(path, *values):
 def own(tmp_path):
   for i in range(20):
     photo(tmp_path / 'images' / ('deep' if i < 4 else '') / f'{i:02d} né.jpg')
-    save(tmp_path / 'masks' / ('deep' if i < 4 else '') / f'{i:02d} né_mask.png', np.zeros((5, 7), np.uint8))
+    flat_mask(tmp_path / 'masks' / ('deep' if i < 4 else '') / f'{i:02d} né_mask.png')
   return tmp_path
 
 
@@ -62,16 +53,16 @@ def test_files_added_later_hardly_move_the_rest(own):
   before = set(prepare(own, *ENDING, '--val-fraction', '0.5')[1]['val'])
   for i in range(20, 24):
     photo(own / 'images' / f'{i} new.jpg')
-    save(own / 'masks' / f'{i} new_mask.png', np.zeros((5, 7), np.uint8))
+    flat_mask(own / 'masks' / f'{i} new_mask.png')
   after = set(prepare(own, *ENDING, '--val-fraction', '0.5')[1]['val'])
   assert len(before - after) <= 4
 
 
 def test_what_cannot_be_listed_is_named_and_left_out(own, capsys):
-  save(own / 'masks' / '05 né_mask.png', np.zeros((7, 5), np.uint8))
+  flat_mask(own / 'masks' / '05 né_mask.png', 0, 7, 5)
   photo(own / 'images' / 'alone.jpg')
   photo(own / 'images' / 'a\tb.jpg')
-  save(own / 'masks' / 'a\tb_mask.png', np.zeros((5, 7), np.uint8))
+  flat_mask(own / 'masks' / 'a\tb_mask.png')
   code, lists, _ = prepare(own, *ENDING)
   assert code == 1 and sum(map(len, lists.values())) == 19
   err = capsys.readouterr().err

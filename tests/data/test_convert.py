@@ -1,0 +1,82 @@
+"""Conversions: interrupted and continued, refused, and their files' permissions."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.data.trees import ROOT, flat_mask, png, save
+from utils import atomic, image_file, locks
+from utils.data import convert, datasets
+from utils.errors import InputError, RunError
+
+
+def test_killed_in_the_middle_and_continued(tmp_path, rng):
+  root = tmp_path / 'cs'
+  for i in range(120):
+    name = f'ulm_{i:06d}_000019'
+    save(
+      root / 'gtFine' / 'train' / 'ulm' / f'{name}_gtFine_labelIds.png',
+      rng.integers(0, 34, (300, 300)).astype(np.uint8),
+    )
+    os.makedirs(root / 'leftImg8bit' / 'train' / 'ulm', exist_ok=True)
+  out = root / 'gtFineId' / 'train' / 'ulm'
+  command = [sys.executable, str(ROOT / 'dataset' / 'prepare_cityscapes.py'), '--data-dir', str(root)]
+  command += ['--list-dir', str(tmp_path / 'lists')]
+  with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    deadline = time.monotonic() + 60
+    while len(list(out.glob('ulm*.png'))) < 5 and time.monotonic() < deadline and process.poll() is None:
+      time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+  done = sorted(out.glob('ulm*.png'))
+  assert 5 <= len(done) < 120
+  times = {path: path.stat().st_mtime_ns for path in done}
+  for path in done:
+    png(path)
+  assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+  assert len(list(out.glob('ulm*.png'))) == 120
+  assert all(path.stat().st_mtime_ns == changed for path, changed in times.items())
+  for path in sorted(out.glob('ulm*.png'))[::20]:
+    source = root / 'gtFine' / 'train' / 'ulm' / path.name.replace('gtFineId', 'gtFine')
+    np.testing.assert_array_equal(png(path)[0], datasets.cityscapes_train_ids()[png(source)[0]])
+
+
+def test_originals_are_never_replaced(tmp_path):
+  source = flat_mask(tmp_path / 'originals' / 'a.png')
+  (tmp_path / 'out').symlink_to(tmp_path / 'originals')
+  with pytest.raises(InputError, match='is the original itself'):
+    convert.run([convert.Job(source, str(tmp_path / 'out' / 'a.png'), image_file.read_label)], 'test')
+
+
+@pytest.mark.parametrize(('output', 'words'), [('file/a.png', 'cannot be made'), ('taken/a.png', 'cannot be written')])
+def test_output_that_cannot_be_written_ends_the_run(tmp_path, output, words):
+  source = flat_mask(tmp_path / 'a.png')
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'taken' / 'a.png').mkdir(parents=True)
+  with pytest.raises(RunError, match=words):
+    convert.run([convert.Job(source, str(tmp_path / output), image_file.read_label)], 'test')
+
+
+def test_two_processes_do_not_convert_into_one_folder(tmp_path):
+  source, out = flat_mask(tmp_path / 'a.png'), tmp_path / 'out'
+  out.mkdir()
+  jobs = [convert.Job(source, str(out / 'a.png'), image_file.read_label)]
+  taken = pytest.raises(InputError, match=f'process {os.getpid()} on .* is writing there')
+  with locks.claim(str(out), 'converting'), taken:
+    convert.run(jobs, 'test')
+  assert convert.run(jobs, 'test') == []
+  assert os.listdir(out) == ['a.png']
+
+
+def test_permissions_follow_the_umask_from_every_thread(tmp_path):
+  source = flat_mask(tmp_path / 'a.png')
+  mask = os.umask(0)
+  os.umask(mask)
+  outputs = [str(tmp_path / 'out' / f'{i}.png') for i in range(200)]
+  convert.run([convert.Job(source, output, image_file.read_label) for output in outputs], 'test')
+  assert {os.stat(output).st_mode & 0o777 for output in outputs} == {0o666 & ~atomic.UMASK}
+  assert os.umask(mask) == mask
