@@ -34,6 +34,19 @@ def checkpoint(tmp_path_factory) -> str:
   return prefix
 
 
+LIGHT = ['--model', 'deeplabv3plus', '--backbone', 'efficientnet_lite0', '--num-classes', str(CLASSES)]
+
+
+@pytest.fixture(scope='session')
+def light_checkpoint(tmp_path_factory) -> str:
+  """The prefix of a checkpoint of DeepLabv3+ on EfficientNet-Lite0, of drawn weights."""
+  prefix = str(tmp_path_factory.mktemp('light') / 'model.ckpt-7')
+  variables = build('deeplabv3plus', 'efficientnet_lite0', CLASSES, seed=3).variables
+  values = {checkpoints.name_of(v): np.asarray(v) for v in variables}
+  checkpoints.save(prefix, {n: recorded.weights(n, v.shape) if 'BatchNorm' in n else v for n, v in values.items()})
+  return prefix
+
+
 def pixels(height=20, width=30, seed=0) -> np.ndarray:
   """A picture of coarse coloured blocks, uint8 [h, w, 3], of whose pixels the network gives different classes."""
   blocks = np.random.default_rng(seed).integers(0, 256, (-(-height // 10), -(-width // 10), 3), dtype=np.uint8)

@@ -11,14 +11,23 @@ from PIL import Image
 
 from seg_models.image_reader import MEAN
 from tests.predict import predicted
-from tests.predict.predicted import CLASSES, NETWORK, WINDOWS, files, flags, gray, pixels, run
+from tests.predict.predicted import CLASSES, LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
 from utils.engine import checkpoint as checkpoints
 from utils.predict import export
 from utils.predict import flags as inference_flags
 from utils.predict import run as predict
 from utils.predict import windows as inference
 
-checkpoint, folder = predicted.checkpoint, predicted.folder
+checkpoint, light_checkpoint, folder = predicted.checkpoint, predicted.light_checkpoint, predicted.folder
+
+
+@pytest.fixture(params=['ResNet', 'EfficientNet-Lite'])
+def network(request) -> tuple[list[str], str]:
+  """The flags of a network, and a checkpoint of it."""
+  light = request.param == 'EfficientNet-Lite'
+  return (
+    (LIGHT, request.getfixturevalue('light_checkpoint')) if light else (NETWORK, request.getfixturevalue('checkpoint'))
+  )
 
 
 def test_window_starts_are_those_of_the_scripts():
@@ -34,11 +43,12 @@ def test_window_starts_are_those_of_the_scripts():
 
 
 @pytest.mark.parametrize(('script', 'more'), [('inference', []), ('inference_msc', ['--scale-aug', '--flip-aug'])])
-def test_exported_model_predicts_as_the_scripts(checkpoint, folder, tmp_path, script, more):
+def test_exported_model_predicts_as_the_scripts(network, folder, tmp_path, script, more):
   """Loaded in a process that knows TensorFlow and nothing of this project; images of any size, several at a time."""
   images = ['--image', folder / '0.png', folder / '3.png', '--save-probs']
-  assert run(flags(checkpoint, tmp_path / 'out', *images, *more), f'inference.{script}') == 0
-  assert run(flags(checkpoint, tmp_path / 'model/1', *more), 'export.export_savedmodel') == 0
+  words, prefix = network
+  assert run(flags(prefix, tmp_path / 'out', *images, *more, network=words), f'inference.{script}') == 0
+  assert run(flags(prefix, tmp_path / 'model/1', *more, network=words), 'export.export_savedmodel') == 0
   np.save(tmp_path / '0.npy', np.asarray(Image.open(folder / '0.png'))[np.newaxis])
   three = np.asarray(Image.open(folder / '3.png'))
   np.save(tmp_path / '3.npy', np.stack([three, three[::-1]]))
@@ -98,21 +108,18 @@ def test_bad_input_to_the_export(checkpoint, tmp_path, monkeypatch, capsys, chan
   assert words in err and err.count('\n') == 1 and files(tmp_path) == {}
 
 
-def test_onnx_model_is_the_network_of_a_window(checkpoint, tmp_path):
+def test_onnx_model_is_the_network_of_a_window(network, tmp_path):
   pytest.importorskip('tf2onnx', reason='the converter is for those who want ONNX files')
   runtime = pytest.importorskip('onnxruntime')
-  words = [*NETWORK, *WINDOWS, '--restore-from', checkpoint, '--output', str(tmp_path / 'model.onnx')]
-  assert run(words, 'export.export_onnx') == 0
+  words, prefix = network
+  more = [*WINDOWS, '--restore-from', prefix, '--output', str(tmp_path / 'model.onnx')]
+  assert run([*words, *more], 'export.export_onnx') == 0
   windows = np.stack([pixels(48, 48, seed) for seed in range(3)])
   session = runtime.InferenceSession(str(tmp_path / 'model.onnx'))
   (got,) = session.run(['probabilities'], {'windows': windows})
-  model = predict.restored(export_flags(checkpoint))
+  model = predict.restored(inference_flags.parse('', flags(prefix, 'x', '--image', 'y', network=words)))
   want = inference.probability_function(model, (48, 48))(windows - np.float32(MEAN))
   np.testing.assert_allclose(got, want, atol=1e-3)
-
-
-def export_flags(checkpoint):
-  return inference_flags.parse('', flags(checkpoint, 'x', '--image', 'y'))
 
 
 @pytest.mark.parametrize(('more', 'words'), [([], 'pip install tf2onnx'), (['--precision', 'bfloat16'], 'float32')])
