@@ -36,7 +36,7 @@ def main(argv=None):
       raise InputError(f'--data-dir {root}: holds no {folder}; unpack {archive} there')
   faults = []
   for kind, make in (('labelIds', train_ids), ('instanceIds', checked_copy)):
-    faults += convert.run(jobs(root, kind, make), kind)
+    faults += convert.run(jobs(root, kind, make), kind).values()
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
   return convert.report(faults)

@@ -52,7 +52,7 @@ def main(argv=None):
     rest = [i for i in ids if i not in unequal]
     left_out = {'with a label of another size': sorted(unequal.intersection(ids))}
     lists.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
-  return convert.report(faults)
+  return convert.report(faults.values())
 
 
 def same_size(pair: tuple[str, str]) -> bool:

@@ -67,7 +67,7 @@ def main(argv=None):
     more, pairs = conversion.run(args.data_dir, pairs, form, names, origins)
     faults += more
   ignore_label = VOID if form.maker else args.ignore_label
-  more, sound, ids = look(args.data_dir, pairs)
+  more, sound, ids = inspect(args.data_dir, pairs)
   names = class_table.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label) if names is None else names
   write(args, sound, names)
   return convert.report(faults + more)
@@ -85,11 +85,11 @@ def read_split(data_dir: str, form: forms.Form, image_folder: str, labels_path: 
   return own.match(images, labels, labels_path), names, faults
 
 
-def look(data_dir: str, pairs: dict[str, list[own.Pair]]):
-  """As `own.look`, of all splits: faults, lines by split and name, values."""
+def inspect(data_dir: str, pairs: dict[str, list[own.Pair]]):
+  """As `own.inspect`, of all splits: faults, lines by split and name, values."""
   faults, sound, values = [], {}, set()
   for split in pairs:
-    more, sound[split], found = own.look(data_dir, pairs[split])
+    more, sound[split], found = own.inspect(data_dir, pairs[split])
     faults += more
     values |= found
   return faults, sound, values

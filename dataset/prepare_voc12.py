@@ -41,7 +41,7 @@ def main(argv=None):
   sbd = find_sbd(pathlib.Path(args.sbd_dir)) if args.sbd_dir else None
   faults = []
   for folder in MASKS:
-    faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder)
+    faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder).values()
   write_lists(devkit, args.list_dir)
   return convert.report(faults)
 

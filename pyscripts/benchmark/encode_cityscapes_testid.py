@@ -31,7 +31,7 @@ def main(argv=None) -> int:
       )
   jobs = [convert.Job(os.path.join(args.pred_dir, owners[output]), output, encoded) for output in outputs]
   # Also what is there already: an older prediction may be encoded into the folder of a newer one.
-  return convert.report(convert.run(jobs, 'label ids', again=True))
+  return convert.report(convert.run(jobs, 'label ids', again=True).values())
 
 
 def check(pred_dir: str, save_dir: str) -> None:

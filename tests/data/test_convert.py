@@ -68,7 +68,7 @@ def test_two_processes_do_not_convert_into_one_folder(tmp_path):
   taken = pytest.raises(InputError, match=f'process {os.getpid()} on .* is writing there')
   with locks.claim(str(out), 'converting'), taken:
     convert.run(jobs, 'test')
-  assert convert.run(jobs, 'test') == []
+  assert convert.run(jobs, 'test') == {}
   assert os.listdir(out) == ['a.png']
 
 

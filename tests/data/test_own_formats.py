@@ -75,7 +75,7 @@ def test_what_the_ids_mean_is_written_down(capsys, tmp_path):
 def test_unlabelled_pixels_may_be_void(capsys, tmp_path):
   flags = labelled.write(tmp_path, 'coco')
   code, err = prepare(capsys, tmp_path, [*flags, '--unlabelled', 'void'])
-  assert code == 0 and 'b: is void everywhere and is left out' in err
+  assert code == 0 and '1 labels are void everywhere and are left out: b' in err
   np.testing.assert_array_equal(mask(tmp_path), np.array([255, 0, 1])[labelled.truth()])
   assert (tmp_path / 'lists' / 'classes.txt').read_text().split() == ['car', 'tree']
 
@@ -169,6 +169,12 @@ BAD = [
   ('coco', edited('coco', images__file_name='b.jpg'), 2, 'has two images of the name b'),
   ('coco', edited('coco', images__file_name='old/b.jpg'), 2, 'has two images of the name b'),
   ('coco', edited('coco', images__file_name='gone.jpg'), 1, '1 of its images are missing (gone); put them below --im'),
+  (
+    'coco',
+    replace('coco.json', json.dumps(labelled.coco(['c.jpg', 'd.jpg']))),
+    2,
+    '2 of its images are missing (c, d)',
+  ),
   ('coco', edited('coco', images__width=13), 1, 'was made for 13 x 9 while'),
   ('coco', edited('coco', annotations__segmentation=[sum(OUTSIDE, [])]), 1, 'annotation 1 (car) of'),
   (
@@ -181,6 +187,7 @@ BAD = [
   ('labelme', replace('json/a.json', '{"images": []}'), 2, "a.json: has no 'shapes' where LabelMe JSON has it"),
   ('labelme', replace('classes.txt', 'background\ncar\n'), 2, "classes.txt: has no class 'tree'"),
   ('labelme', replace('classes.txt', 'car\ntree\n'), 2, 'classes.txt: has no class background'),
+  ('labelme', replace('classes.txt', 'background\ncar\ntree\nvoid\n'), 2, "classes.txt: 'void' is no class"),
   ('labelme', edited('labelme', shapes__points=OUTSIDE), 1, 'shape 1 (car) of'),
   ('labelme', edited('labelme', shapes__shape_type='mask'), 1, 'is a mask of 4 points'),
   ('labelme', lambda f: os.rename(f / 'images/b.jpg', f / 'images/c.jpg'), 1, '1 of its images are missing (b)'),

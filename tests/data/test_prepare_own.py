@@ -141,3 +141,14 @@ def test_names_of_the_user_are_kept(split):
 def test_void_among_the_classes_is_refused(split):
   with pytest.raises(InputError, match='--ignore-label 1: the masks hold 3 too'):
     prepare(split, *SPLIT, '--ignore-label', '1')
+
+
+def test_binary_masks_are_told_from_ids(tmp_path, capsys):
+  photo(tmp_path / 'images' / 'a.jpg')
+  photo(tmp_path / 'images' / 'b.jpg')
+  for name in 'ab':
+    mask(tmp_path / 'masks' / f'{name}.png', 0, 255)
+  prepare(tmp_path)
+  assert 'class 0 alone, besides void; if 255 is a class there, name both with --colors' in capsys.readouterr().err
+  (tmp_path / 'colors.txt').write_text('0 0 0 background\n255 255 255 object\n')
+  assert prepare(tmp_path, '--colors', str(tmp_path / 'colors.txt'))[2] == ['background', 'object']

@@ -6,7 +6,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,23 +27,24 @@ class Job(NamedTuple):
   palette: np.ndarray | None = None
 
 
-def run(jobs: Iterable[Job], title: str, again: bool = False) -> list[str]:
-  """Does the jobs whose output is missing, damaged or older than its source (all jobs with `again`). Returns a line for
-  each that failed.
+def run(jobs: Iterable[Job], title: str, again: bool = False) -> dict[str, str]:
+  """Does the jobs whose output is missing, damaged or older than its source (all jobs with `again`). Returns the
+  outputs that failed, each with a line that says why.
 
   Raises:
     InputError: an output would replace its own source, or another process is converting into the same folder.
     RunError: an output cannot be written (a full disk, a folder without permission): the other jobs would fail too.
   """
-  jobs, faults, written = list(jobs), [], 0
+  jobs, faults, written = list(jobs), {}, 0
   for job in jobs:
     folder, name = os.path.split(job.output)
     if os.path.join(os.path.realpath(folder), name) == os.path.realpath(job.source):
       raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
   with _claim_folder(jobs) if jobs else contextlib.nullcontext():
     atomic.remove_unfinished(job.output for job in jobs)
-    for fault, new in parallel.in_threads(functools.partial(_convert, again=again), jobs, title):
-      faults += [fault] if fault else []
+    results = parallel.in_threads(functools.partial(_convert, again=again), jobs, title)
+    for job, (fault, new) in zip(jobs, results, strict=True):
+      faults |= {job.output: fault} if fault else {}
       written += new
   kept = len(jobs) - written - len(faults)
   print(f'{title}: {written} files written, {kept} were there already, {len(faults)} failed')
@@ -63,7 +64,7 @@ def _claim_folder(jobs: list[Job]):
 def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
   """What went wrong, if anything, and whether the output was written."""
   try:
-    if not again and is_current(job):
+    if not again and _is_current(job):
       return None, False
     content = job.make(job.source)
   except InputError as e:
@@ -80,7 +81,7 @@ def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
   return None, True
 
 
-def is_current(job: Job) -> bool:
+def _is_current(job: Job) -> bool:
   """Whether the output is whole and newer than its source, by the times of the source's content and of its arrival (an
   archive's files keep their old dates when they are unpacked)."""
   inputs = [os.stat(path) for path in (job.source, job.settings) if path]
@@ -91,7 +92,7 @@ def is_current(job: Job) -> bool:
     return False
 
 
-def report(faults: list[str]) -> int:
+def report(faults: Collection[str]) -> int:
   """Prints what failed, a line each, and returns the exit code."""
   for fault in faults:
     print(f'error: {fault}', file=sys.stderr)

@@ -80,7 +80,7 @@ def by_image(images: dict[str, str], labels: dict, where: str) -> tuple[dict, li
   file's names may begin with folders that the images' have not.
 
   Raises:
-    InputError: two labels belong to one image.
+    InputError: two labels belong to one image, or no image is there.
   """
   found, missing = {}, []
   for label in labels:
@@ -93,9 +93,10 @@ def by_image(images: dict[str, str], labels: dict, where: str) -> tuple[dict, li
       found[name] = labels[label]
     else:
       missing.append(label)
-  if not missing:
-    return found, []
-  return found, [f'{where}: {len(missing)} of its images are missing ({lists.shown(missing)}); put them below --images']
+  fault = f'{where}: {len(missing)} of its images are missing ({lists.shown(missing)}); put them below --images'
+  if not found:
+    raise InputError(fault)
+  return found, [fault] if missing else []
 
 
 def match(images: dict[str, str], labels: dict, where: str) -> list[Pair]:
@@ -110,7 +111,7 @@ def match(images: dict[str, str], labels: dict, where: str) -> list[Pair]:
   both = sorted(images.keys() & labels)
   if not both:
     raise InputError(
-      f'no image has the name of one in {where} ({next(iter(images))}, {next(iter(labels), "none")}, say); check '
+      f'no image has the name of one in {where} ({next(iter(images))}, {next(iter(labels))}, say); check '
       '--images and --mask-ending'
     )
   for reason, names in (('label', images.keys() - labels), ('image', labels.keys() - images)):
@@ -119,15 +120,15 @@ def match(images: dict[str, str], labels: dict, where: str) -> list[Pair]:
   return [Pair(name, images[name], labels[name]) for name in both]
 
 
-def look(data_dir: str, pairs: list[Pair]) -> tuple[list[str], dict[str, str], set[int]]:
-  """Looks at every image and its mask.
+def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], dict[str, str], set[int]]:
+  """Checks every image and its mask.
 
   Returns:
     What is wrong with pairs that cannot be listed, the lines of the others by name, and the values of their masks.
   """
-  faults, sound, values = [], {}, set()
+  faults, sound, values, void = [], {}, set(), []
 
-  def judge(pair):
+  def inspect_pair(pair):
     name, image, mask = pair
     try:
       size = check.image_size(os.path.join(data_dir, image))
@@ -138,14 +139,16 @@ def look(data_dir: str, pairs: list[Pair]) -> tuple[list[str], dict[str, str], s
     except InputError as e:
       return name, None, {}, errors.one_line(e)
 
-  for name, line, counts, fault in parallel.in_threads(judge, pairs, 'looking', 'pair'):
+  for name, line, counts, fault in parallel.in_threads(inspect_pair, pairs, 'checking', 'pair'):
     values |= counts.keys()
     if fault:
       faults.append(fault)
     elif counts.keys() == {VOID}:
-      lists.warn(f'{name}: is void everywhere and is left out')
+      void.append(name)
     else:
       sound[name] = line
+  if void:
+    lists.warn(f'{len(void)} labels are void everywhere and are left out: {lists.shown(void)}')
   return faults, sound, values
 
 

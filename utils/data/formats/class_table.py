@@ -31,7 +31,7 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
   `background` where that is wanted and not found.
 
   Raises:
-    InputError: a class that is not among the given ones, or more classes than a label image can hold.
+    InputError: a class that is not among the given ones, void among them, or more classes than a label image holds.
   """
   found = [name for name in dict.fromkeys(found) if not is_void(name)]
   if given is not None:
@@ -43,6 +43,9 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
       )
     if background and not background_of(given):
       raise InputError(f'{FILE}: has no class background for pixels without a label; add it, or --unlabelled void')
+    void = [name for name in given if is_void(name)]
+    if void:
+      raise InputError(f'{FILE}: {void[0]!r} is no class, for such pixels count for nothing; remove the line')
     names = given
   else:
     names = (['background'] if background and not background_of(found) else []) + found
@@ -70,6 +73,8 @@ def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int) -> l
     if highest >= len(given):
       raise InputError(f'{FILE}: has {len(given)} names while the masks hold id {highest}; name every class, in order')
     return given
+  if highest == 0:
+    lists.warn('the masks hold class 0 alone, besides void; if 255 is a class there, name both with --colors')
   unused = sorted(set(range(highest)) - ids)
   if unused:
     lists.warn(f'the masks hold ids up to {highest} but never {", ".join(map(str, unused[: lists.SHOWN]))}')

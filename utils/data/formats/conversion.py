@@ -43,8 +43,9 @@ def run(
     for pair in pairs
     if pair.label is not None
   }
-  faults = convert.run(jobs.values(), CONVERTED)
-  return faults, {split: _with_masks(data_dir, split, pairs, jobs) for split, pairs in splits.items()}
+  failed = convert.run(jobs.values(), CONVERTED)
+  masks = {key: job.output for key, job in jobs.items() if job.output not in failed}
+  return list(failed.values()), {split: _with_masks(data_dir, split, pairs, masks) for split, pairs in splits.items()}
 
 
 def record(form: Form, ids: dict[str, int], origins: dict[str, str]) -> str:
@@ -63,12 +64,11 @@ def _job(data_dir: str, split: str, pair: Pair, make, settings: str) -> convert.
   return convert.Job(source, output, lambda _: make(image, label), settings, datasets.voc_colours())
 
 
-def _with_masks(data_dir: str, split: str, pairs: list[Pair], jobs: dict) -> list[Pair]:
-  kept = []
-  for pair in pairs:
-    job = jobs.get((split, pair.name))
-    if job is None:
-      kept.append(pair)
-    elif convert.is_current(job):
-      kept.append(pair._replace(label=pathlib.Path(job.output).relative_to(data_dir).as_posix()))
-  return kept
+def _with_masks(data_dir: str, split: str, pairs: list[Pair], masks: dict[tuple[str, str], str]) -> list[Pair]:
+  """The pairs whose label was converted, with its mask, and those without a label."""
+  kept = [pair for pair in pairs if pair.label is None or (split, pair.name) in masks]
+  paths = [masks.get((split, pair.name)) for pair in kept]
+  return [
+    pair._replace(label=path and pathlib.Path(path).relative_to(data_dir).as_posix())
+    for pair, path in zip(kept, paths, strict=True)
+  ]
