@@ -18,7 +18,7 @@ def parse(argv):
     '--pred-dir', required=True, nargs='+', metavar='DIR', help='folders of predictions; changes are from first to last'
   )
   add('--name', nargs='+', default=[], metavar='NAME', help="what to call them; by default the folders' own names")
-  benchmark.add_truth(flags)
+  benchmark.add_truth_flags(flags)
   add('--image-dir', default='', metavar='DIR', help='the images, found by name, to be shown beside the predictions')
   add('--out', required=True, metavar='FILE', help='the HTML file to write')
   add('--title', default='Segmentation report', help="the page's heading")
@@ -34,7 +34,7 @@ def main(argv=None) -> None:
   atomic.check_output_file('--out', args.out)
   from utils.score import report  # NumPy and OpenCV, not needed for --help
 
-  files = [benchmark.pairs_of(folder, args) for folder in args.pred_dir]
+  files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
   report.check_same_images(args.pred_dir, files)
   photos = report.photos(args.image_dir, files[0])
   make = functools.partial(report.Folder, num_classes=args.num_classes)

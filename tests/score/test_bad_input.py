@@ -143,9 +143,9 @@ MIOU = [
   ('truth a file', nothing, lambda f: {'gt-dir': f / 'gt/a.png'}, ['--gt-dir', 'a.png', 'is a file']),
   ('empty prediction folder', emptied, dict, ['--pred-dir', 'holds no predictions']),
   ('nothing that is an image', only_text, dict, ['--pred-dir', 'holds no predictions']),
-  ('prediction without truth', put('gt/b.png', None), dict, ['b.png', 'has no truth', '--string-replace']),
+  ('prediction without truth', put('gt/b.png', None), dict, ['b.png', 'has no ground truth', '--string-replace']),
   ('truth in two places', in_two_cities, dict, ['a.png', 'ambiguous', 'ulm', 'bonn']),
-  ('two predictions of one truth', twice, dict, ['again/a.png', 'same truth', 'pred/a.png']),
+  ('two predictions of one truth', twice, dict, ['again/a.png', 'same ground truth', 'pred/a.png']),
   ('the folder above', gray_and_color, dict, ['--pred-dir', 'colours', 'pred/gray']),
   ('other size', put('pred/a.png', GREY[:5]), dict, ['pred/a.png', '8 x 5', 'gt/a.png', '8 x 6']),
   ('turned', put('pred/a.png', GREY.T.copy()), dict, ['pred/a.png', '6 x 8', '8 x 6']),
@@ -176,7 +176,7 @@ MIOU = [
   ('half a replacement', nothing, lambda f: {'string-replace': 'a'}, ['--string-replace', 'old,new']),
   ('three halves', nothing, lambda f: {'string-replace': 'a,b,c'}, ['--string-replace', 'old,new']),
   ('something for nothing', nothing, lambda f: {'string-replace': ',x'}, ['--string-replace', 'old,new']),
-  ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'has no truth', 'q.png']),
+  ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'has no ground truth', 'q.png']),
   ('names missing', nothing, lambda f: {'class-names': f / 'names'}, ['names', 'cannot be read']),
   ('names a folder', nothing, lambda f: {'class-names': f}, ['cannot be read as class names']),
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 names', '--num-classes 4']),
@@ -393,7 +393,7 @@ def test_any_bytes_score_or_are_refused_in_one_line(tmp_path, capsys, data, part
 @given(text=st.text(max_size=12))
 def test_any_replacement_is_a_pair_or_refused(text):
   try:
-    old, new = pairs.replacement(text)
+    old, new = pairs.parse_replacement(text)
   except errors.InputError:
     assert text.count(',') != 1 or text.startswith(',')
   else:

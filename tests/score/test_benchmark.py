@@ -183,7 +183,7 @@ def test_path_comes_before_name(data, capsys):
   before, _ = mean_iou(capsys, *args(data))
   scored.save(data / 'gt/other/a.png', np.zeros((20, 30), np.uint8))
   after, said = mean_iou(capsys, *args(data))
-  assert after == before and '1 files below' in said
+  assert after == before and '1 files in' in said
 
 
 def test_string_replace_acts_below_the_folder(data, capsys):
@@ -213,7 +213,7 @@ def test_truth_without_prediction_is_noted(data, capsys):
   (data / 'pred/b.png').unlink()
   score, said = mean_iou(capsys, *args(data))
   assert score == f'{100 * metrics.mean(metrics.iou(matrix_of(data, 4, "ac"))):.4f}%'
-  assert said == f'note: 1 files below {data}/gt have no prediction; scored: 2\n'
+  assert said == f'note: 1 files in {data}/gt have no prediction; scored: 2\n'
 
 
 def test_list_chooses_the_images(data, capsys):
@@ -262,7 +262,7 @@ def test_counting_by_pillow_equals_the_confusion_matrix(tmp_path, mode, classes)
   counts = counting.Counts(classes)
   counts.add(pairs.Files('', str(tmp_path / 'p.png'), str(tmp_path / 't.png')))
   matrix = metrics.confusion(pred, truth.astype(np.uint8) if mode == '1' else truth, classes)
-  np.testing.assert_array_equal([counts.truth, counts.pred, counts.both], metrics.parts(matrix))
+  np.testing.assert_array_equal([counts.truth, counts.pred, counts.both], metrics.class_pixels(matrix))
   np.testing.assert_allclose(counts.iou(), metrics.iou(matrix))
   np.testing.assert_allclose(counting.mean(counts.iou()), metrics.mean(metrics.iou(matrix)))
 

@@ -224,7 +224,7 @@ def test_instance_wise_iou_equals_its_definition(deep):
   metric = scored.fed(scoring.InstanceWise(4), [scored.image(p, t, 4, i) for p, t, i in images])
   expected, number = slow_instances(images, 4)
   np.testing.assert_allclose(metric.iou(), expected)
-  np.testing.assert_array_equal(metric.number, number)
+  np.testing.assert_array_equal(metric.instances, number)
 
 
 def test_a_class_that_is_predicted_alone_scores_0_as_it_does_by_pixels():

@@ -12,97 +12,96 @@ from utils.score import counting, pairs
 def parser(description: str, inst_required: bool = False) -> arguments.Parser:
   flags = arguments.Parser(description)
   add = flags.add_argument
-  add('--pred-dir', required=True, help='folder of predictions: label images, in sub-folders or flat')
-  add_truth(flags)
+  add('--pred-dir', required=True, help='folder of predictions: images of class ids, in sub-folders or not')
+  add_truth_flags(flags)
   add('--inst-dir', default='', required=inst_required, help='folder of instance id images, 8 or 16 bit; 255 is void')
-  add('--inst-string-replace', default='', metavar='OLD,NEW', help='for --inst-dir; by default as --string-replace')
+  add('--inst-string-replace', default='', metavar='OLD,NEW', help='for --inst-dir; default: that of --string-replace')
   add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
   share = arguments.real(0, 1, above=True)
-  add('--boundary-band', type=share, default=0.02, help="of boundary IoU: its width as a share of the image's diagonal")
-  add('--boundary-tolerance', type=share, default=0.0075, help='of the boundary F-score: a share of the diagonal')
+  add('--boundary-band', type=share, default=0.02, help="of boundary IoU: width as a fraction of the image's diagonal")
+  add('--boundary-tolerance', type=share, default=0.0075, help='of the boundary F-score: a fraction of the diagonal')
   add('--cityscapes', action='store_true', help="also category IoU and, with Cityscapes' --inst-dir, iIoU")
-  add('--json', default='', metavar='FILE', help='write every figure and the confusion matrix, in percent')
-  add('--csv', default='', metavar='FILE', help='write a table, one row a class and one of means, in percent')
+  add('--json', default='', metavar='FILE', help='write all scores and the confusion matrix, in percent')
+  add('--csv', default='', metavar='FILE', help='write a table in percent: a row for each class, and the means')
   return flags
 
 
-def add_truth(flags: arguments.Parser) -> None:
-  """The flags that say what predictions are compared with."""
+def add_truth_flags(flags: arguments.Parser) -> None:
+  """Adds the flags of the ground truth that predictions are compared with."""
   add = flags.add_argument
-  add('--gt-dir', required=True, help='folder of the truth; searched by name where the path differs')
-  add('--num-classes', type=arguments.whole(1, 256), default=21, help='truth from here on is void')
-  add(
-    '--string-replace', default=',', metavar='OLD,NEW', help="makes a prediction's path (below its folder) the truth's"
-  )
-  add('--class-names', default='', metavar='FILE', help='one name a line; by default those of VOC for 21 classes, of '
-      'Cityscapes for 19, of CamVid for 11')  # fmt: skip
+  add('--gt-dir', required=True, help='folder of the ground truth; files are searched by name where the path differs')
+  add('--num-classes', type=arguments.whole(1, 256), default=21, help='ground truth of this value and above is void')
+  add('--string-replace', default=',', metavar='OLD,NEW', help='turns the path of a prediction into its ground truth')
+  add('--class-names', default='', metavar='FILE', help='one name a line; default: the names of VOC for 21 classes, '
+      'of Cityscapes for 19, of CamVid for 11')  # fmt: skip
   add('--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction')
 
 
-def pairs_of(pred_dir: str, args, inst_dir: str = '', inst_string_replace: str = '') -> list[pairs.Files]:
-  """The files to score; says on standard error how many truths have no prediction."""
-  rule = pairs.replacement(args.string_replace)
-  inst_rule = pairs.replacement(inst_string_replace, '--inst-string-replace') if inst_string_replace else rule
+def find_files(pred_dir: str, args, inst_dir: str = '', inst_string_replace: str = '') -> list[pairs.Files]:
+  """The files to score; notes on standard error how many ground truth files have no prediction."""
+  replace = inst_replace = pairs.parse_replacement(args.string_replace)
+  if inst_string_replace:
+    inst_replace = pairs.parse_replacement(inst_string_replace, '--inst-string-replace')
   names = pairs.predictions(pred_dir, args.data_list)
-  found, left = pairs.find(names, pred_dir, args.gt_dir, inst_dir, rule, inst_rule)
-  if left:
-    print(f'note: {left} files below {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
+  found, unused = pairs.find(names, pred_dir, args.gt_dir, inst_dir, replace, inst_replace)
+  if unused:
+    print(f'note: {unused} files in {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
   return found
 
 
 def run(args, instance_wise: bool = False) -> None:
-  """Scores, prints, writes. Without a wish for more than IoU, counts by Pillow alone."""
+  """Scores, prints and writes what the flags ask for."""
   names = labels.class_names(args.num_classes, args.class_names)
   check(args, instance_wise)
-  found = pairs_of(args.pred_dir, args, args.inst_dir, args.inst_string_replace)
-  more = args.boundary or args.cityscapes or args.json or args.csv
-  if not more and not args.inst_dir:
+  found = find_files(args.pred_dir, args, args.inst_dir, args.inst_string_replace)
+  if args.boundary or args.cityscapes or args.json or args.csv or args.inst_dir:
+    score_all(args, found, names, instance_wise)
+  else:
     counts = parallel.accumulate(functools.partial(counting.Counts, args.num_classes), found, 'scoring')
     print_iou(counts.iou(), counts.pixel_accuracy(), names)
-    return
-  from utils.score import files, scoring  # NumPy and OpenCV
-
-  report = files.merged([part.report() for part in scoring.score(found, args.num_classes, makers(args)).values()])
-  print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
-  if more or not instance_wise:
-    for name, value in list(report.means.items())[2:]:
-      print(f'{name}: {percent(value)}')
-  facts = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': len(found)}
-  if args.boundary:
-    facts |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
-  content = files.as_dict(report, names, **facts)
-  if args.json:
-    files.write_json(args.json, content)
-  if args.csv:
-    files.write_csv(args.csv, content)
 
 
 def check(args, inst_required: bool) -> None:
-  """Says what cannot be before the work begins."""
+  """Raises InputError before the work begins."""
   if inst_required:
-    pairs.directory('--inst-dir', args.inst_dir)
+    pairs.check_folder('--inst-dir', args.inst_dir)
   for flag, path in (('--json', args.json), ('--csv', args.csv)):
     atomic.check_output_file(flag, path)
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
 
 
-def makers(args) -> dict:
-  """The metrics that the flags ask for."""
-  from utils.score import scoring
+def score_all(args, found: list[pairs.Files], names: list[str], instance_wise: bool) -> None:
+  from utils.score import files, scoring  # NumPy and OpenCV, not needed for IoU alone
+
+  scores = scoring.score(found, args.num_classes, metric_types(args))
+  report = files.merged([metric.report() for metric in scores.values()])
+  print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
+  if not instance_wise or args.boundary or args.cityscapes or args.json or args.csv:
+    for name, value in list(report.means.items())[2:]:
+      print(f'{name}: {percent(value)}')
+  settings = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': len(found)}
+  if args.boundary:
+    settings |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
+  content = files.as_dict(report, names, **settings)
+  if args.json:
+    files.write_json(args.json, content)
+  if args.csv:
+    files.write_csv(args.csv, content)
+
+
+def metric_types(args) -> dict:
+  """The metrics that the flags ask for, as `scoring.score` takes them."""
+  from utils.score import boundaries, cityscapes, scoring
 
   chosen = {'confusion': scoring.Confusion}
   if args.inst_dir:
     chosen['instances'] = scoring.InstanceWise
   if args.boundary:
-    from utils.score import boundaries
-
-    chosen.update(boundaries.METRICS)
+    chosen |= boundaries.METRICS
     chosen['boundary IoU'] = functools.partial(boundaries.BoundaryIoU, share=args.boundary_band)
     chosen['boundary F'] = functools.partial(boundaries.BoundaryF, tolerance=args.boundary_tolerance)
   if args.cityscapes:
-    from utils.score import cityscapes
-
     chosen['categories'] = cityscapes.Categories
     if args.inst_dir:
       chosen['weighted'] = cityscapes.InstanceWeighted

@@ -1,16 +1,16 @@
-"""How well predictions follow the truth's boundaries: boundary IoU, boundary F-score, mIoU near boundaries.
+"""How well predictions follow the boundaries of the ground truth: boundary IoU, boundary F-score, mIoU near boundaries.
 
-All of them look at `ScoredImage.regions`: the edge of void is an edge of both, truth and prediction.
+All use `ScoredImage.regions`, in which an edge of void is an edge of both ground truth and prediction.
 """
 
 import cv2
 import numpy as np
 
 from utils.score import metrics
-from utils.score.image import Report, ScoredImage
+from utils.score.image import Metric, Report, ScoredImage
 
 BAND = 0.02  # of the image's diagonal: the band of boundary IoU, its authors' default
-TOLERANCE = 0.0075  # of the image's diagonal: the tolerance of the F-score, as its authors chose it
+TOLERANCE = 0.0075  # of the image's diagonal: the tolerance of the F-score, its authors' choice
 WIDTHS = (1, 2, 4, 8, 16, 32)  # pixels: the bands of the trimap curve
 
 
@@ -26,8 +26,8 @@ def band(labels: np.ndarray, width: int, border: bool) -> np.ndarray:
   return cv2.dilate(labels, window, **edge) != cv2.erode(labels, window, **edge)
 
 
-class BoundaryIoU:
-  """The IoU of the parts of a class that lie within a distance of their own contours, over the data set.
+class BoundaryIoU(Metric):
+  """The IoU, over the data set, of the pixels of a class within a distance of their own contours.
 
   Cheng et al., Boundary IoU, CVPR 2021, equation 2; the distance is 2 % of the diagonal, and the image's border is a
   contour, as in the authors' code.
@@ -45,20 +45,14 @@ class BoundaryIoU:
     for counts, labels in ((self.truth, truth[truth_band]), (self.pred, pred[pred_band]), (self.both, truth[both])):
       counts += np.bincount(labels, minlength=self.num_classes)[: self.num_classes]
 
-  def join(self, other: 'BoundaryIoU') -> None:
-    self.truth += other.truth
-    self.pred += other.pred
-    self.both += other.both
-
   def report(self) -> Report:
     iou = metrics.ratio(self.both, self.truth + self.pred - self.both)
     return Report({'mean boundary IOU': metrics.mean(iou)}, {'boundary_iou': iou})
 
 
-class BoundaryF:
-  """The boundary F-score: F of precision (predicted contour pixels of a class near the truth's contour of that class)
-  and recall (the reverse), per class and image; a class' score is its mean over the images in which either has a
-  contour of it.
+class BoundaryF(Metric):
+  """The F-score of precision (predicted contour pixels of a class near true contour pixels of that class) and recall
+  (the reverse), per class and image; the mean over the images in which either has a contour of the class.
 
   Csurka et al., What is a good evaluation measure for semantic segmentation?, BMVC 2013, section 2.2. Near: at most
   0.75 % of the diagonal away. A contour pixel touches another region, diagonally or not; the image's border is none.
@@ -66,35 +60,31 @@ class BoundaryF:
 
   def __init__(self, num_classes: int, tolerance: float = TOLERANCE):
     self.tolerance = tolerance
-    self.sum, self.images = np.zeros(num_classes), np.zeros(num_classes, np.int64)
+    self.f_sum, self.images = np.zeros(num_classes), np.zeros(num_classes, np.int64)
 
   def add(self, image: ScoredImage) -> None:
     contours = [np.where(band(labels, 1, border=False), labels, image.num_classes) for labels in image.regions]
-    reach = self.tolerance * np.hypot(*image.truth.shape)
+    distance = self.tolerance * np.hypot(*image.truth.shape)
     for c in np.union1d(*contours):
       if c < image.num_classes:
-        self.sum[c] += f_score(contours[0] == c, contours[1] == c, reach)
+        self.f_sum[c] += f_score(contours[0] == c, contours[1] == c, distance)
         self.images[c] += 1
 
-  def join(self, other: 'BoundaryF') -> None:
-    self.sum += other.sum
-    self.images += other.images
-
   def report(self) -> Report:
-    scores = metrics.ratio(self.sum, self.images)
+    scores = metrics.ratio(self.f_sum, self.images)
     return Report({'mean boundary F': metrics.mean(scores)}, {'boundary_f': scores})
 
 
-def f_score(truth: np.ndarray, pred: np.ndarray, reach: float) -> float:
-  """2PR / (P + R) of two sets of pixels, bool [H, W], not both empty; pixels match within `reach` (Euclidean)."""
+def f_score(truth: np.ndarray, pred: np.ndarray, distance: float) -> float:
+  """2PR / (P + R) of two sets of pixels, bool [H, W], not both empty; pixels match within a Euclidean `distance`."""
   if not truth.any() or not pred.any():
     return 0.0
   either = truth | pred
   rows, columns = (np.flatnonzero(either.any(axis=axis)) for axis in (1, 0))
-  window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # beyond it there is nothing to match
+  window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # holds all pixels of both sets
   truth, pred = truth[window], pred[window]
-  precision = (distance_to(truth)[pred] <= reach).mean()
-  recall = (distance_to(pred)[truth] <= reach).mean()
+  precision = (distance_to(truth)[pred] <= distance).mean()
+  recall = (distance_to(pred)[truth] <= distance).mean()
   return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -104,16 +94,17 @@ def distance_to(pixels: np.ndarray, metric: int = cv2.DIST_L2) -> np.ndarray:
   return cv2.distanceTransform((~pixels).astype(np.uint8), metric, mask)
 
 
-class Trimap:
-  """mIoU over the pixels with another region of the truth at most w pixels away, for several w: the trimap curve.
+class Trimap(Metric):
+  """The trimap curve: mIoU over the pixels with another region of the ground truth at most w pixels away, by w.
 
-  Kohli et al., Robust higher order potentials for enforcing label consistency, IJCV 2009, section 6; void counts as
-  another region, as in VOC, where it lies on the boundaries. Distances are taken as in `band`.
+  Kohli et al., Robust higher order potentials for enforcing label consistency, IJCV 2009, section 6. Void is another
+  region, as in VOC, where it lies on the boundaries. Distances are those of `band`.
   """
 
   def __init__(self, num_classes: int, widths: tuple[int, ...] = WIDTHS):
     self.widths = widths
-    self.rings = np.zeros((len(widths), num_classes, num_classes + 1), np.int64)  # truth, prediction by nearest width
+    # A confusion matrix of each ring: the pixels nearer than one width but not nearer than the width before.
+    self.rings = np.zeros((len(widths), num_classes, num_classes + 1), np.int64)
 
   def add(self, image: ScoredImage) -> None:
     truth, _ = image.regions
@@ -121,14 +112,8 @@ class Trimap:
     if not contour.any():
       return
     ring = np.searchsorted(self.widths, distance_to(contour, cv2.DIST_C) + 1)
-    near = (ring < len(self.widths)) & (truth < image.num_classes)
-    cells = image.num_classes * (image.num_classes + 1)
-    code = metrics.clip(image.pred[near], image.num_classes).astype(np.int64)
-    code = np.minimum(code, image.num_classes) + (image.num_classes + 1) * truth[near] + cells * ring[near]
-    self.rings += np.bincount(code, minlength=self.rings.size).reshape(self.rings.shape)
-
-  def join(self, other: 'Trimap') -> None:
-    self.rings += other.rings
+    for i, matrix in enumerate(self.rings):
+      matrix += metrics.confusion(image.pred[ring == i], image.truth[ring == i], image.num_classes)
 
   def report(self) -> Report:
     curve = {width: metrics.iou(matrix) for width, matrix in zip(self.widths, self.rings.cumsum(axis=0), strict=True)}

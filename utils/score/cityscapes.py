@@ -1,5 +1,5 @@
-"""Cityscapes' own scores: IoU of categories, and IoU in which instances count by their size. The rules are those of the
-data set's evaluation (cityscapesScripts, evalPixelLevelSemanticLabeling), on train ids.
+"""Cityscapes' own scores, IoU of categories and instance-weighted IoU, on train ids. The rules are those of the data
+set's evaluation (cityscapesScripts, evalPixelLevelSemanticLabeling).
 """
 
 import numpy as np
@@ -7,6 +7,7 @@ import numpy as np
 from utils.data.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED
 from utils.score import metrics
 from utils.score.image import Report, ScoredImage
+from utils.score.scoring import Confusion
 
 CATEGORIES = list(dict.fromkeys(label.category for label in CITYSCAPES_TRAINED))
 _CATEGORY_OF = np.array([CATEGORIES.index(label.category) for label in CITYSCAPES_TRAINED])
@@ -27,67 +28,50 @@ def by_category(matrix: np.ndarray) -> np.ndarray:
   return summed
 
 
-class Categories:
+class Categories(Confusion):
   """IoU of the seven categories."""
-
-  def __init__(self, num_classes: int):
-    self.matrix = np.zeros((num_classes, num_classes + 1), np.int64)
-
-  def add(self, image: ScoredImage) -> None:
-    self.matrix += image.confusion
-
-  def join(self, other: 'Categories') -> None:
-    self.matrix += other.matrix
 
   def report(self) -> Report:
     iou = metrics.iou(by_category(self.matrix))
-    return Report(
-      {'mean category IOU': metrics.mean(iou)}, {}, {'category_iou': dict(zip(CATEGORIES, iou, strict=True))}
-    )
+    more = {'category_iou': dict(zip(CATEGORIES, iou, strict=True))}
+    return Report({'mean category IOU': metrics.mean(iou)}, {}, more)
 
 
-class InstanceWeighted(Categories):
+class InstanceWeighted(Confusion):
   """iIoU = iTP / (iTP + FP + iFN) of classes and categories: right and wrong pixels of an instance are weighted by the
   class' mean instance size / the instance's size; false positives are not.
 
-  Instance images hold label id * 1000 + number where instances are told apart, and smaller values elsewhere.
+  Instance images hold label id * 1000 + number for single instances, and values up to 1000 elsewhere.
   """
 
   def __init__(self, num_classes: int):
     super().__init__(num_classes)
-    # weighted pixels of instances, by class: all; those predicted as the class; as any class of its category
-    self.all, self.right, self.related = (np.zeros(num_classes) for _ in range(3))
+    # Weighted pixels of instances, by class: all; predicted as the class; predicted as any class of its category.
+    self.all, self.same_class, self.same_category = (np.zeros(num_classes) for _ in range(3))
 
   def add(self, image: ScoredImage) -> None:
     super().add(image)
     width = self.matrix.shape[1]
-    told_apart = image.instances > 1000
-    ids, index = np.unique(image.instances[told_apart], return_inverse=True)
-    pred = np.minimum(metrics.clip(image.pred[told_apart], width - 1), width - 1)
+    single = image.instances > 1000
+    ids, index = np.unique(image.instances[single], return_inverse=True)
+    pred = metrics.class_ids(image.pred[single], width - 1)
     counts = np.bincount(index * width + pred, minlength=len(ids) * width).reshape(-1, width)
     for label_id, pixels in zip((ids.astype(np.int64) // 1000).tolist(), counts, strict=True):
-      if label_id in _CLASS_OF and _SIZES[_CLASS_OF[label_id]]:
-        c = _CLASS_OF[label_id]
+      c = _CLASS_OF.get(label_id)
+      if c is not None and _SIZES[c]:
         weight = _SIZES[c] / pixels.sum()
         self.all[c] += weight * pixels.sum()
-        self.right[c] += weight * pixels[c]
-        self.related[c] += weight * pixels[:-1][_CATEGORY_OF[c] == _CATEGORY_OF].sum()
-
-  def join(self, other: 'InstanceWeighted') -> None:
-    super().join(other)
-    self.all += other.all
-    self.right += other.right
-    self.related += other.related
+        self.same_class[c] += weight * pixels[c]
+        self.same_category[c] += weight * pixels[:-1][_CATEGORY_OF[c] == _CATEGORY_OF].sum()
 
   def report(self) -> Report:
-    iou = np.where(_SIZES > 0, _iou(self.right, self.all, self.matrix), np.nan)
-    number = len(CATEGORIES)
-    right, everything = (np.bincount(_CATEGORY_OF, x, number) for x in (self.related, self.all))
-    by_kind = np.where(_WITH_INSTANCES, _iou(right, everything, by_category(self.matrix)), np.nan)
-    means = {'mean iIOU': metrics.mean(iou), 'mean category iIOU': metrics.mean(by_kind)}
-    return Report(means, {'iiou': iou}, {'category_iiou': dict(zip(CATEGORIES, by_kind, strict=True))})
+    iou = np.where(_SIZES > 0, _weighted_iou(self.same_class, self.all, self.matrix), np.nan)
+    right, total = (np.bincount(_CATEGORY_OF, sums, len(CATEGORIES)) for sums in (self.same_category, self.all))
+    category_iou = np.where(_WITH_INSTANCES, _weighted_iou(right, total, by_category(self.matrix)), np.nan)
+    means = {'mean iIOU': metrics.mean(iou), 'mean category iIOU': metrics.mean(category_iou)}
+    return Report(means, {'iiou': iou}, {'category_iiou': dict(zip(CATEGORIES, category_iou, strict=True))})
 
 
-def _iou(right: np.ndarray, everything: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-  _, predicted, both = metrics.parts(matrix)
-  return metrics.ratio(right, everything + predicted - both)
+def _weighted_iou(right: np.ndarray, total: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+  _, predicted, both = metrics.class_pixels(matrix)
+  return metrics.ratio(right, total + predicted - both)

@@ -1,9 +1,11 @@
-"""Scores as JSON and CSV files. Figures are percentages; what has no score is null in JSON and empty in CSV."""
+"""Scores as JSON and CSV files, in percent; a missing score is null in JSON and empty in CSV."""
 
 import csv
+import functools
 import io
 import json
 import math
+import operator
 
 import numpy as np
 
@@ -11,22 +13,17 @@ from utils import atomic
 from utils.score.image import Report
 
 COUNTS = ('truth_pixels', 'predicted_pixels', 'instances')  # columns of whole numbers
-# Means of the data set that are no column's mean.
+# Scores of the data set that are not the mean of a column.
 OVERALL = ('mean_pixel_acc', 'frequency_weighted_iou', 'mean_category_iou', 'mean_category_iiou')
 
 
 def merged(reports: list[Report]) -> Report:
-  """What several metrics say, as one."""
-  means, columns, more = {}, {}, {}
-  for report in reports:
-    means.update(report.means)
-    columns.update(report.columns)
-    more.update(report.more)
-  return Report(means, columns, more)
+  """The reports of several metrics as one."""
+  return Report(*(functools.reduce(operator.or_, dicts) for dicts in zip(*reports, strict=True)))
 
 
 def as_dict(report: Report, names: list[str], **facts) -> dict:
-  """Everything in a form that json can write; `facts` come first."""
+  """The report as JSON writes it, behind `facts` about the run."""
   rows = [{'id': i, 'name': name} for i, name in enumerate(names)]
   for column, values in report.columns.items():
     for row, value in zip(rows, values, strict=True):
@@ -48,7 +45,7 @@ def write_json(path: str, content: dict) -> None:
 
 
 def write_csv(path: str, content: dict) -> None:
-  """One row a class, then the row `mean` with the means of the percentages, and what is of the whole data set alone."""
+  """A row for each class, then the row `mean`: means of the columns of percentages, and the `OVERALL` scores."""
   rows = content['classes']
   columns = list(rows[0])
   mean = {'id': 'mean', 'name': ''}

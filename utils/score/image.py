@@ -1,4 +1,4 @@
-"""One prediction and its ground truth, read and compared once for all metrics, and what a metric reports."""
+"""What all metrics share: one image to score, how a metric sums over images, and what it reports."""
 
 import functools
 from typing import NamedTuple
@@ -10,31 +10,23 @@ from utils.score import counting, metrics
 from utils.score.pairs import Files
 
 
-class Report(NamedTuple):
-  """What a metric has to say: scores as fractions, NaN where there is none."""
-
-  means: dict[str, float]  # the name that is printed -> one figure for the data set
-  columns: dict[str, np.ndarray]  # the column's name -> a figure for each class, [C]
-  more: dict = {}  # noqa: RUF012 (never changed) - further figures, kept in JSON files only
-
-
 class ScoredImage:
-  """One image to score, and what several metrics look at."""
+  """Prediction and ground truth of one image, read and compared once for all metrics."""
 
   def __init__(self, files: Files, num_classes: int):
     self.files, self.num_classes = files, num_classes
     self.pred = image_file.read_label(files.pred)
-    self.truth = self._read_other(files.truth)
+    self.truth = self._read_same_size(files.truth)
 
-  def _read_other(self, path: str) -> np.ndarray:
+  def _read_same_size(self, path: str) -> np.ndarray:
     labels = image_file.read_label(path)
     counting.check_size(self.files.pred, self.pred.shape[::-1], path, labels.shape[::-1])
     return labels
 
   @functools.cached_property
   def instances(self) -> np.ndarray:
-    """The instance ids, of the truth's shape."""
-    return self._read_other(self.files.instances)
+    """The instance ids, of the ground truth's shape."""
+    return self._read_same_size(self.files.instances)
 
   @functools.cached_property
   def confusion(self) -> np.ndarray:
@@ -42,16 +34,32 @@ class ScoredImage:
 
   @functools.cached_property
   def regions(self) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and prediction as maps of regions (uint8 or uint16): classes, C for void, C + 1 for outside the classes.
+    """Ground truth and prediction as region maps (uint8 or uint16): classes, C for void, C + 1 for outside the classes.
 
-    Void has no shape of its own: the prediction counts as void wherever the truth is, so that nothing predicted there
-    matters. A prediction outside the classes is a region that matches no class.
+    The prediction is void wherever the ground truth is, so that nothing predicted there matters. A prediction outside
+    the classes is a region that matches no class.
     """
-    classes = self.num_classes
-    dtype = np.uint8 if classes < 254 else np.uint16
-    valid = (self.truth >= 0) & (self.truth < classes)
-    inside = (self.pred >= 0) & (self.pred < classes)
-    void, outside = np.int32(classes), np.int32(classes + 1)  # wider than the labels, which may be 8-bit
-    truth = np.where(valid, self.truth, void).astype(dtype)
-    pred = np.where(valid, np.where(inside, self.pred, outside), void).astype(dtype)
+    void, outside = self.num_classes, self.num_classes + 1
+    dtype = np.uint8 if outside < 255 else np.uint16  # `boundaries.band` needs one more value
+    truth, pred = (metrics.class_ids(labels, void).astype(dtype) for labels in (self.truth, self.pred))
+    pred[pred == void] = outside
+    pred[truth == void] = void
     return truth, pred
+
+
+class Report(NamedTuple):
+  """The scores of a metric, as fractions; NaN where there is none."""
+
+  means: dict[str, float]  # printed name -> one score of the data set
+  columns: dict[str, np.ndarray]  # column's name -> a score of each class, [C]
+  more: dict = {}  # noqa: RUF012 (never changed) - further scores, for JSON files only
+
+
+class Metric:
+  """Sums over images, kept in attributes that are arrays; `add` takes a `ScoredImage`, `report` gives a `Report`."""
+
+  def join(self, other: 'Metric') -> None:
+    """Adds the sums of a metric that saw other images."""
+    for name, value in vars(self).items():
+      if isinstance(value, np.ndarray):
+        value += getattr(other, name)

@@ -1,4 +1,4 @@
-"""What the HTML report shows, as one dictionary that its page draws: scores, curves and pictures of several folders."""
+"""The data of the HTML report, which its page draws: scores, curves and pictures of several folders of predictions."""
 
 import base64
 import io
@@ -16,15 +16,15 @@ from utils.data import datasets
 from utils.errors import InputError
 from utils.score import boundaries, metrics, pairs, scoring
 from utils.score import files as score_files
-from utils.score.image import Report, ScoredImage
+from utils.score.image import Metric, Report, ScoredImage
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'benchmark'
 RIGHT, WRONG, VOID = (222, 222, 222), (200, 30, 45), (150, 150, 150)  # colours of the picture of errors
 NO_CLASS = (224, 224, 192)  # VOC's colour for void
 
 
-class PerImage:
-  """The mean IoU of each image, over the classes that its truth or prediction has."""
+class PerImage(Metric):
+  """The mean IoU of each image, over the classes in its ground truth or prediction: ground truth path -> IoU."""
 
   def __init__(self, num_classes: int):
     del num_classes
@@ -47,117 +47,108 @@ class Folder:
   """One folder of predictions and its scores."""
 
   def __init__(self, name: str, files: list[pairs.Files], num_classes: int):
-    self.name, self.files = name, {each.truth: each for each in files}
-    self.parts = scoring.score(files, num_classes, METRICS)
-    self.scores = score_files.merged([part.report() for part in self.parts.values()])
-    self.iou = self.parts['per image'].iou
+    self.name, self.files = name, {file.truth: file for file in files}
+    self.metrics = scoring.score(files, num_classes, METRICS)
+    self.iou = self.metrics['per image'].iou
 
   def content(self) -> dict:
-    means = {name: score_files.percent(value) for name, value in self.scores.means.items() if 'within' not in name}
-    columns = {name: list(map(score_files.percent, column)) for name, column in self.scores.columns.items()
-               if name not in score_files.COUNTS and 'within' not in name}  # fmt: skip
-    rings = self.parts['trimap']
-    curve = [
-      score_files.percent(self.scores.means[f'mean IOU within {width} px of boundaries']) for width in rings.widths
-    ]
+    report = score_files.merged([metric.report() for metric in self.metrics.values()])
+    means = {name: score_files.percent(mean) for name, mean in report.means.items()}
+    columns = {name: column for name, column in report.columns.items() if name not in score_files.COUNTS}
     return {
-      'name': self.name, 'means': means, 'columns': columns, 'curve': curve,
-      'confusion': self.parts['confusion'].matrix.tolist(),
+      'name': self.name,
+      'means': {name: mean for name, mean in means.items() if 'within' not in name},
+      'columns': {name: list(map(score_files.percent, column)) for name, column in columns.items()
+                  if 'within' not in name},
+      'curve': [mean for name, mean in means.items() if 'within' in name],
+      'confusion': self.metrics['confusion'].matrix.tolist(),
     }  # fmt: skip
 
 
 def check_same_images(names: list[str], folders: list[list[pairs.Files]]) -> None:
-  """Scores over different images cannot be compared."""
-  for (name, files), (other, more) in itertools.pairwise(zip(names, folders, strict=True)):
-    one, two = ({each.truth for each in group} for group in (files, more))
-    if one != two:
-      has, lacks = (name, other) if one - two else (other, name)
+  """Raises InputError unless all folders predict the same images: other scores cannot be compared."""
+  truths = [{file.truth for file in files} for files in folders]
+  for (name, first), (other, second) in itertools.pairwise(zip(names, truths, strict=True)):
+    if first != second:
+      has, lacks = (name, other) if first - second else (other, name)
       raise InputError(
-        f'{lacks}: has no prediction for {min(one ^ two)}, and {has} has; predict the same images, or list them in '
-        '--data-list'
+        f'{lacks}: has no prediction for {min(first ^ second)}, and {has} has; predict the same images, or list them '
+        'in --data-list'
       )
 
 
 def content(
   title: str, folders: list[Folder], names: list[str], photos: dict[str, str], number: int, width: int
 ) -> dict:
-  """Everything the page draws. `photos`: truth path -> image path, or empty."""
-  first = folders[0].parts
-  groups = chosen(folders, number)
+  """Everything the page draws, with `number` images a group. `photos`: ground truth path -> image path, or empty."""
+  by_name = folders[0].metrics
+  groups = image_groups(folders, number)
   shown = list(dict.fromkeys(itertools.chain.from_iterable(groups.values())))
-  strip = Strips(folders, len(names), photos, width)
+  strips = Strips(folders, len(names), photos, width)
   return {
     'title': title,
     'images': len(folders[0].files),
     'classes': [{'name': name, 'colour': '#' + bytes(colour).hex()}
                 for name, colour in zip(names, datasets.colours(len(names)).tolist(), strict=True)],
-    'truth': first['confusion'].matrix.sum(axis=1).tolist(),
+    'truth': by_name['confusion'].matrix.sum(axis=1).tolist(),
     'pictureWidth': width,
-    'widths': list(first['trimap'].widths),
+    'widths': list(by_name['trimap'].widths),
     'folders': [folder.content() for folder in folders],
     'groups': {name: [shown.index(truth) for truth in group] for name, group in groups.items()},
-    'strips': [strip.of(truth) for truth in shown],
+    'strips': [strips.of(truth) for truth in shown],
   }  # fmt: skip
 
 
-def chosen(folders: list[Folder], number: int) -> dict[str, list[str]]:
-  """Truth paths of the images to show: best and worst of the last folder, most changed from the first to the last."""
+def image_groups(folders: list[Folder], number: int) -> dict[str, list[str]]:
+  """Ground truth paths: best and worst images of the last folder, most changed from the first folder to the last."""
   first, last = folders[0].iou, folders[-1].iou
-  known = sorted((truth for truth in last if last[truth] == last[truth]), key=lambda truth: (last[truth], truth))
-  groups = {'worst': known[:number], 'best': known[::-1][:number]}
+  ascending = sorted((truth for truth in last if last[truth] == last[truth]), key=lambda truth: (last[truth], truth))
+  groups = {'worst': ascending[:number], 'best': ascending[::-1][:number]}
   if len(folders) > 1:
-    change = {truth: abs(last[truth] - first[truth]) for truth in known}
-    groups = {'most changed': sorted(known, key=lambda truth: (-change[truth], truth))[:number], **groups}
+    by_change = sorted(ascending, key=lambda truth: (-abs(last[truth] - first[truth]), truth))
+    groups = {'most changed': by_change[:number], **groups}
   return groups
 
 
 class Strips:
-  """Makes an image's strip of pictures: photo, truth, and each folder's prediction and errors."""
+  """Makes the strip of pictures of an image: photo, ground truth, and each folder's prediction and errors."""
 
   def __init__(self, folders: list[Folder], num_classes: int, photos: dict[str, str], width: int):
     self.folders, self.num_classes, self.photos, self.width = folders, num_classes, photos, width
-    self.colours = np.full((num_classes + 1, 3), NO_CLASS, np.uint8)
-    self.colours[:num_classes] = datasets.colours(num_classes)
+    self.colours = np.vstack([datasets.colours(num_classes), np.array([NO_CLASS], np.uint8)])
 
   def of(self, truth_path: str) -> dict:
-    photo = {'kind': 'JPEG', 'quality': 85}
+    """The strip in the form that the page draws."""
+    kinds = {'image': {'kind': 'JPEG', 'quality': 85}}
     return {
-      'name': printable(self.folders[-1].files[truth_path].name),
+      'name': self.folders[-1].files[truth_path].name.encode(errors='replace').decode(),  # file names may not be UTF-8
       'iou': [score_files.percent(folder.iou[truth_path]) for folder in self.folders],
       'pictures': [
-        {'label': label, 'src': data_uri(picture, **(photo if label == 'image' else {}))}
+        {'label': label, 'src': data_uri(picture, **kinds.get(label, {}))}
         for label, picture in self.pictures(truth_path).items()
       ],
     }
 
   def pictures(self, truth_path: str) -> dict[str, Picture.Image]:
     """Label -> picture, at most `width` pixels wide."""
-    truth = self._smaller(image_file.read_label(truth_path))
+    truth = self._read(truth_path)
     pictures = {'image': self._photo(self.photos[truth_path])} if self.photos else {}
-    pictures['truth'] = self._coloured(truth)
+    pictures['truth'] = Picture.fromarray(self.colours[truth])
     for folder in self.folders:
-      pred = self._smaller(image_file.read_label(folder.files[truth_path].pred))
+      pred = self._read(folder.files[truth_path].pred)
+      errors = np.where((pred == truth)[..., None], np.uint8(RIGHT), np.uint8(WRONG))
+      errors[truth == self.num_classes] = VOID
       label = '' if len(self.folders) == 1 else f' {folder.name}'
-      pictures[f'prediction{label}'] = self._coloured(pred)
-      pictures[f'errors{label}'] = self._errors(pred, truth)
+      pictures[f'prediction{label}'] = Picture.fromarray(self.colours[pred])
+      pictures[f'errors{label}'] = Picture.fromarray(errors)
     return pictures
 
-  def _smaller(self, label: np.ndarray) -> np.ndarray:
-    """Class ids, C for everything else, at most `width` pixels wide: nearest neighbour."""
-    height, width = label.shape
-    step = max(1, width / self.width)
-    rows, columns = (
-      ((np.arange(max(1, int(n / step))) + 0.5) * step).astype(int).clip(max=n - 1) for n in (height, width)
-    )
-    return np.minimum(metrics.clip(label[np.ix_(rows, columns)], self.num_classes), np.uint16(self.num_classes))
-
-  def _coloured(self, label: np.ndarray) -> Picture.Image:
-    return Picture.fromarray(self.colours[label])
-
-  def _errors(self, pred: np.ndarray, truth: np.ndarray) -> Picture.Image:
-    picture = np.where((pred == truth)[..., None], np.uint8(RIGHT), np.uint8(WRONG))
-    picture[truth == self.num_classes] = VOID
-    return Picture.fromarray(picture)
+  def _read(self, path: str) -> np.ndarray:
+    """Class ids, C for everything else, scaled down to at most `width` pixels of width (nearest neighbour)."""
+    label = image_file.read_label(path)
+    step = max(1, label.shape[1] / self.width)
+    rows, columns = (((np.arange(max(1, int(n / step))) + 0.5) * step).astype(int).clip(max=n - 1) for n in label.shape)
+    return metrics.class_ids(label[np.ix_(rows, columns)], self.num_classes)
 
   def _photo(self, path: str) -> Picture.Image:
     with image_file.open_picture(path) as picture:
@@ -173,31 +164,24 @@ def data_uri(picture: Picture.Image, kind: str = 'PNG', **options) -> str:
 
 
 def photos(image_dir: str, files: list[pairs.Files]) -> dict[str, str]:
-  """Truth path -> the image, anywhere below `image_dir`, that has the prediction's name; empty without a folder."""
+  """Ground truth path -> the image, anywhere in `image_dir`, with the prediction's name; empty without a folder."""
   if not image_dir:
     return {}
-  pairs.directory('--image-dir', image_dir)
-  by_stem = {}
-  for path in pairs.walk(image_dir):
-    by_stem.setdefault(pathlib.PurePath(path).stem, []).append(os.path.join(image_dir, path))
+  pairs.check_folder('--image-dir', image_dir)
+  by_stem = pairs.grouped(pairs.walk(image_dir), pairs.stem)
   found = {}
-  for each in files:
-    paths = by_stem.get(pathlib.PurePath(each.name).stem, [])
+  for file in files:
+    paths = by_stem.get(pairs.stem(file.name), [])
     if len(paths) != 1:
-      what = f'both {paths[0]} and {paths[1]} carry its name' if paths else 'no image carries its name'
-      raise InputError(f'{each.pred}: {what} below --image-dir {image_dir}; give the folder of exactly these images')
-    found[each.truth] = paths[0]
+      problem = f'both {paths[0]} and {paths[1]} carry its name' if paths else 'no image carries its name'
+      raise InputError(f'{file.pred}: {problem} in --image-dir {image_dir}; give the folder of exactly these images')
+    found[file.truth] = os.path.join(image_dir, paths[0])
   return found
 
 
-def printable(text: str) -> str:
-  """`text` without what is no character: bytes of a file name that are not UTF-8."""
-  return text.encode(errors='replace').decode()
-
-
 def page(data: dict, template: pathlib.Path = TEMPLATES / 'report.html') -> str:
-  """The HTML page that draws `data`; it holds everything it needs."""
-  as_text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')  # whatever a name holds, it ends no tag
+  """The HTML page that draws `data`, in one file."""
+  as_text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')  # no name in it can end the script element
   style, helpers = ((TEMPLATES / name).read_text(encoding='utf-8') for name in ('page.css', 'page.js'))
   text = string.Template(template.read_text(encoding='utf-8'))
   return text.substitute(data=as_text, style=style, helpers=helpers)

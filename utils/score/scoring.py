@@ -1,4 +1,4 @@
-"""Scores of prediction files against truth files, summed over a data set one image at a time."""
+"""Scores of prediction files against ground truth files, summed over a data set one image at a time."""
 
 import functools
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from utils import parallel
 from utils.score import metrics
-from utils.score.image import Report, ScoredImage
+from utils.score.image import Metric, Report, ScoredImage
 from utils.score.pairs import Files
 
 
-class Confusion:
-  """The confusion matrix of a data set, and all scores that follow from it."""
+class Confusion(Metric):
+  """The confusion matrix of a data set, and the scores that follow from it."""
 
   def __init__(self, num_classes: int):
     self.matrix = np.zeros((num_classes, num_classes + 1), np.int64)
@@ -19,11 +19,8 @@ class Confusion:
   def add(self, image: ScoredImage) -> None:
     self.matrix += image.confusion
 
-  def join(self, other: 'Confusion') -> None:
-    self.matrix += other.matrix
-
   def report(self) -> Report:
-    truth, pred, _ = metrics.parts(self.matrix)
+    truth, pred, _ = metrics.class_pixels(self.matrix)
     iou, accuracy = metrics.iou(self.matrix), metrics.class_accuracy(self.matrix)
     means = {
       'mean IOU': metrics.mean(iou),
@@ -35,39 +32,34 @@ class Confusion:
     return Report(means, columns, {'confusion': self.matrix})
 
 
-class InstanceWise:
-  """Instance-wise IoU: sum over images of n U / sum of n, where U is a class' IoU in the image and n the number of its
-  instances there; 0 for a class without instances that is predicted, NaN for one with neither truth nor prediction."""
+class InstanceWise(Metric):
+  """Instance-wise IoU: sum over images of n U / sum of n, where U is the IoU of a class in the image and n the number
+  of its instances there. A class that is predicted but has no instance scores 0; one in neither has NaN."""
 
   def __init__(self, num_classes: int):
-    self.weighted, self.number = np.zeros(num_classes), np.zeros(num_classes, np.int64)
-    self.pixels = np.zeros(num_classes, np.int64)  # of truth and prediction
+    self.weighted_iou, self.instances = np.zeros(num_classes), np.zeros(num_classes, np.int64)
+    self.pixels = np.zeros(num_classes, np.int64)  # of ground truth and prediction
 
   def add(self, image: ScoredImage) -> None:
-    truth, pred, _ = metrics.parts(image.confusion)
+    truth, pred, _ = metrics.class_pixels(image.confusion)
     self.pixels += truth + pred
-    number = instances_by_class(image.truth, image.instances, image.num_classes)
-    self.number += number
-    self.weighted += np.where(number > 0, number * np.nan_to_num(metrics.iou(image.confusion)), 0)
-
-  def join(self, other: 'InstanceWise') -> None:
-    self.number += other.number
-    self.weighted += other.weighted
-    self.pixels += other.pixels
+    instances = instances_by_class(image.truth, image.instances, image.num_classes)
+    self.instances += instances
+    self.weighted_iou += instances * np.nan_to_num(metrics.iou(image.confusion))
 
   def iou(self) -> np.ndarray:
-    return np.where(self.pixels > 0, self.weighted / np.maximum(self.number, 1), np.nan)
+    return np.where(self.pixels > 0, self.weighted_iou / np.maximum(self.instances, 1), np.nan)
 
   def report(self) -> Report:
-    means = {'mean instance-wise IOU': metrics.mean(self.iou())}
-    return Report(means, {'instance_iou': self.iou(), 'instances': self.number})
+    iou = self.iou()
+    return Report({'mean instance-wise IOU': metrics.mean(iou)}, {'instance_iou': iou, 'instances': self.instances})
 
 
 def instances_by_class(truth: np.ndarray, ids: np.ndarray, num_classes: int, void: int = 255) -> np.ndarray:
   """The number of instances of each class, [C].
 
-  An instance's class is the majority of the truth's classes under its mask (the lowest of equals). Id `void` and
-  instances without a pixel of any class are no instances; every other id, 0 too, is one.
+  The class of an instance is the majority of the true classes under its mask (the lowest of equals). Every id is an
+  instance, 0 too, except `void` and those without a pixel of any class.
   """
   keep = (truth < num_classes) & (truth >= 0) & (ids != void)
   found, index = np.unique(ids[keep], return_inverse=True)
@@ -76,21 +68,22 @@ def instances_by_class(truth: np.ndarray, ids: np.ndarray, num_classes: int, voi
 
 
 class Metrics:
-  """Several metrics fed with the same images, in one pass over the files."""
+  """Several metrics, which read every image once."""
 
-  def __init__(self, num_classes: int, makers: dict):
-    self.num_classes, self.parts = num_classes, {name: maker(num_classes) for name, maker in makers.items()}
+  def __init__(self, num_classes: int, metric_types: dict):
+    self.num_classes = num_classes
+    self.by_name = {name: metric_type(num_classes) for name, metric_type in metric_types.items()}
 
   def add(self, files: Files) -> None:
     image = ScoredImage(files, self.num_classes)
-    for part in self.parts.values():
-      part.add(image)
+    for metric in self.by_name.values():
+      metric.add(image)
 
   def join(self, other: 'Metrics') -> None:
-    for name, part in self.parts.items():
-      part.join(other.parts[name])
+    for name, metric in self.by_name.items():
+      metric.join(other.by_name[name])
 
 
-def score(files: list[Files], num_classes: int, makers: dict) -> dict:
-  """Each of `makers` (name -> a function of the number of classes that makes a metric) after all the files."""
-  return parallel.accumulate(functools.partial(Metrics, num_classes, makers), files, 'scoring').parts
+def score(files: list[Files], num_classes: int, metric_types: dict) -> dict:
+  """Name -> metric after all files. `metric_types`: name -> what makes the metric from the number of classes."""
+  return parallel.accumulate(functools.partial(Metrics, num_classes, metric_types), files, 'scoring').by_name
