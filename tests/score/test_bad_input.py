@@ -176,7 +176,7 @@ MIOU = [
   ('half a replacement', nothing, lambda f: {'string-replace': 'a'}, ['--string-replace', 'old,new']),
   ('three halves', nothing, lambda f: {'string-replace': 'a,b,c'}, ['--string-replace', 'old,new']),
   ('something for nothing', nothing, lambda f: {'string-replace': ',x'}, ['--string-replace', 'old,new']),
-  ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'has no ground truth', 'q.png']),
+  ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'no ground truth', 'q.png']),
   ('names missing', nothing, lambda f: {'class-names': f / 'names'}, ['names', 'cannot be read']),
   ('names a folder', nothing, lambda f: {'class-names': f}, ['cannot be read as class names']),
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 names', '--num-classes 4']),
