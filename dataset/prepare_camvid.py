@@ -9,22 +9,15 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, errors
+from utils import errors
 from utils.data import convert, lists
 from utils.errors import InputError
 
 OFFICIAL = {'train': 367, 'val': 101, 'test': 233}
 
 
-def parse(argv):
-  parser = arguments.Parser(__doc__)
-  parser.add_argument('--data-dir', required=True, help='the folder that holds train, trainannot, ...')
-  lists.add_list_dir(parser, 'camvid')
-  return parser.parse_args(argv)
-
-
 def main(argv=None):
-  args = parse(argv)
+  args = lists.parser(__doc__, 'camvid', 'the folder that holds train, trainannot, ...').parse_args(argv)
   root = pathlib.Path(args.data_dir)
   if not (root / 'train').is_dir() or not (root / 'trainannot').is_dir():
     raise InputError(f"--data-dir {root}: holds no train and trainannot; give CamVid's folder in SegNet's layout")

@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils import arguments, errors, image_file
+from utils import errors, image_file
 from utils.data import convert, datasets, lists
 from utils.errors import InputError
 
@@ -21,15 +21,8 @@ OFFICIAL = {'train': 2975, 'val': 500, 'test': 1525}
 TRAIN_IDS = datasets.cityscapes_train_ids()
 
 
-def parse(argv):
-  parser = arguments.Parser(__doc__)
-  parser.add_argument('--data-dir', required=True, help='the folder that holds leftImg8bit and gtFine')
-  lists.add_list_dir(parser, 'cityscapes')
-  return parser.parse_args(argv)
-
-
 def main(argv=None):
-  args = parse(argv)
+  args = lists.parser(__doc__, 'cityscapes', 'the folder that holds leftImg8bit and gtFine').parse_args(argv)
   root = pathlib.Path(args.data_dir)
   for folder, archive in (('leftImg8bit', 'leftImg8bit_trainvaltest.zip'), ('gtFine', 'gtFine_trainvaltest.zip')):
     if not (root / folder).is_dir():

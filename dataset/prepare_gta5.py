@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils import arguments, errors, image_file, parallel
+from utils import errors, image_file, parallel
 from utils.data import check, convert, datasets, lists
 from utils.data.formats import masks
 from utils.data.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID
@@ -28,10 +28,8 @@ COLOURS = {label.colour: label.train_id for label in (*CITYSCAPES_LABELS, *CITYS
 
 
 def parse(argv):
-  parser = arguments.Parser(__doc__)
-  parser.add_argument('--data-dir', required=True, help='the folder that holds images and labels')
+  parser = lists.parser(__doc__, 'gta5', 'the folder that holds images and labels')
   parser.add_argument('--split-file', default='', help="the authors' split.mat; DATA_DIR/split.mat if that is there")
-  lists.add_list_dir(parser, 'gta5')
   return parser.parse_args(argv)
 
 

@@ -30,8 +30,7 @@ from utils.errors import InputError
 
 
 def parse(argv):
-  parser = arguments.Parser(__doc__)
-  parser.add_argument('--data-dir', required=True, help="the folder that the lists' paths are relative to")
+  parser = lists.parser(__doc__, 'own', "the folder that the lists' paths are relative to")
   parser.add_argument('--images', default='images', help='folder of images below DATA_DIR; may hold {split}')
   parser.add_argument('--masks', default='masks', help='folder of masks below DATA_DIR; may hold {split}')
   parser.add_argument('--mask-ending', default='', help='what the names of masks end with besides, `_mask` say')
@@ -47,7 +46,6 @@ def parse(argv):
   parser.add_argument('--val-fraction', type=arguments.real(0, 1, below=True), default=0.1, help='share of val')
   parser.add_argument('--test-fraction', type=arguments.real(0, 1, below=True), default=0.0, help='share of test')
   parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed gives another split')
-  lists.add_list_dir(parser, 'own')
   return parser.parse_args(argv)
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils import arguments, errors, image_file
+from utils import errors, image_file, list_file
 from utils.data import convert, lists
 from utils.data.labels import VOC_CLASSES, VOID
 from utils.errors import InputError
@@ -26,12 +26,8 @@ NUM_CLASSES = len(VOC_CLASSES)
 
 
 def parse(argv):
-  parser = arguments.Parser(__doc__)
-  parser.add_argument('--data-dir', required=True, help='VOCdevkit, the folder that holds VOC2012')
-  parser.add_argument(
-    '--sbd-dir', default='', help="SBD's benchmark_RELEASE; without it train+ lacks SBD's 9,118 images"
-  )
-  lists.add_list_dir(parser, 'voc12')
+  parser = lists.parser(__doc__, 'voc12', 'VOCdevkit, the folder that holds VOC2012')
+  parser.add_argument('--sbd-dir', default='', help="SBD's benchmark_RELEASE; train+ lacks 9,118 images without it")
   return parser.parse_args(argv)
 
 
@@ -66,13 +62,11 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
   """One conversion for every image that has a mask."""
   official_folder, sbd_folder, struct = MASKS[folder]
   top = NUM_CLASSES - 1 if folder == 'segcls' else 254
-  makers = {}
-  if sbd:
-    read = functools.partial(read_sbd, struct=struct, top=top)
-    makers = {name: (path, read) for name, path in convert.stems(sbd / sbd_folder, ('.mat',)).items()}
+  read = functools.partial(read_sbd, struct=struct, top=top)
+  sources = {name: (path, read) for name, path in convert.stems(sbd / sbd_folder, ('.mat',)).items()} if sbd else {}
   read = functools.partial(read_official, top=top)
-  makers |= {name: (path, read) for name, path in convert.stems(voc / official_folder, ('.png',)).items()}
-  return [convert.Job(path, str(voc / folder / f'{name}.png'), read) for name, (path, read) in sorted(makers.items())]
+  sources |= {name: (path, read) for name, path in convert.stems(voc / official_folder, ('.png',)).items()}
+  return [convert.Job(path, str(voc / folder / f'{name}.png'), read) for name, (path, read) in sorted(sources.items())]
 
 
 def read_official(path: str, top: int) -> np.ndarray:
@@ -134,14 +128,11 @@ def write_test_list(devkit: pathlib.Path, list_dir: str) -> None:
 def read_ids(voc: pathlib.Path, split: str, quiet: bool = False) -> list[str]:
   """The ids of an official split; none, with a warning, where its file is missing."""
   path = voc / 'ImageSets' / 'Segmentation' / f'{split}.txt'
-  try:
-    return list(dict.fromkeys(path.read_text(encoding='utf-8-sig').split()))
-  except FileNotFoundError:
-    if not quiet:
-      lists.warn(f'{path}: is missing, so {split} stays empty; unpack it from the official archive')
-    return []
-  except (OSError, ValueError) as e:
-    raise InputError(f'{path}: cannot be read as a list of ids ({getattr(e, "strerror", None) or e})') from None
+  if path.exists():
+    return list(dict.fromkeys(' '.join(list_file.text_lines(path, 'a list of ids')).split()))
+  if not quiet:
+    lists.warn(f'{path}: is missing, so {split} stays empty; unpack it from the official archive')
+  return []
 
 
 if __name__ == '__main__':

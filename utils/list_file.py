@@ -99,3 +99,15 @@ def below(data_dir: str, name: str) -> str:
   """`name` under `data_dir`; lists of other projects start their names with a slash and mean the same."""
   joined = os.path.join(data_dir, name.lstrip('/')) if data_dir else name
   return name if name.startswith('/') and not _is_file(joined) else joined
+
+
+def text_lines(path, kind: str) -> list[str]:
+  """The lines of a text file, UTF-8 with or without a byte-order mark.
+
+  Raises:
+    InputError: it cannot be read; the message says what `kind` of file it should be.
+  """
+  try:
+    return pathlib.Path(path).read_text(encoding='utf-8-sig').splitlines()
+  except (OSError, ValueError) as e:
+    raise InputError(f'{path}: cannot be read as {kind} ({getattr(e, "strerror", None) or e})') from None

@@ -3,9 +3,9 @@
 A class id is a *train id*: 0 .. number of classes - 1; Cityscapes' files number their labels otherwise, by *label id*.
 """
 
-import pathlib
 from typing import NamedTuple
 
+from utils import list_file
 from utils.errors import InputError
 
 VOID = 255  # the label of pixels that count for nothing, in all these data sets
@@ -98,13 +98,5 @@ def class_names(num_classes: int, names_file: str = '') -> list[str]:
 
 
 def read_names(path) -> list[str]:
-  """The lines of a file of class names that are not blank.
-
-  Raises:
-    InputError: it cannot be read.
-  """
-  try:
-    lines = pathlib.Path(path).read_text(encoding='utf-8-sig').splitlines()
-  except (OSError, ValueError) as e:
-    raise InputError(f'{path}: cannot be read as class names ({getattr(e, "strerror", None) or e})') from None
-  return [line.strip() for line in lines if line.strip()]
+  """The lines of a file of class names that are not blank; raises an InputError where it cannot be read."""
+  return [line.strip() for line in list_file.text_lines(path, 'class names') if line.strip()]

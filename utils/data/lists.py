@@ -8,15 +8,19 @@ import pathlib
 import sys
 from collections.abc import Collection, Iterable
 
-from utils import atomic
+from utils import arguments, atomic
 from utils.errors import InputError
 
 SHOWN = 20  # so many missing ids go into a warning; more go into a file
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def add_list_dir(parser, name: str) -> None:
-  parser.add_argument('--list-dir', default=str(ROOT / 'dataset' / name), help='where the lists are written')
+def parser(description: str, name: str, data_dir: str) -> arguments.Parser:
+  """The flags of every script that prepares a data set; `data_dir` describes the folder that it is in."""
+  flags = arguments.Parser(description)
+  flags.add_argument('--data-dir', required=True, help=data_dir)
+  flags.add_argument('--list-dir', default=str(ROOT / 'dataset' / name), help='where the lists are written')
+  return flags
 
 
 def line(image: str, label: str | None = None) -> str:
@@ -27,17 +31,10 @@ def line(image: str, label: str | None = None) -> str:
   """
   names = [image] if label is None else [image, label]
   for name in names:
-    if name != name.strip() or len(name.splitlines()) > 1 or '\t' in name or not _is_utf8(name):
+    is_utf8 = name == name.encode(errors='ignore').decode()
+    if name != name.strip() or len(name.splitlines()) > 1 or '\t' in name or not is_utf8:
       raise InputError(f'{name!r}: begins or ends with a space, holds a tab or line end, or is not UTF-8; rename it')
   return ('\t' if any(' ' in name for name in names) else ' ').join(names)
-
-
-def _is_utf8(name: str) -> bool:
-  try:
-    name.encode()
-  except UnicodeEncodeError:
-    return False
-  return True
 
 
 def write(list_dir: str, name: str, lines: list[str]) -> None:

@@ -1,11 +1,9 @@
 """Masks as pictures of another kind than class ids: colours, with the table that says which class has which, and ids
 that count from 1 because 0 is what nobody labelled (ADE20K)."""
 
-import pathlib
-
 import numpy as np
 
-from utils import image_file
+from utils import image_file, list_file
 from utils.data.labels import VOID
 from utils.errors import InputError
 
@@ -19,12 +17,8 @@ def read_table(path: str) -> dict[Colour, str]:
   Raises:
     InputError: it cannot be read, a line is none of these, or a colour stands there twice.
   """
-  try:
-    lines = pathlib.Path(path).read_text(encoding='utf-8-sig').splitlines()
-  except (OSError, ValueError) as e:
-    raise InputError(f'{path}: cannot be read as a colour table ({getattr(e, "strerror", None) or e})') from None
   table = {}
-  for number, line in enumerate(lines, 1):
+  for number, line in enumerate(list_file.text_lines(path, 'a colour table'), 1):
     words = line.split('#')[0].replace(',', ' ').split(maxsplit=3)
     if not words:
       continue
