@@ -6,7 +6,7 @@ import sys
 
 
 class Parser(argparse.ArgumentParser):
-  """argparse with defaults shown in the help and errors said in one line (exit code 2)."""
+  """argparse that shows defaults in the help and prints an error as one line (exit code 2)."""
 
   def __init__(self, description: str, **kwargs):
     super().__init__(
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 MODELS = ('pspnet', 'deeplab', 'fcn8s', 'deeplabv3plus')
 BACKBONES = ('resnet_v1_101', 'resnet_v1_50', 'resnet_v1_14')
 BACKBONES += ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2')
-LARGEST = 2**31 - 1  # whole number that every flag takes: what is computed from two of them fits into 64 bits
+LARGEST = 2**31 - 1  # of whole numbers: the product of two fits into 64 bits
 
 
 def whole(low: int, high: int = LARGEST):
@@ -60,21 +60,18 @@ def real(low: float = -math.inf, high: float = math.inf, above: bool = False, be
 
 
 def height_width(text: str) -> tuple[int, int]:
-  """An argparse type: `H,W` in pixels, both positive."""
-  parts = text.split(',')
+  """An argparse type: `H,W` in pixels."""
   try:
-    height, width = (int(part) for part in parts)
+    height, width = map(int, text.split(','))
   except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not height,width; write 336,336 say') from None
-  if height < 1 or width < 1:
-    raise argparse.ArgumentTypeError(f'{text!r} must be two positive numbers, height,width')
-  if max(height, width) > 65536:
-    raise argparse.ArgumentTypeError(f'{text!r}: must be two numbers up to 65536, height,width in pixels')
+    raise argparse.ArgumentTypeError(f'{text!r} is not height,width; write 336,336 for example') from None
+  if not 1 <= min(height, width) <= max(height, width) <= 65536:
+    raise argparse.ArgumentTypeError(f'{text!r}: give two positive numbers up to 65536, height,width in pixels')
   return height, width
 
 
 def add_network_flags(parser):
-  """Which network, on which classes: the same in training, prediction and export."""
+  """The network and its classes: the same flags in training, prediction and export."""
   group = parser.add_argument_group('network')
   group.add_argument('--model', choices=MODELS, default='pspnet', help='the head')
   group.add_argument(

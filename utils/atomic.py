@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
-import tempfile
 import zlib
 from typing import TYPE_CHECKING
 
@@ -20,17 +18,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def whole_file(path):
-  """A temporary path beside `path`: renamed to it when the block ends, removed when the block fails.
+  """A new path beside `path`: renamed to it when the block ends, removed when the block fails.
 
-  Whatever happens, `path` is the old file, the new file or absent, never half of one. Makes the parent folder.
+  A run that is killed or a disk that fills up leaves `path` as it was, never half written. Makes the parent folder.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  handle, temporary = tempfile.mkstemp(prefix=f'.{_short(path.stem)}-', suffix=path.suffix, dir=path.parent)
-  os.close(handle)
+  temporary = path.with_name(f'{_temporary_prefix(path)}{os.urandom(4).hex()}{path.suffix}')
   try:
-    yield temporary
-    os.chmod(temporary, 0o666 & ~UMASK)
+    yield str(temporary)
     os.replace(temporary, path)
   except BaseException:
     with contextlib.suppress(FileNotFoundError):
@@ -38,32 +34,22 @@ def whole_file(path):
     raise
 
 
-def _short(stem: str) -> str:
-  """At most 60 letters, which every file system takes with something before and behind; other stems, other letters."""
-  return stem if len(stem) <= 60 else f'{stem[:51]}-{zlib.crc32(os.fsencode(stem)):08x}'
+def _temporary_prefix(path: pathlib.Path) -> str:
+  """Differs from file to file, and stays short where the name is as long as the file system allows."""
+  return f'.{zlib.crc32(os.fsencode(path.name)):08x}-'
 
 
 def remove_unfinished(paths) -> None:
-  """Removes what `whole_file` left of `paths` in processes that were killed. For whoever holds these files (`claim`): a
-  process that is writing one of them would lose it."""
-  wanted = {}
-  for path in map(pathlib.Path, paths):
-    wanted.setdefault(path.parent, set()).add((_short(path.stem), path.suffix))
-  for folder, names in wanted.items():
+  """Removes what `whole_file` left of `paths` in processes that were killed.
+
+  Only for the process that holds these files (`locks.claim`): another one that is writing them would lose its work.
+  """
+  prefixes = {(path.parent, _temporary_prefix(path)) for path in map(pathlib.Path, paths)}
+  for folder in {folder for folder, _ in prefixes}:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
       for name in os.listdir(folder):
-        found = re.fullmatch(r'\.(.+)-[a-z0-9_]{8}(\.[^.]*)?', name, re.DOTALL)
-        if found and (found[1], found[2] or '') in names:
+        if (folder, name[:10]) in prefixes:
           os.remove(folder / name)
-
-
-def _umask() -> int:
-  mask = os.umask(0)
-  os.umask(mask)
-  return mask
-
-
-UMASK = _umask()  # asked once, before there are threads: asking means setting it for a moment
 
 
 def write_text(path, text: str) -> None:
@@ -76,7 +62,7 @@ def write_bytes(path, data: bytes) -> None:
 
 
 def write_png(path, array: np.ndarray, palette: np.ndarray | None = None) -> None:
-  """Writes uint8 or uint16 [H, W] (grey) or uint8 [H, W, 3] (RGB) as a PNG, whole or not at all.
+  """Writes uint8 or uint16 [H, W] (grey) or uint8 [H, W, 3] (RGB) as a PNG.
 
   With a `palette`, uint8 RGB [n, 3], a uint8 [H, W] becomes a palette image: the same values, shown in colours.
   """
@@ -88,10 +74,10 @@ def write_png(path, array: np.ndarray, palette: np.ndarray | None = None) -> Non
 
 
 def check_output_file(flag: str, path: str) -> None:
-  """Says before long work that its result could not be written: `path` (empty: nothing to write) for `flag`.
+  """Checks before long work that its result can be written to `path` (empty: nothing to write), given by `flag`.
 
   Raises:
-    InputError: it is a folder, or below something that is no folder or cannot be written to.
+    InputError: it is a folder, or its nearest existing parent is no folder or is read-only.
   """
   if not path:
     return

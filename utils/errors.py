@@ -1,4 +1,4 @@
-"""What the scripts say when something is wrong: one line on standard error and an exit code, never a traceback."""
+"""Expected failures of the scripts: one line on standard error and an exit code, never a traceback."""
 
 import os
 import signal
@@ -6,19 +6,19 @@ import sys
 
 
 class InputError(Exception):
-  """What the user gave is wrong (a flag, a path, a file's contents). One line: thing, value, mend. Exit 2."""
+  """Wrong input (a flag, a path, the content of a file). One line: what, its value, how to correct it. Exit 2."""
 
   exit_code = 2
 
 
 class RunError(Exception):
-  """A fault at run time that no flag could have foreseen (disk full, a worker that died). One line. Exit 1."""
+  """A failure at run time that checks of the input cannot find (disk full, a worker that died). One line. Exit 1."""
 
   exit_code = 1
 
 
 class Stopped(Exception):
-  """The run was asked to stop and has saved what it had. Carries the signal's number; exit 128 + signum."""
+  """The run was asked to stop by a signal, and has saved its state. Exit 128 + the signal's number."""
 
   def __init__(self, message: str, signum: int):
     super().__init__(message)
@@ -28,8 +28,8 @@ class Stopped(Exception):
 def run(main, argv=None) -> int:
   """Runs a script's `main(argv)` and returns its exit code; an expected failure becomes one line on standard error.
 
-  `main` returns None or an exit code. `KeyboardInterrupt` exits with 130, SIGTERM (turned into an exception here, so
-  that temporary files are removed on the way out) with 143.
+  `main` returns None or an exit code. Ctrl-C exits with 130. SIGTERM exits with 143, by an exception, so that temporary
+  files are removed.
   """
 
   def terminate(signum, frame):
@@ -38,7 +38,7 @@ def run(main, argv=None) -> int:
   signal.signal(signal.SIGTERM, terminate)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # TensorFlow's own errors only
   if hasattr(sys.stdout, 'reconfigure'):
-    sys.stdout.reconfigure(errors='backslashreplace')  # names that the console has no letters for
+    sys.stdout.reconfigure(errors='backslashreplace')  # file names that the console cannot print
   try:
     return main(argv) or 0
   except (InputError, RunError, Stopped) as e:
@@ -51,7 +51,7 @@ def run(main, argv=None) -> int:
     print(f'error: {os_error_line(e)}', file=sys.stderr)
     return RunError.exit_code
   except MemoryError as e:
-    print(f'error: out of memory ({one_line(e) or "no more is to be had"}); ask for less at a time', file=sys.stderr)
+    print(f'error: out of memory ({one_line(e) or "none left"}); use smaller images or batches', file=sys.stderr)
     return RunError.exit_code
 
 
@@ -60,6 +60,6 @@ def one_line(error: BaseException) -> str:
 
 
 def os_error_line(error: OSError) -> str:
-  """`PATH: what the system says`, for errors of the file system."""
+  """`PATH: the system's message`, for errors of the file system."""
   where = f'{error.filename}: ' if error.filename else ''
   return one_line(Exception(f'{where}{error.strerror or error}'))

@@ -1,6 +1,6 @@
 """Images and labels as files, opened by Pillow. Loads no TensorFlow.
 
-A label is an 8-bit (16-bit for instance ids) single-channel image; of a palette image the index counts, not the colour.
+A label is a single-channel image of 8 bits (16 for instance ids). In a palette image the indices are the labels.
 """
 
 from __future__ import annotations
@@ -19,12 +19,9 @@ from utils.errors import InputError, one_line
 if TYPE_CHECKING:
   import numpy as np
 
-
-# The formats that a picture may have. Pillow knows more, some of which start programs to be decoded (EPS: Ghostscript).
+# Pillow has more formats, and decodes some by starting programs (EPS: Ghostscript).
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
-
-
-# What Pillow raises over a file that it cannot make a picture of.
+# What Pillow raises for a damaged file.
 UNDECODABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
@@ -62,10 +59,10 @@ def open_label(path: str):
 
 @contextlib.contextmanager
 def open_picture(path: str):
-  """A picture opened by Pillow, not yet decoded; what goes wrong inside the block is an InputError too."""
+  """An image opened by Pillow, not yet decoded. Decoding errors inside the block become InputErrors too."""
   try:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait for whoever writes into it
-      raise InputError(f'{path}: is no file but a folder, a pipe or a device; take it away')
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer
+      raise InputError(f'{path}: is no file but a folder, a pipe or a device; remove it')
     with Image.open(path, formats=FORMATS) as image:
       yield image
   except FileNotFoundError:
@@ -77,10 +74,10 @@ def open_picture(path: str):
 
 
 def list_images(folder: str) -> list[str]:
-  """The JPEG and PNG files of a folder (not below it), by name; hidden ones are passed over.
+  """The JPEG and PNG files of a folder (not of its sub-folders), sorted by name; hidden files are skipped.
 
   Raises:
-    InputError: no such folder, or none in it.
+    InputError: there is no such folder, or no image in it.
   """
   try:
     names = sorted(os.listdir(folder))

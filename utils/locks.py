@@ -14,13 +14,16 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def claim(folder, name: str):
-  """Holds `folder` for this process while the block runs; the claim dies with the process, however it ends.
+  """Holds `folder` for this process while the block runs; the system ends the claim with the process.
+
+  Two runs that write into one folder by mistake would destroy each other's files. The claim is a file in the folder,
+  locked and removed at the end.
 
   Raises:
-    InputError: another process holds it, or it cannot be written.
+    InputError: another process holds the folder, or it cannot be written to.
   """
   path = os.path.join(folder, f'.{name}')
-  if fcntl is None:  # not on this system: nothing to hold it with
+  if fcntl is None:  # nothing to lock with on this system
     yield
     return
   while True:
@@ -37,7 +40,7 @@ def claim(folder, name: str):
     with contextlib.suppress(FileNotFoundError):
       if os.stat(path).st_ino == os.fstat(handle).st_ino:
         break
-    os.close(handle)  # the earlier holder removed the file in between
+    os.close(handle)  # the holder before removed the file after it was opened here
   try:
     os.ftruncate(handle, 0)
     os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())

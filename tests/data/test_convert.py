@@ -78,5 +78,5 @@ def test_permissions_follow_the_umask_from_every_thread(tmp_path):
   os.umask(mask)
   outputs = [str(tmp_path / 'out' / f'{i}.png') for i in range(200)]
   convert.run([convert.Job(source, output, image_file.read_label) for output in outputs], 'test')
-  assert {os.stat(output).st_mode & 0o777 for output in outputs} == {0o666 & ~atomic.UMASK}
+  assert {os.stat(output).st_mode & 0o777 for output in outputs} == {0o666 & ~mask}
   assert os.umask(mask) == mask
