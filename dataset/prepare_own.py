@@ -56,31 +56,32 @@ def main(argv=None):
   form = forms.chosen(args)
   faults, pairs, origins = [], {}, {}
   for split, paths in own.splits_of(args.data_dir, args.images, form.path, form.flag).items():
-    pairs[split], found, more = read_split(args.data_dir, form, *paths)
+    pairs[split], found, more = read_split(args, form, *paths)
     origins |= {name: origin for name, origin in found.items() if name not in origins}
     faults += more
   given = class_table.read_given(args.data_dir)
   names = class_table.class_names(list(origins), given, form.unlabelled == 'background') if form.named else None
-  if form.maker:
+  if form.converter:
     more, pairs = conversion.run(args.data_dir, pairs, form, names, origins)
     faults += more
-  ignore_label = VOID if form.maker else args.ignore_label
+  ignore_label = VOID if form.converter else args.ignore_label
   more, sound, ids = inspect(args.data_dir, pairs)
   names = class_table.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label) if names is None else names
   write(args, sound, names)
   return convert.report(faults + more)
 
 
-def read_split(data_dir: str, form: forms.Form, image_folder: str, labels_path: str | None):
+def read_split(args, form: forms.Form, image_folder: str, labels_path: str | None):
   """Pairs of an image and its label, the names of the classes, and what is wrong with others."""
-  images = own.named_files(data_dir, image_folder, '--images', own.IMAGES)
+  images = own.named_files(args.data_dir, image_folder, '--images', own.IMAGES)
   if labels_path is None:
     return [own.Pair(name, image, None) for name, image in sorted(images.items())], {}, []
   labels, names = form.read(labels_path)
   faults = []
   if form.flag != '--masks':
     labels, faults = own.by_image(images, labels, labels_path)
-  return own.match(images, labels, labels_path), names, faults
+  shared = '{split}' in form.path and '{split}' not in args.images
+  return own.match(images, labels, labels_path, shared), names, faults
 
 
 def inspect(data_dir: str, pairs: dict[str, list[own.Pair]]):

@@ -35,13 +35,8 @@ def run(capsys, script, folder, flags, home='--data-dir'):
   return code, capsys.readouterr().err
 
 
-TREES = {
-  prepare_voc12: voc,
-  prepare_cityscapes: cityscapes,
-  prepare_camvid: camvid,
-  prepare_gta5: gta5,
-  prepare_own: own,
-}
+SCRIPTS = (prepare_voc12, prepare_cityscapes, prepare_camvid, prepare_gta5, prepare_own)
+TREES = dict(zip(SCRIPTS, (voc, cityscapes, camvid, gta5, own), strict=True))
 LIST = ['--data-list', 'HERE/list.txt']
 # script, how its folder is made, flags, what the one line holds
 BAD_USE = [

@@ -33,9 +33,9 @@ def pair(tmp_path):
   return list_file.Pair(save(tmp_path / 'a.jpg', image), save(tmp_path / 'a.png', label))
 
 
-def fault(pair, num_classes=3, ignore_label=255):
+def fault(*pairs, num_classes=3, ignore_label=255):
   with pytest.raises(InputError) as caught:
-    check_data.check_pairs([pair], num_classes, ignore_label)
+    check_data.check_pairs(list(pairs), num_classes, ignore_label)
   assert '\n' not in str(caught.value)
   return str(caught.value)
 
@@ -51,13 +51,13 @@ def test_sound_pairs_pass(pair, tmp_path):
 def test_void_is_255_and_ignore_label_and_nothing_else(tmp_path, pair):
   label = list_file.Pair(pair.image, save(tmp_path / 'v.png', np.arange(48).reshape(6, 8) % 12))
   check_data.check_pairs([label], 11, 11)
-  message = fault(label, 11)
+  message = fault(label, num_classes=11)
   assert label.label in message and 'holds 11 (4 pixels)' in message and '--ignore-label 11' in message
-  assert '8 (4 pixels), 9 (4 pixels)' in fault(label, 8)
+  assert '8 (4 pixels), 9 (4 pixels)' in fault(label, num_classes=8)
 
 
 def test_ignore_label_must_not_be_a_class(pair):
-  assert '--ignore-label 2 is a class' in fault(pair, 3, 2)
+  assert '--ignore-label 2 is a class' in fault(pair, ignore_label=2)
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,7 @@ def test_sample_is_spread_over_the_list(pair):
 
 def test_first_fault_in_list_order_is_named(pair):
   bad = [pair._replace(label=f'{pair.label}.{i}') for i in range(50)]
-  assert f'{pair.label}.0:' in fault_of_list([pair, *bad])
-
-
-def fault_of_list(pairs):
-  with pytest.raises(InputError) as caught:
-    check_data.check_pairs(pairs, 3, 255)
-  return str(caught.value)
+  assert f'{pair.label}.0:' in fault(pair, *bad)
 
 
 def test_a_thousand_pairs_take_seconds(tmp_path):

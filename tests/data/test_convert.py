@@ -19,10 +19,8 @@ def test_killed_in_the_middle_and_continued(tmp_path, rng):
   root = tmp_path / 'cs'
   for i in range(120):
     name = f'ulm_{i:06d}_000019'
-    save(
-      root / 'gtFine' / 'train' / 'ulm' / f'{name}_gtFine_labelIds.png',
-      rng.integers(0, 34, (300, 300)).astype(np.uint8),
-    )
+    label = rng.integers(0, 34, (300, 300)).astype(np.uint8)
+    save(root / 'gtFine' / 'train' / 'ulm' / f'{name}_gtFine_labelIds.png', label)
     os.makedirs(root / 'leftImg8bit' / 'train' / 'ulm', exist_ok=True)
   out = root / 'gtFineId' / 'train' / 'ulm'
   command = [sys.executable, str(ROOT / 'dataset' / 'prepare_cityscapes.py'), '--data-dir', str(root)]

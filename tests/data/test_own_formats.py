@@ -125,7 +125,7 @@ def test_splits_of_one_folder_of_images_and_other_spellings(capsys, tmp_path):
   for split, names in (('training', 'ab'), ('valid', 'c')):
     content = labelled.coco([f'{name}.jpg' for name in names])
     (tmp_path / f'{split}.json').write_text(json.dumps(content))
-  assert prepare(capsys, tmp_path, ['--coco', '{split}.json'])[0] == 0
+  assert prepare(capsys, tmp_path, ['--coco', '{split}.json']) == (0, '')
   assert len((tmp_path / 'lists' / 'train.txt').read_text().splitlines()) == 2
   assert (tmp_path / 'lists' / 'val.txt').read_text() == 'images/c.jpg label_ids/val/c.png\n'
 

@@ -99,11 +99,12 @@ def by_image(images: dict[str, str], labels: dict, where: str) -> tuple[dict, li
   return found, [fault] if missing else []
 
 
-def match(images: dict[str, str], labels: dict, where: str) -> list[Pair]:
+def match(images: dict[str, str], labels: dict, where: str, shared: bool) -> list[Pair]:
   """Pairs of one name, sorted. Images without a label are left out with a warning; so are masks without an image.
 
   Args:
     where: what the labels are from, for messages.
+    shared: the images are those of all splits, so that most have no label here.
 
   Raises:
     InputError: nothing matches.
@@ -114,7 +115,7 @@ def match(images: dict[str, str], labels: dict, where: str) -> list[Pair]:
       f'no image has the name of one in {where} ({next(iter(images))}, {next(iter(labels))}, say); check '
       '--images and --mask-ending'
     )
-  for reason, names in (('label', images.keys() - labels), ('image', labels.keys() - images)):
+  for reason, names in (('label', set() if shared else images.keys() - labels), ('image', labels.keys() - images)):
     if names:
       lists.warn(f'{where}: {len(names)} files have no {reason} and are left out: {lists.shown(names)}')
   return [Pair(name, images[name], labels[name]) for name in both]

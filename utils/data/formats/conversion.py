@@ -36,7 +36,7 @@ def run(
     atomic.write_text(settings, text)
   if names is not None:
     atomic.write_text(folder / 'classes.txt', '\n'.join(names) + '\n')
-  make = form.maker(ids)
+  make = form.converter(ids)
   jobs = {
     (split, pair.name): _job(data_dir, split, pair, make, str(settings))
     for split, pairs in splits.items()

@@ -12,12 +12,12 @@ from utils.errors import InputError
 
 class Form(NamedTuple):
   """`read(path)` gives labels by the names of their images, and the class names in the order of their ids, each with
-  what stands for it in the file. `maker(ids)` gives a function of image path and label to the mask of class ids."""
+  what stands for it in the file. `converter(ids)` gives a function of image path and label to the mask of class ids."""
 
   flag: str
   path: str  # the flag's value: a folder or file below DATA_DIR, maybe with {split}
   read: Callable[[str], tuple[dict, dict[str, str]]]
-  maker: Callable | None  # None: the labels are masks of class ids
+  converter: Callable | None  # None: the labels are masks of class ids
   meaning: str  # of the labels, for the record of a conversion
   named: bool  # classes have names
   unlabelled: str = 'void'  # what pixels without a label are, or background
@@ -29,13 +29,13 @@ def chosen(args) -> Form:
   Raises:
     InputError: they ask for two, or the colour table is faulty.
   """
-  makers = {'colors': colour_masks, 'zero_is_void': zero_is_void, 'coco': coco_file, 'labelme': labelme_folder}
-  makers['cvat'] = cvat_file
-  wanted = [name for name in makers if getattr(args, name)]
+  forms = {'colors': colour_masks, 'zero_is_void': zero_is_void, 'coco': coco_file, 'labelme': labelme_folder}
+  forms['cvat'] = cvat_file
+  wanted = [name for name in forms if getattr(args, name)]
   if len(wanted) > 1:
     flags = [f'--{name.replace("_", "-")}' for name in wanted]
     raise InputError(f'{flags[0]} and {flags[1]} are labels of two forms; give one')
-  return makers[wanted[0]](args) if wanted else Form('--masks', args.masks, _mask_reader(args), None, 'ids', False)
+  return forms[wanted[0]](args) if wanted else Form('--masks', args.masks, _mask_reader(args), None, 'ids', False)
 
 
 def _mask_reader(args, names: dict[str, str] | None = None):
@@ -43,11 +43,11 @@ def _mask_reader(args, names: dict[str, str] | None = None):
 
 
 def zero_is_void(args) -> Form:
-  def maker(ids):
+  def converter(ids):
     return lambda image, mask: masks.read_zero_is_void(mask, args.ignore_label)
 
   meaning = f'0, {args.ignore_label} and {VOID} are void, k is class k - 1'
-  return Form('--masks', args.masks, _mask_reader(args), maker, meaning, named=False)
+  return Form('--masks', args.masks, _mask_reader(args), converter, meaning, named=False)
 
 
 def colour_masks(args) -> Form:
@@ -56,13 +56,13 @@ def colour_masks(args) -> Form:
   for colour, name in table.items():
     colours.setdefault(name, []).append(' '.join(map(str, colour)))
 
-  def maker(ids):
+  def converter(ids):
     lookup = masks.lookup({colour: ids[name] for colour, name in table.items()})
     mend = f'add it to {args.colors} (void counts for nothing), or was the mask smoothed when it was saved?'
     return lambda image, mask: masks.read_colours(mask, lookup, mend)
 
   read = _mask_reader(args, {name: ', '.join(values) for name, values in colours.items()})
-  return Form('--masks', args.masks, read, maker, f'colours of {args.colors}', named=True)
+  return Form('--masks', args.masks, read, converter, f'colours of {args.colors}', named=True)
 
 
 def coco_file(args) -> Form:
@@ -89,9 +89,9 @@ def _annotation_form(args, flag: str, path: str, reader: Callable[[str], annotat
       lists.warn(f'{path}: shapes without an area are left out ({kinds})')
     return found.images, found.names
 
-  def maker(ids):
+  def converter(ids):
     rest = ids[class_table.background_of(list(ids))] if args.unlabelled == 'background' else VOID
     return lambda image, annotated: annotations.paint(annotated, image, ids, rest)
 
   meaning = f'pixels without a label are {args.unlabelled}'
-  return Form(flag, path, read, maker, meaning, named=True, unlabelled=args.unlabelled)
+  return Form(flag, path, read, converter, meaning, named=True, unlabelled=args.unlabelled)
