@@ -5,8 +5,9 @@
 #   bash bashscripts/own/finetune.sh DATA_ROOT
 #   IGNORE_LABEL=11 bash bashscripts/own/finetune.sh data/CamVid    # void is 11 in these masks, besides 255
 # DATA_ROOT holds images/ and masks/ (PNGs of class ids with the images' names); or both with the sub-folders train, val
-# and test; or SegNet's train/ and trainannot/, val/ and valannot/, ... Other labels, say COCO or masks of colours:
-# LABEL_FLAGS, see dataset/README.md. DATA_ROOT/classes.txt names the classes, one a line; else they have numbers.
+# and test; or SegNet's train/ and trainannot/, val/ and valannot/, ... For other labels (masks of colours, COCO, LabelMe,
+# CVAT) set LABEL_FLAGS, for example to '--colors colors.txt'; see dataset/README.md. DATA_ROOT/classes.txt names the
+# classes, one a line; without it they have numbers.
 # Values can be set from the environment; more of them: ../pipeline.sh. Started again, it goes on where it stopped.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -21,11 +22,12 @@ DATA_DIR="$(cd "$1" && pwd)"
 : "${LISTS:=$OUT/lists}"
 : "${IGNORE_LABEL:=255}"
 if [ -d "$DATA_DIR/trainannot" ]; then
-  : "${LABEL_FLAGS:=--images {split\} --masks {split\}annot}"
-elif [ -d "$DATA_DIR/images/train" ]; then
-  : "${LABEL_FLAGS:=--images images/{split\} --masks masks/{split\}}"
+  : "${SPLIT_FLAGS:=--images {split\} --masks {split\}annot}"
+elif [ -d "$DATA_DIR/images/train" ] && [ -d "$DATA_DIR/masks/train" ]; then
+  : "${SPLIT_FLAGS:=--images images/{split\} --masks masks/{split\}}"
 fi
-: "${LABEL_FLAGS:=--val-fraction 0.15 --test-fraction 0.15}" # of dataset/prepare_own.py
+: "${SPLIT_FLAGS:=--val-fraction 0.15 --test-fraction 0.15}"
+: "${LABEL_FLAGS:=}" # of dataset/prepare_own.py, for labels that are not PNGs of class ids
 
 : "${TRAIN:=train_aaf}"
 : "${MODEL:=deeplabv3plus}"
@@ -44,7 +46,8 @@ fi
 
 : "${PYTHON:=$(bash "$root/bashscripts/setup.sh")}"
 # shellcheck disable=SC2086  # several flags in one value
-"$PYTHON" "$root/dataset/prepare_own.py" --data-dir "$DATA_DIR" --list-dir "$LISTS" --ignore-label "$IGNORE_LABEL" $LABEL_FLAGS
+"$PYTHON" "$root/dataset/prepare_own.py" --data-dir "$DATA_DIR" --list-dir "$LISTS" --ignore-label "$IGNORE_LABEL" \
+  $SPLIT_FLAGS $LABEL_FLAGS
 : "${CLASS_NAMES:=$LISTS/classes.txt}"
 : "${NUM_CLASSES:=$(grep -c . "$CLASS_NAMES")}"
 for list in "$LISTS"/{train,val,test}.txt; do
