@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.data.trees import ROOT, flat_mask, png, save
-from utils import atomic, image_file, locks
+from utils import image_file, locks
 from utils.data import convert, datasets
 from utils.errors import InputError, RunError
 
