@@ -49,12 +49,11 @@ def flags(folder, **changed):
   return [part for key, value in values.items() for part in (f'--{key.replace("_", "-")}', value)]
 
 
-def tree(folder):
-  return sorted(str(path) for path in folder.rglob('*'))
+# Changes to the data: functions of its folder.
 
 
 def put(name, data):
-  """A change to the data: the file `name` (or nothing, or a folder) instead of what is there."""
+  """The file `name` becomes an array, a picture, bytes, 'folder', 'pipe', a link to a path, or nothing (None)."""
 
   def change(folder):
     path = folder / name
@@ -66,10 +65,28 @@ def put(name, data):
       data.save(path, format=data.info.get('as'))
     elif isinstance(data, bytes):
       path.write_bytes(data)
-    elif data == 'folder':
-      path.mkdir()
+    elif data in ('folder', 'pipe'):
+      {'folder': os.mkdir, 'pipe': os.mkfifo}[data](path)
     elif data:
       path.symlink_to(data)
+
+  return change
+
+
+def all_of(*changes):
+  def change(folder):
+    for one in changes:
+      one(folder)
+
+  return change
+
+
+def rename(old, new):
+  """In every folder of the data."""
+
+  def change(folder):
+    for part in ('pred', 'gt', 'inst'):
+      (folder / part / old).rename(folder / part / new)
 
   return change
 
@@ -77,6 +94,12 @@ def put(name, data):
 def picture(mode, **info):
   image = Image.new(mode, (8, 6))
   image.info.update(info)
+  return image
+
+
+def with_palette(array):
+  image = Image.fromarray(array)
+  image.putpalette([200, 3, 7] * 4)
   return image
 
 
@@ -95,43 +118,11 @@ def bomb(folder):
   (folder / 'pred/a.png').write_bytes(image[:12] + head + crc + image[33:])
 
 
-def emptied(folder):
-  for path in (folder / 'pred').iterdir():
-    path.unlink()
-
-
-def only_text(folder):
-  emptied(folder)
-  (folder / 'pred/notes.txt').write_text('none yet')
-
-
-def in_two_cities(folder):
-  (folder / 'gt/a.png').unlink()
-  for city in ('ulm', 'bonn'):
-    scored.save(folder / 'gt' / city / 'a.png', GREY)
-
-
-def twice(folder):
-  scored.save(folder / 'pred/again/a.png', GREY)
-
-
-def gray_and_color(folder):
-  (folder / 'pred/gray').mkdir()
-  (folder / 'pred/color').mkdir()
-
-
-def pipe(name):
-  def change(folder):
-    (folder / name).unlink()
-    os.mkfifo(folder / name)
-
-  return change
-
-
-def nothing(folder):
-  del folder
-
-
+nothing = all_of()
+emptied = all_of(put('pred/a.png', None), put('pred/b.png', None))
+only_text = all_of(emptied, put('pred/notes.txt', b'none yet'))
+in_two_cities = all_of(put('gt/a.png', None), put('gt/ulm/a.png', GREY), put('gt/bonn/a.png', GREY))
+gray_and_color = all_of(put('pred/gray', 'folder'), put('pred/color', 'folder'))
 JPEG = picture('L', **{'as': 'JPEG'})
 # What is wrong | the change to good data | flags that differ (folder -> dict) | words in the message.
 MIOU = [
@@ -145,7 +136,7 @@ MIOU = [
   ('nothing that is an image', only_text, dict, ['--pred-dir', 'holds no predictions']),
   ('prediction without truth', put('gt/b.png', None), dict, ['b.png', 'has no ground truth', '--string-replace']),
   ('truth in two places', in_two_cities, dict, ['a.png', 'ambiguous', 'ulm', 'bonn']),
-  ('two predictions of one truth', twice, dict, ['again/a.png', 'same ground truth', 'pred/a.png']),
+  ('two of one truth', put('pred/again/a.png', GREY), dict, ['again/a.png', 'same ground truth', 'pred/a.png']),
   ('the folder above', gray_and_color, dict, ['--pred-dir', 'colours', 'pred/gray']),
   ('other size', put('pred/a.png', GREY[:5]), dict, ['pred/a.png', '8 x 5', 'gt/a.png', '8 x 6']),
   ('turned', put('pred/a.png', GREY.T.copy()), dict, ['pred/a.png', '6 x 8', '8 x 6']),
@@ -162,8 +153,8 @@ MIOU = [
   ('text called png', put('pred/a.png', b'a page of text'), dict, ['pred/a.png', 'cannot be decoded']),
   ('cut short', cut, dict, ['pred/a.png', 'cannot be decoded']),
   ('decompression bomb', bomb, dict, ['pred/a.png', 'cannot be decoded']),
-  ('a pipe nobody writes to', pipe('pred/a.png'), dict, ['pred/a.png', 'pipe']),
-  ('truth a pipe', pipe('gt/a.png'), dict, ['gt/a.png', 'pipe']),
+  ('a pipe nobody writes to', put('pred/a.png', 'pipe'), dict, ['pred/a.png', 'pipe']),
+  ('truth a pipe', put('gt/a.png', 'pipe'), dict, ['gt/a.png', 'pipe']),
   ('link to a device', put('pred/a.png', '/dev/zero'), dict, ['pred/a.png', 'device']),
   ('link to nothing', put('pred/a.png', 'nowhere'), dict, ['pred/a.png', 'no such']),
   ('link to itself', put('pred/a.png', 'a.png'), dict, ['pred/a.png']),
@@ -204,57 +195,54 @@ INSTANCE = [
 ]
 ENCODE = [
   ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
-  ('no train id', put('pred/a.png', GREY + 16), dict, ['pred/a.png', '19', 'no train id']),
   ('into itself', nothing, lambda f: {'save-dir': f / 'pred'}, ['--save-dir', 'another folder']),
   ('into itself, spelt otherwise', nothing, lambda f: {'save-dir': f / 'gt/../pred'}, ['--save-dir', 'another folder']),
   ('no folder to save to', nothing, lambda f: {'save-dir': ''}, ['--save-dir is empty']),
   ('save to a file', nothing, lambda f: {'save-dir': f / 'gt/a.png'}, ['--save-dir', 'a.png']),
   ('two of one name', put('pred/a.bmp', GREY), dict, ['a.bmp', 'a.png', 'one name']),
-  ('in colour', put('pred/b.png', picture('RGB')), dict, ['pred/b.png', 'RGB']),
 ]
 
 
-def said(table):
-  return [pytest.param(*row[1:], id=row[0].replace(' ', '-')) for row in table]
+REFUSED = [
+  pytest.param(script, change, changed, words, id=f'{script.__name__.rpartition("_")[2]}-{name.replace(" ", "-")}')
+  for script, table in (
+    (benchmark_by_mIoU, MIOU),
+    (benchmark_by_instance, INSTANCE),
+    (encode_cityscapes_testid, ENCODE),
+  )
+  for name, change, changed, words in table
+]
 
 
 def check_refusal(script, argv, words, folder, capsys):
-  before = tree(folder)
+  before = sorted(folder.rglob('*'))
   code, out, err = outcome(script, argv, capsys)
   assert code == 2, err
   assert out == '' and err.startswith('error: ') and err.count('\n') == 1
   assert not [word for word in words if str(word) not in err], err
-  assert tree(folder) == before
+  assert sorted(folder.rglob('*')) == before
 
 
-@pytest.mark.parametrize('change, changed, words', said(MIOU))
-def test_miou_refuses(tmp_path, capsys, change, changed, words):
+@pytest.mark.parametrize('script, change, changed, words', REFUSED)
+def test_refuses(tmp_path, capsys, script, change, changed, words):
   change(build(tmp_path))
-  check_refusal(
-    benchmark_by_mIoU, flags(tmp_path, **changed(tmp_path) if changed is not dict else {}), words, tmp_path, capsys
-  )
+  changed = changed(tmp_path) if changed is not dict else {}
+  if script is encode_cityscapes_testid:
+    values = {'pred-dir': tmp_path / 'pred', 'save-dir': tmp_path / 'out', **changed}
+    argv = [part for key, value in values.items() for part in (f'--{key}', value)]
+  else:
+    argv = flags(tmp_path, **({'inst-dir': tmp_path / 'inst'} if script is benchmark_by_instance else {}) | changed)
+  check_refusal(script, argv, words, tmp_path, capsys)
 
 
-@pytest.mark.parametrize('change, changed, words', said(INSTANCE))
-def test_instance_refuses(tmp_path, capsys, change, changed, words):
-  change(build(tmp_path))
-  values = {'inst-dir': tmp_path / 'inst', **(changed(tmp_path) if changed is not dict else {})}
-  check_refusal(benchmark_by_instance, flags(tmp_path, **values), words, tmp_path, capsys)
-
-
-@pytest.mark.parametrize('change, changed, words', said(ENCODE))
-def test_encode_refuses(tmp_path, capsys, change, changed, words):
-  change(build(tmp_path))
-  values = {'pred-dir': tmp_path / 'pred', 'save-dir': tmp_path / 'out'}
-  values.update(changed(tmp_path) if changed is not dict else {})
-  argv = [part for key, value in values.items() for part in (f'--{key}', value)]
-  if 'pred/' not in words[0]:
-    check_refusal(encode_cityscapes_testid, argv, words, tmp_path, capsys)
-    return
-  code, _, err = outcome(encode_cityscapes_testid, argv, capsys)  # one bad file of two: the other one is encoded
-  assert code == 1 and not [word for word in words if word not in err] and 'Traceback' not in err
+@pytest.mark.parametrize('bad, words', [(GREY + 16, ['19', 'no train id']), (picture('RGB'), ['RGB'])])
+def test_encodes_the_other_files(tmp_path, capsys, bad, words):
+  put('pred/a.png', bad)(build(tmp_path))
+  argv = ['--pred-dir', tmp_path / 'pred', '--save-dir', tmp_path / 'out']
+  code, _, err = outcome(encode_cityscapes_testid, argv, capsys)
+  assert code == 1 and not [word for word in ['pred/a.png', *words] if word not in err] and 'Traceback' not in err
   (path,) = (tmp_path / 'out').glob('*.png')
-  assert image_file.read_label(str(path)).shape == (6, 8)
+  assert path.name == 'b.png' and image_file.read_label(str(path)).shape == (6, 8)
 
 
 def test_cityscapes_needs_its_classes(tmp_path, capsys):
@@ -268,63 +256,20 @@ def test_flags_that_must_be_given(script, capsys):
   assert (code, out) == (2, '') and '--pred-dir' in err and err.count('\n') == 1
 
 
-def works_with(change):
-  return pytest.param(change, id=change.__name__ if hasattr(change, '__name__') else None)
+GOOD = {
+  'palette': put('gt/a.png', with_palette(GREY)),
+  'folder called png': put('pred/c.png', 'folder'),
+  '16 bits': put('gt/a.png', GREY.astype(np.uint16)),
+  'capital suffix': rename('a.png', 'a.PNG'),
+  'bitmap': all_of(*(put(f'{part}/a.{kind}', data) for part in ('pred', 'gt')
+                     for kind, data in (('png', None), ('bmp', GREY)))),
+  'clutter': all_of(put('pred/.hidden.png', b''), put('pred/notes.txt', b'x'), put('pred/.thumbs', 'folder')),
+  **{ascii(name): rename('a.png', f'{name}.png')
+     for name in (os.fsdecode(b'not UTF-8 \xff'), 'with space', 'K\u00e4fer \u864e', "quote ' % {}", '-dash')},
+}  # fmt: skip
 
 
-def named(name):
-  def change(folder):
-    for part in ('pred', 'gt', 'inst'):
-      (folder / part / 'a.png').rename(folder / part / f'{name}.png')
-
-  change.__name__ = ascii(name)
-  return change
-
-
-def palette(folder):
-  image = Image.fromarray(GREY)
-  image.putpalette([200, 3, 7] * 4)
-  image.save(folder / 'gt/a.png')
-
-
-def folder_called_png(folder):
-  (folder / 'pred/c.png').mkdir()
-
-
-def deep(folder):
-  Image.fromarray(GREY.astype(np.uint16)).save(folder / 'gt/a.png')
-
-
-def capital_suffix(folder):
-  for part in ('pred', 'gt'):
-    (folder / part / 'a.png').rename(folder / part / 'a.PNG')
-
-
-def bitmap(folder):
-  Image.fromarray(GREY).save(folder / 'pred/a.bmp')
-  Image.fromarray(GREY).save(folder / 'gt/a.bmp')
-  for part in ('pred', 'gt'):
-    (folder / part / 'a.png').unlink()
-
-
-def clutter(folder):
-  (folder / 'pred/.hidden.png').write_bytes(b'')
-  (folder / 'pred/notes.txt').write_text('x')
-  (folder / 'pred/.thumbs').mkdir()
-
-
-GOOD = [
-  palette,
-  folder_called_png,
-  deep,
-  capital_suffix,
-  bitmap,
-  clutter,
-  *map(named, (os.fsdecode(b'not UTF-8 \xff'), 'with space', 'K\u00e4fer \u864e', "quote ' % {}", '-dash')),
-]
-
-
-@pytest.mark.parametrize('change', [works_with(change) for change in GOOD])
+@pytest.mark.parametrize('change', GOOD.values(), ids=GOOD)
 @pytest.mark.parametrize('more', [[], ['--boundary']])
 def test_what_users_expect_works(tmp_path, capsys, change, more):
   change(build(tmp_path))

@@ -85,34 +85,20 @@ def test_scores_of_a_matrix_equal_their_definitions(pred, truth):
                                          [((t == c) & (p == c)).sum() for c in range(4)]])  # fmt: skip
 
 
-# Boundaries, read slowly: a pixel's window, a class at a time.
+# Boundaries, by their definitions: a pixel's window, a class at a time.
 
 
 def slow_regions(pred, truth, classes):
-  """Truth and prediction as lists of lists: a class, 'void' or 'other'."""
-  rows = [[t if 0 <= t < classes else 'void' for t in row] for row in truth.tolist()]
-  guess = [
-    ['void' if t == 'void' else p if 0 <= p < classes else 'other' for p, t in zip(ps, ts, strict=True)]
-    for ps, ts in zip(pred.tolist(), rows, strict=True)
-  ]
-  return rows, guess
+  """Ground truth and prediction as maps of classes, -1 for void and -2 for a prediction outside the classes."""
+  true = np.where(valid(truth, classes), truth.astype(int), -1)
+  return true, np.where(true == -1, -1, np.where(valid(pred, classes), pred.astype(int), -2))
 
 
 def near_another(region, width, border):
   """bool [H, W]: whether the window of 2 width + 1 pixels around holds another region."""
-  height, length = len(region), len(region[0])
-  out = np.zeros([height, length], bool)
-  for y in range(height):
-    for x in range(length):
-      for v in range(y - width, y + width + 1):
-        for u in range(x - width, x + width + 1):
-          inside = 0 <= v < height and 0 <= u < length
-          out[y, x] |= (region[v][u] != region[y][x]) if inside else border
-  return out
-
-
-def of_class(region, c):
-  return np.array([[value == c for value in row] for row in region])
+  padded = np.pad(region, width, **{'constant_values': -3} if border else {'mode': 'edge'})
+  windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * width + 1, 2 * width + 1))
+  return (windows != region[..., None, None]).any(axis=(2, 3))
 
 
 @pytest.mark.parametrize('pred, truth', CASES)
@@ -122,7 +108,7 @@ def test_boundary_iou_equals_its_definition(pred, truth):
   bands = [near_another(region, width, border=True) for region in regions]
   expected = []
   for c in range(4):
-    t, p = (of_class(region, c) & near for region, near in zip(regions, bands, strict=True))
+    t, p = ((region == c) & near for region, near in zip(regions, bands, strict=True))
     expected.append((t & p).sum() / (t | p).sum() if (t | p).any() else np.nan)
   metric = boundaries.BoundaryIoU(4, share=0.1)
   metric.add(scored.image(pred, truth, 4))
@@ -143,12 +129,9 @@ def test_boundary_f_equals_its_definition(tolerance):
   scores = [[] for _ in range(4)]
   metric = boundaries.BoundaryF(4, tolerance)
   for pred, truth in CASES:
-    contours = []
-    regions = slow_regions(pred, truth, 4)
-    for region in regions:
-      contours.append(near_another(region, 1, border=False))
+    contours = [np.where(near_another(region, 1, border=False), region, -1) for region in slow_regions(pred, truth, 4)]
     for c in range(4):
-      t, p = (of_class(region, c) & contour for region, contour in zip(regions, contours, strict=True))
+      t, p = (contour == c for contour in contours)
       if t.any() or p.any():
         scores[c].append(slow_f(t, p, tolerance * np.hypot(*truth.shape)))
     metric.add(scored.image(pred, truth, 4))
@@ -192,20 +175,17 @@ def test_boundaries_of_as_many_classes_as_eight_bits_hold():
 
 
 def slow_instances(images, classes):
-  total, number, seen = np.zeros(classes), np.zeros(classes), set()
+  """IoU and number of instances by class."""
+  weighted, number, present = np.zeros(classes), np.zeros(classes), set()
   for pred, truth, ids in images:
     keep = valid(truth, classes)
-    seen |= {*truth[keep].tolist(), *pred[keep].tolist()}
-    for instance in np.unique(ids):
-      inside = truth[keep & (ids == instance)]
-      if instance == VOID or not inside.size:
-        continue
-      c = max(range(classes), key=lambda c: (inside == c).sum())
+    present |= {*truth[keep].tolist(), *pred[keep].tolist()}
+    for instance in set(ids[keep].tolist()) - {VOID}:
+      c = np.bincount(truth[keep & (ids == instance)]).argmax()
       p, t = pred[keep] == c, truth[keep] == c
       number[c] += 1
-      total[c] += (p & t).sum() / (p | t).sum()
-  zip_all = zip(range(classes), total, number, strict=True)
-  return [(t / n if n else 0) if c in seen else np.nan for c, t, n in zip_all], number
+      weighted[c] += (p & t).sum() / (p | t).sum()
+  return [weighted[c] / max(number[c], 1) if c in present else np.nan for c in range(classes)], number
 
 
 def instance_images(deep):
@@ -259,34 +239,31 @@ def cityscapes_case(seed, shape=(30, 40)):
 
 
 def slow_cityscapes(images):
+  """IoU of categories, iIoU of classes, iIoU of categories."""
   rows = {label.train_id: label for label in labels.CITYSCAPES_TRAINED}
-  weighted = {label.train_id: [0.0, 0.0, 0.0] for label in rows.values() if label.instance_size}
+  weighted = {c: np.zeros(3) for c, label in rows.items() if label.instance_size}  # all, same class, same category
   for pred, _, instances, _ in images:
     for instance in np.unique(instances[instances > 1000]):
       label = next(x for x in labels.CITYSCAPES_LABELS if x.id == instance // 1000)
-      if label.train_id == VOID:
-        continue
-      guess = pred[instances == instance]
-      weight = label.instance_size / guess.size
-      related = [rows[g].category == label.category for g in guess.tolist()]
-      sums = weighted[label.train_id]
-      sums[0] += weight * guess.size
-      sums[1] += weight * (guess == label.train_id).sum()
-      sums[2] += weight * sum(related)
+      if label.train_id != VOID:
+        guess = pred[instances == instance].tolist()
+        related = [rows[g].category == label.category for g in guess]
+        pixels = np.array([len(guess), guess.count(label.train_id), sum(related)])
+        weighted[label.train_id] += label.instance_size / len(guess) * pixels
   p = np.concatenate([pred[truth != VOID] for pred, truth, *_ in images])
   t = np.concatenate([truth[truth != VOID] for _, truth, *_ in images])
   category = np.array([rows[c].category for c in range(19)])
-  iou, iiou, mixed = {}, np.full(19, np.nan), {}
+  divide = lambda a, b: a / b if b else np.nan  # noqa: E731
+  iou, iiou, category_iiou = {}, np.full(19, np.nan), {}
   for name in dict.fromkeys(category):
     in_p, in_t = category[p] == name, category[t] == name
-    iou[name] = (in_p & in_t).sum() / (in_p | in_t).sum() if (in_p | in_t).any() else np.nan
-    sums = [sum(weighted[c][i] for c in weighted if rows[c].category == name) for i in range(3)]
-    divisor = sums[0] + (in_p & ~in_t).sum()
-    mixed[name] = sums[2] / divisor if name in ('human', 'vehicle') and divisor else np.nan
+    iou[name] = divide((in_p & in_t).sum(), (in_p | in_t).sum())
+    sums = sum(weighted[c] for c in weighted if rows[c].category == name) + np.zeros(3)
+    both = name in ('human', 'vehicle')
+    category_iiou[name] = divide(sums[2], sums[0] + (in_p & ~in_t).sum()) if both else np.nan
   for c, sums in weighted.items():
-    divisor = sums[0] + ((p == c) & (t != c)).sum()
-    iiou[c] = sums[1] / divisor if divisor else np.nan
-  return iou, iiou, mixed
+    iiou[c] = divide(sums[1], sums[0] + ((p == c) & (t != c)).sum())
+  return iou, iiou, category_iiou
 
 
 @pytest.mark.parametrize('seeds', [(0,), (1, 2, 3)])
