@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from PIL import Image
@@ -29,10 +30,7 @@ def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'fil
   items = list(items)
   pool = concurrent.futures.ThreadPoolExecutor(cores())
   try:
-    with _bar(title, unit, len(items)) as bar:
-      for result in pool.map(function, items):
-        yield result
-        bar.update()
+    yield from _with_bar(pool.map(function, items), title, unit, len(items))
   finally:
     pool.shutdown(cancel_futures=True)
 
@@ -54,10 +52,8 @@ def accumulate(make: Callable, items: Sequence, title: str, processes: int | Non
   result = make()
   with contextlib.nullcontext(map) if alone else _forked(processes) as apply:
     parts = apply(functools.partial(_add_all, make), chunks)
-    with _bar(title, 'image', len(items)) as bar:
-      for chunk, part in zip(chunks, parts, strict=True):
-        result.join(part)
-        bar.update(len(chunk))
+    for part in _with_bar(parts, title, 'image', len(items), size):
+      result.join(part)
   return result
 
 
@@ -101,8 +97,15 @@ def _end_with_parent() -> None:
   os._exit(1)
 
 
-def _bar(title: str, unit: str, total: int):
-  """A progress bar that appears after a second."""
-  from tqdm import tqdm  # not above: it loads as long as thirty small images take, and the processes work already
+def _with_bar(results: Iterable, title: str, unit: str, total: int, step: int = 1) -> Iterator:
+  """Yields `results`, each of which stands for `step` of `total` items; shows a progress bar after a second."""
+  begun, bar = time.monotonic(), None
+  with contextlib.ExitStack() as stack:
+    for i, result in enumerate(results, 1):
+      yield result
+      if bar is None and time.monotonic() - begun > 1:
+        from tqdm import tqdm  # not above: it loads as long as a hundred small images take
 
-  return tqdm(desc=title, unit=unit, total=total, delay=1)
+        bar = stack.enter_context(tqdm(desc=title, unit=unit, total=total, initial=(i - 1) * step))
+      if bar is not None:
+        bar.update(min(i * step, total) - bar.n)
