@@ -1,5 +1,5 @@
-"""Turn predictions in Cityscapes' train ids (0 to 18) into label ids (7 to 33), which its test server reads. The folder
-tree is kept. Void (255) becomes 0, unlabeled."""
+"""Convert predictions from Cityscapes' train ids (0 to 18) to its label ids (7 to 33), which the test server reads. The
+sub-folders are kept. Void (255) becomes 0, unlabeled."""
 
 import os
 import pathlib
@@ -18,7 +18,7 @@ from utils.score import pairs
 def main(argv=None) -> int:
   flags = arguments.Parser(__doc__)
   flags.add_argument('--pred-dir', required=True, help='folder of predictions in train ids')
-  flags.add_argument('--save-dir', required=True, help='where the encoded files go; another folder')
+  flags.add_argument('--save-dir', required=True, help='another folder, for the converted files')
   args = flags.parse_args(argv)
   names = pairs.predictions(args.pred_dir)
   check(args.pred_dir, args.save_dir)
@@ -30,7 +30,7 @@ def main(argv=None) -> int:
         f'--pred-dir {args.pred_dir}: {name} and {owners[output]} would get one name, {output}; rename one'
       )
   jobs = [convert.Job(os.path.join(args.pred_dir, owners[output]), output, encoded) for output in outputs]
-  # Also what is there already: an older prediction may be encoded into the folder of a newer one.
+  # Existing files too: older predictions may be converted into the folder of newer ones.
   return convert.report(convert.run(jobs, 'label ids', again=True).values())
 
 

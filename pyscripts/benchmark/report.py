@@ -17,13 +17,15 @@ def parse(argv):
   add(
     '--pred-dir', required=True, nargs='+', metavar='DIR', help='folders of predictions; changes are from first to last'
   )
-  add('--name', nargs='+', default=[], metavar='NAME', help="what to call them; by default the folders' own names")
+  add('--name', nargs='+', default=[], metavar='NAME', help='names of the folders; default: the ends of their paths')
   benchmark.add_truth_flags(flags)
-  add('--image-dir', default='', metavar='DIR', help='the images, found by name, to be shown beside the predictions')
-  add('--out', required=True, metavar='FILE', help='the HTML file to write')
-  add('--title', default='Segmentation report', help="the page's heading")
-  add('--num-images', type=arguments.whole(0, 1000), default=6, help='images in each group')
-  add('--picture-width', type=arguments.whole(16, 4096), default=320, help='pixels')
+  add(
+    '--image-dir', default='', metavar='DIR', help='folder of the images to show beside the predictions, found by name'
+  )
+  add('--out', required=True, metavar='FILE', help='HTML file to write')
+  add('--title', default='Segmentation report', help='heading of the page')
+  add('--num-images', type=arguments.whole(0, 1000), default=6, help='images a group: best, worst, most changed')
+  add('--picture-width', type=arguments.whole(16, 4096), default=320, help='width of a picture in pixels')
   return flags.parse_args(argv)
 
 
@@ -45,14 +47,14 @@ def main(argv=None) -> None:
 
 
 def own_names(folders: list[str], names: list[str]) -> list[str]:
-  """The names given, or the shortest ends of the paths that tell the folders apart (`gray` alone tells little)."""
+  """`names`, or the shortest ends of the paths (without `gray`) that differ from folder to folder."""
   if names and len(names) != len(folders):
     raise errors.InputError(f'--name: {len(names)} names for {len(folders)} folders of --pred-dir; give one for each')
-  parts = [[part for part in pathlib.Path(folder).resolve().parts if part not in ('gray', '/')] for folder in folders]
+  paths = [[name for name in pathlib.Path(folder).resolve().parts if name not in ('gray', '/')] for folder in folders]
   depth = 1
-  while len({tuple(part[-depth:]) for part in parts}) < len(parts) and depth < max(map(len, parts)):
+  while len({tuple(path[-depth:]) for path in paths}) < len(paths) and depth < max(map(len, paths)):
     depth += 1
-  return names or ['/'.join(part[-depth:]) for part in parts]
+  return names or ['/'.join(path[-depth:]) for path in paths]
 
 
 if __name__ == '__main__':
