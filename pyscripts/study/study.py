@@ -17,7 +17,7 @@ from utils.data import labels
 from utils.errors import InputError
 from utils.predict import flags as inference_flags
 from utils.predict import outputs
-from utils.study import plan
+from utils.study import plan, settings
 
 
 def parse(argv):
@@ -37,7 +37,7 @@ def parse(argv):
     help='some of these; all are compared with the first',
   )
   add('--variant', action='append', default=[], metavar="'NAME=METHOD FLAGS'",
-      help="another method, say 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'; may be given again")  # fmt: skip
+      help="another method, for example 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'; may be repeated")  # fmt: skip
   add('--seeds', type=_seeds, default=(1, 2, 3), metavar='N,...', help='of weights, order and augmentation')
   add('--num-gpu', type=arguments.whole(1, 1024), help='train by the *_mgpu scripts, on so many GPUs')
   add('--window', type=arguments.height_width, metavar='H,W', help="of prediction; default: training's --input-size")
@@ -64,7 +64,7 @@ def parse(argv):
 
 
 def halves(words) -> tuple[list[str], list[str]]:
-  """What stands before `--`, and what behind."""
+  """The words before `--` and those behind it."""
   words = list(words)
   cut = words.index('--') if '--' in words else len(words)
   return words[:cut], words[cut + 1 :]
@@ -95,16 +95,17 @@ def main(argv=None) -> None:
         print(shlex.join(['python', *words]))
     return
   if not args.report_only:
-    from utils.study import loop  # OpenCV and SciPy, not needed for --help
+    from utils.study import run as study_run  # OpenCV and SciPy, not needed for --help
 
     with locks.claim(made(args.out_dir), 'lock'):
       atomic.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
-      loop.run_all(runs, lists, args.data_dir, names, args.test)
+      scored_lists = {split: path for split, path in lists.items() if split == 'val' or args.test}
+      study_run.run_all(runs, scored_lists, args.data_dir, names)
   report(args, runs, lists, names, thin)
 
 
 def checked(args):
-  """The plan, the lists by split, the class names and the thin ones; everything that can be wrong is said here."""
+  """The plan, the lists by split, the class names and the thin ones; everything that can be wrong is refused here."""
   for flag in ('train_list', 'val_list'):
     if not getattr(args, flag):
       raise InputError(f'--{flag.replace("_", "-")} is empty; give a list file: one line an image, `image label`')
@@ -121,9 +122,9 @@ def checked(args):
     if name not in names or thin.count(name) > 1:
       raise InputError(f'--thin-classes {args.thin_classes}: {name!r} is not one of {", ".join(names)}, named once')
   for run in runs:
-    plan.check_settings(run, run.folder / 'settings.json')
+    settings.check(run)
     for split, path in lists.items():
-      words = plan.inference(run, split, path, args.data_dir)
+      words = plan.prediction_command(run, split, path, args.data_dir)
       flags = inference_flags.parse('', words[1:])
       outputs.images_to_do(flags, outputs.Outputs(flags))
   return runs, lists, names, thin
@@ -131,7 +132,7 @@ def checked(args):
 
 def commands(run, args) -> list:
   lists = {'val': args.val_list, **({'test': args.test_list} if args.test else {})}
-  return [run.words, *(plan.inference(run, split, path, args.data_dir) for split, path in lists.items())]
+  return [run.command, *(plan.prediction_command(run, split, path, args.data_dir) for split, path in lists.items())]
 
 
 def made(folder: str) -> str:

@@ -279,7 +279,7 @@ BAD = {
   'variant with a path for a name': (['--variant', '../up=aaf'], ['NAME=METHOD FLAGS']),
   'variant with an open quotation mark': (['--variant', "half=aaf '"], ['NAME=METHOD FLAGS']),
   'variant named like a method': (['--variant', 'aaf=aaf --kld-margin 1'], ["'aaf' is named twice"]),
-  'variant of other steps': (['--variant', 'long=aaf --num-steps 9'], ['--variant long: --num-steps 9 is not the 4']),
+  'variant of other steps': (['--variant', 'long=aaf --num-steps 9'], ['long: --num-steps is the same for all']),
   'variant with a seed': (['--variant', 'half=aaf --random-seed 3'], ['--random-seed is set by the study itself']),
   'variant with an unknown flag': (['--variant', 'half=aaf --kld-lamda-1 1'], ['--kld-lamda-1']),
   'affinity flags of the baseline': (['--variant', 'odd=baseline --kld-margin 1'], ['--kld-margin']),

@@ -1,32 +1,25 @@
 """The outcome of a study's runs: scores, curves, time and memory; and the check that runs of one seed started alike."""
 
 import csv
-import json
 import math
 import statistics
 
-from utils.errors import InputError, RunError
+from utils.errors import RunError
 from utils.study.plan import Run
-from utils.study.run import scores_path
+from utils.study.settings import read_json
 
 POINTS = 200  # at most, in a curve of losses
 TOLERANCE = 1e-3  # relative, of the first cross-entropy: the methods' graphs round differently
 
 
 def finished(run: Run) -> bool:
-  return scores_path(run, 'val').exists()
+  return run.scores_path('val').exists()
 
 
 def scores(run: Run, split: str) -> dict | None:
-  """What `study_run.predict_and_score` wrote; None where there is nothing."""
-  return read_json(scores_path(run, split)) if scores_path(run, split).exists() else None
-
-
-def read_json(path) -> dict:
-  try:
-    return dict(json.loads(path.read_text(encoding='utf-8')))
-  except (OSError, ValueError, TypeError) as e:
-    raise InputError(f'{path}: cannot be read ({getattr(e, "strerror", None) or "no JSON"}); remove it') from None
+  """The scores of a list; None where the run has none yet."""
+  path = run.scores_path(split)
+  return read_json(path) if path.exists() else None
 
 
 def training_summary(run: Run) -> dict:

@@ -11,7 +11,7 @@ from utils.data import datasets
 from utils.score import report, scoring
 from utils.score.pairs import Files
 from utils.study.plan import Run
-from utils.study.run import predicted
+from utils.study.run import predictions
 
 TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'study' / 'study.html'
 GAP, HEAD, WIDE = 6, 22, 240  # of the PNG, in pixels: between pictures, for the heads, what small pictures grow to
@@ -29,7 +29,7 @@ def strips(runs: list[Run], split: str, pairs, num_classes: int, width: int) -> 
   """The images of `pairs` under each of `runs`, which are one seed's."""
   columns = []
   for run in runs:
-    files = predicted(run, split, pairs)
+    files = predictions(run, split, pairs)
     iou = scoring.score(files, num_classes, {'per image': report.PerImage})['per image'].iou
     columns.append(Predictions(run.method.name, {each.truth: each for each in files}, iou))
   return report.Strips(columns, num_classes, {pair.label: pair.image for pair in pairs}, width)

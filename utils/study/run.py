@@ -1,10 +1,13 @@
-"""Does one run of a study: trains, predicts, scores, each by the project's own scripts, and notes that it is done.
+"""Trains, predicts and scores the runs of a study, one after the other, with the project's own scripts.
 
-settings.json   what the run was begun with
-run.log         what its scripts printed
-training.json   the most memory that the training's last part held; there once the training is over
+A stage that is finished leaves a file and is not done again; a training that was stopped resumes by itself. A run's
+folder holds, besides the files of the training:
+
+settings.json   what decides the result
+run.log         the output of the scripts
+training.json   the peak memory of the training process; written when the training is finished
 val/, test/     the predictions
-val.json, test.json  their scores, there once the run is done; beside them what the training keeps in its folder
+val.json, test.json  their scores
 """
 
 import contextlib
@@ -16,87 +19,117 @@ import signal
 import subprocess
 import sys
 
+from tqdm import tqdm
+
 from utils import atomic, list_file
-from utils.errors import RunError, Stopped
+from utils.errors import InputError, RunError, Stopped
 from utils.score import boundaries, files, scoring
 from utils.score.pairs import Files
-from utils.study.plan import Run, inference
+from utils.study import outcome
+from utils.study.plan import Run, prediction_command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-METRICS = {'confusion': scoring.Confusion, **boundaries.METRICS}
 INTERRUPTED = (KeyboardInterrupt, Stopped)
+METRICS = {'confusion': scoring.Confusion, **boundaries.METRICS}
 
 
-def execute(words, log: pathlib.Path) -> tuple[int, float]:
-  """Runs a script of the project, its output appended to `log` -> (exit code, the most memory it held, in MB).
+def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[str]) -> None:
+  """Brings every run to its scores. `lists`: split ('val', 'test') -> list file; `names`: of the classes.
 
-  Ctrl-C and SIGTERM are passed on as SIGTERM and waited for: training saves what it has. A second one kills.
+  Raises:
+    RunError: a script failed, or two runs of one seed did not start alike.
+    Stopped, KeyboardInterrupt: the script at work was stopped; it continues when this is called again.
+  """
+  missing = [(run, [split for split in lists if not is_scored(run, split, lists[split])]) for run in runs]
+  missing = [(run, splits) for run, splits in missing if splits]
+  with tqdm(total=len(runs), initial=len(runs) - len(missing), unit='run', desc='study') as bar:
+    for run, splits in missing:
+      bar.set_postfix_str(f'{run.name}: training')
+      train(run)
+      outcome.check_equal_start(runs)
+      for split in splits:
+        bar.set_postfix_str(f'{run.name}: {split}')
+        predict_and_score(run, split, lists[split], data_dir, names)
+      bar.update()
+
+
+def is_scored(run: Run, split: str, data_list: str) -> bool:
+  """Raises InputError if the scores are of a list with other lines."""
+  if not run.scores_path(split).exists():
+    return False
+  before, now = outcome.scores(run, split)['list'], list_file.list_digest(data_list)
+  if before != now:
+    raise InputError(
+      f'{run.scores_path(split)}: is of a list of {before}, but {data_list} has {now}; give the earlier list, or '
+      f'remove {run.folder / split} and the scores'
+    )
+  return True
+
+
+def train(run: Run) -> None:
+  atomic.write_text(run.folder / 'settings.json', json.dumps(run.settings, indent=1) + '\n')
+  finished = run.folder / 'training.json'
+  if not finished.exists():
+    peak = call(run, run.command, 'training')
+    atomic.write_text(finished, json.dumps({'peak_memory_mb': round(peak, 1)}) + '\n')
+
+
+def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names: list[str]) -> None:
+  call(run, prediction_command(run, split, data_list, data_dir), f'prediction of {data_list}')
+  pairs = list_file.read_list(data_list, data_dir, need_label=True)
+  metrics = scoring.score(predictions(run, split, pairs), len(names), METRICS)
+  report = files.merged([metric.report() for metric in metrics.values()])
+  content = files.as_dict(report, names, unit='percent', images=len(pairs), list=list_file.list_digest(data_list))
+  files.write_json(str(run.scores_path(split)), content)
+
+
+def predictions(run: Run, split: str, pairs: list[list_file.Pair]) -> list[Files]:
+  """Prediction and ground truth of each pair of a list."""
+  names = [f'{pathlib.PurePath(pair.image).stem}.png' for pair in pairs]
+  folder = run.folder / split / 'gray'
+  return [Files(name, str(folder / name), pair.label) for name, pair in zip(names, pairs, strict=True)]
+
+
+def call(run: Run, command, stage: str) -> float:
+  """Runs a script -> its peak memory in MB. Raises RunError with the last line that the script printed."""
+  log = run.folder / 'run.log'
+  code, peak = execute(command, log)
+  if code:
+    lines = log.read_text(encoding='utf-8', errors='replace').splitlines()
+    last = next((line.strip()[:300] for line in reversed(lines) if line.strip()), '').removeprefix('error: ')
+    reason = 'it was killed, perhaps for lack of memory' if code == -signal.SIGKILL else last
+    raise RunError(
+      f'{run.name}: {stage} failed, exit code {code} ({reason}); see {log}, mend it and start the same command again: '
+      'finished runs are kept'
+    )
+  return peak
+
+
+def execute(command, log: pathlib.Path) -> tuple[int, float]:
+  """Runs a script of the project, its output appended to `log` -> (exit code, its peak memory in MB).
+
+  Ctrl-C and SIGTERM are passed on as SIGTERM, so that a training saves its state before it ends. A second one kills.
   """
   with open(log, 'a', encoding='utf-8') as out:
-    print('$', shlex.join(words), file=out, flush=True)
-    command = [sys.executable, ROOT / words[0], *words[1:]]
+    print('$', shlex.join(command), file=out, flush=True)
+    words = [sys.executable, ROOT / command[0], *command[1:]]
     streams = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': subprocess.STDOUT}
-    process = subprocess.Popen(command, **streams, start_new_session=True)  # else a terminal's Ctrl-C arrives twice
+    process = subprocess.Popen(words, **streams, start_new_session=True)  # else a terminal's Ctrl-C arrives twice
   try:
-    return reap(process)
+    return wait_for(process)
   except INTERRUPTED:
     with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it ended at the same moment
       try:
         os.kill(process.pid, signal.SIGTERM)
-        reap(process)
+        wait_for(process)
       except INTERRUPTED:
         os.kill(process.pid, signal.SIGKILL)
-        reap(process)
+        wait_for(process)
     raise
 
 
-def reap(process) -> tuple[int, float]:
+def wait_for(process) -> tuple[int, float]:
+  """Waits by wait4, which alone reports the memory of this one process."""
   _, status, usage = os.wait4(process.pid, 0)
   process.returncode = os.waitstatus_to_exitcode(status)
   return process.returncode, usage.ru_maxrss * (1024 if sys.platform != 'darwin' else 1) / 1e6
-
-
-def call(words, run: Run, what: str) -> float:
-  """`execute` for a run; the memory in MB. Raises RunError with the script's own last words."""
-  log = run.folder / 'run.log'
-  code, memory = execute(words, log)
-  if code:
-    lines = log.read_text(encoding='utf-8', errors='replace').replace('\r', '\n').split('\n')
-    said = next((line.strip()[:300] for line in reversed(lines) if line.strip()), '')
-    said = 'it was killed, for want of memory?' if code == -signal.SIGKILL else said.removeprefix('error: ')
-    raise RunError(
-      f'{run.name}: {what} failed, exit code {code} ({said}); see {log}, mend it and start the same command again: '
-      'what is finished is kept'
-    )
-  return memory
-
-
-def begin(run: Run) -> None:
-  atomic.write_text(run.folder / 'settings.json', json.dumps(run.settings, indent=1) + '\n')
-
-
-def train(run: Run) -> None:
-  done = run.folder / 'training.json'
-  if not done.exists():
-    memory = call(run.words, run, 'training')
-    atomic.write_text(done, json.dumps({'peak_memory_mb': round(memory, 1)}) + '\n')
-
-
-def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names: list[str]) -> None:
-  """Predicts the images of a list into the folder `split` of the run and writes the scores beside it."""
-  call(inference(run, split, data_list, data_dir), run, f'prediction of {data_list}')
-  pairs = list_file.read_list(data_list, data_dir, need_label=True)
-  parts = scoring.score(predicted(run, split, pairs), len(names), METRICS)
-  report = files.merged([part.report() for part in parts.values()])
-  content = files.as_dict(report, names, unit='percent', images=len(pairs), list=list_file.list_digest(data_list))
-  files.write_json(str(scores_path(run, split)), content)
-
-
-def predicted(run: Run, split: str, pairs) -> list[Files]:
-  """Prediction and truth of each pair of a list."""
-  names = [f'{pathlib.PurePath(pair.image).stem}.png' for pair in pairs]
-  return [Files(n, str(run.folder / split / 'gray' / n), pair.label) for n, pair in zip(names, pairs, strict=True)]
-
-
-def scores_path(run: Run, split: str) -> pathlib.Path:
-  return run.folder / f'{split}.json'
