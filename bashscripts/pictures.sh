@@ -13,7 +13,7 @@ browser=""
 for name in chromium chromium-browser google-chrome chrome; do
   browser="${browser:-$(command -v "$name" || true)}"
 done
-[ -n "$browser" ] || { echo "error: no Chromium on PATH; install it (apt install chromium, say)" >&2; exit 2; }
+[ -n "$browser" ] || { echo "error: no Chromium on PATH; install it (for example: apt install chromium)" >&2; exit 2; }
 
 DEMO="$DEMO" OUT="$STUDY" bash "$root/bashscripts/study/demo.sh"
 PYTHON="$(bash "$root/bashscripts/setup.sh")"

@@ -33,7 +33,7 @@ def parse(argv):
   parser = lists.parser(__doc__, 'own', "the folder that the lists' paths are relative to")
   parser.add_argument('--images', default='images', help='folder of images below DATA_DIR; may hold {split}')
   parser.add_argument('--masks', default='masks', help='folder of masks below DATA_DIR; may hold {split}')
-  parser.add_argument('--mask-ending', default='', help='what the names of masks end with besides, `_mask` say')
+  parser.add_argument('--mask-ending', default='', help='what the names of masks end with besides, for example `_mask`')
   parser.add_argument('--colors', default='', help='the masks show colours: a file with a line `r g b name` for each')
   parser.add_argument('--zero-is-void', action='store_true', help='in the masks 0 is void and k is class k - 1')
   parser.add_argument('--coco', default='', help='COCO JSON below DATA_DIR, in place of masks; may hold {split}')

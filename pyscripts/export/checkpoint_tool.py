@@ -1,4 +1,4 @@
-"""Looks at checkpoints: `list` what one holds, `compare` two, `strip` what only training needs (momentum, say)."""
+"""Looks at checkpoints: `list` what one holds, `compare` two, `strip` what only training needs, such as momentum."""
 
 import pathlib
 import sys
@@ -18,7 +18,7 @@ def main(argv=None) -> int | None:
   command.add_argument('other')
   command = commands.add_parser('strip', description='Writes a copy with the model and the edge weights alone.')
   command.add_argument('checkpoint')
-  command.add_argument('output', help='prefix of the new checkpoint, model.ckpt say')
+  command.add_argument('output', help='prefix of the new checkpoint, for example model.ckpt')
   args = parser.parse_args(argv)
   return COMMANDS[args.command](args)
 
@@ -50,20 +50,20 @@ def compare(args) -> int:
   for name in sorted(one.shapes.keys() | other.shapes.keys()):
     missing = [reader.prefix for reader in (one, other) if name not in reader.shapes]
     if missing:
-      said = f'not in {missing[0]}'
+      difference = f'not in {missing[0]}'
     elif one.shapes[name] != other.shapes[name]:
-      said = f'{one.shapes[name]} and {other.shapes[name]}'
+      difference = f'{one.shapes[name]} and {other.shapes[name]}'
     else:
       a, b = one.get(name), other.get(name)
       if np.array_equal(a, b, equal_nan=a.dtype.kind == 'f' == b.dtype.kind):
         same += 1
         continue
-      said = 'differs'
+      difference = 'differs'
       if a.dtype.kind in 'fiu' and b.dtype.kind in 'fiu':
         distance = np.linalg.norm(a.astype(np.float64) - b)
-        said += f' by {distance / max(np.linalg.norm(a.astype(np.float64)), 1e-30):.3g} of its norm'
+        difference += f' by {distance / max(np.linalg.norm(a.astype(np.float64)), 1e-30):.3g} of its norm'
     differing += 1
-    print(f'{name}: {said}')
+    print(f'{name}: {difference}')
   print(f'{same} tensors are the same, {differing} differ')
   return int(differing > 0)
 

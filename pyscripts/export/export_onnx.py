@@ -14,7 +14,7 @@ from utils.predict import flags
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   flags.add_prediction_flags(parser, multi_scale=False)
-  parser.add_argument('--output', required=True, help='file to write, model.onnx say')
+  parser.add_argument('--output', required=True, help='file to write, for example model.onnx')
   args = parser.parse_args(argv)
   flags.check_network(args)
   if args.precision != 'float32':

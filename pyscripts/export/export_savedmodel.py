@@ -17,11 +17,13 @@ from utils.predict import flags
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   flags.add_prediction_flags(parser, multi_scale=True)
-  parser.add_argument('--save-dir', required=True, help='folder to make, MODEL/1 say')
+  parser.add_argument('--save-dir', required=True, help='folder to make, for example MODEL/1')
   args = parser.parse_args(argv)
   flags.check_prediction(args)
   if os.path.exists(args.save_dir):
-    raise errors.InputError(f'--save-dir {args.save_dir}: is there already; name a new folder, the next number say')
+    raise errors.InputError(
+      f'--save-dir {args.save_dir}: is there already; name a new folder, for example the next number'
+    )
   parent = os.path.dirname(os.path.abspath(args.save_dir))
   try:
     os.makedirs(parent, exist_ok=True)

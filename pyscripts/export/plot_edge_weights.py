@@ -17,7 +17,7 @@ NARROWEST = 0.02  # the shades span at least this, so that rounding does not loo
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   parser.add_argument('checkpoint', help='such as SNAPSHOTS/model.ckpt-30000')
-  parser.add_argument('output', help='picture to write, weights.png say')
+  parser.add_argument('output', help='picture to write, for example weights.png')
   parser.add_argument('--names', default='', help='file of class names, one a line; default: by number of classes')
   args = parser.parse_args(argv)
   weights = read_weights(args.checkpoint)

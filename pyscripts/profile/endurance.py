@@ -141,17 +141,17 @@ def watched(title: str, command: list[str]) -> bool:
 def memory_over(command: list[str]) -> tuple[dict[int, list[tuple[float, float]]], float, float]:
   """Runs a script -> by process, the script's own first, (seconds, resident MB) since its work began, which is when it
   shows a bar or starts other processes; the seconds until its bar had passed the first tenth; all seconds."""
-  samples, begun, said, tenth = {}, None, b'', 0.0
+  samples, begun, output, tenth = {}, None, b'', 0.0
   environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
   with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
     try:
       os.set_blocking(process.stderr.fileno(), False)
       while process.poll() is None:
-        said = (said + (process.stderr.read() or b''))[-400:]
+        output = (output + (process.stderr.read() or b''))[-400:]
         running = processes(process.pid)
-        if begun is None and (len(running) > 1 or b'%|' in said):
+        if begun is None and (len(running) > 1 or b'%|' in output):
           begun = time.monotonic()
-        shares = re.findall(rb'\| (\d+)/(\d+) \[', said)
+        shares = re.findall(rb'\| (\d+)/(\d+) \[', output)
         if shares and int(shares[-1][0]) <= FIRST * int(shares[-1][1]):
           tenth = time.monotonic() - begun
         for pid in running if begun else ():
@@ -160,9 +160,9 @@ def memory_over(command: list[str]) -> tuple[dict[int, list[tuple[float, float]]
         time.sleep(0.02)
     finally:
       process.kill()  # where this was stopped in between
-    said += process.stderr.read() or b''
+    output += process.stderr.read() or b''
   if process.returncode or begun is None:
-    raise errors.RunError(f'{" ".join(command[1:3])} failed: {said.decode(errors="replace").strip()}')
+    raise errors.RunError(f'{" ".join(command[1:3])} failed: {output.decode(errors="replace").strip()}')
   return samples, tenth, time.monotonic() - begun
 
 
@@ -193,7 +193,7 @@ def same_after_kills(folder, whole: pathlib.Path, killed: pathlib.Path, kills: i
     unfinished += len(temporaries(killed))
     damaged = [name for name, data in contents(killed).items() if want.get(name) != data]
     if damaged:
-      print(f'inference, killed: {len(damaged)} outputs are not whole, {damaged[0]} say')
+      print(f'inference, killed: {len(damaged)} outputs are not whole, for example {damaged[0]}')
       return False
   subprocess.run(command, check=True, **quiet)
   same = everything(killed) == everything(whole)

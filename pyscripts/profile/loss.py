@@ -18,7 +18,7 @@ def shape(text: str) -> tuple[int, ...]:
   """An argparse type: `N,H,W,C`, all positive."""
   parts = text.split(',')
   if len(parts) != 4 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-    raise argparse.ArgumentTypeError(f'{text!r} is not N,H,W,C; write 8,90,90,19 say')
+    raise argparse.ArgumentTypeError(f'{text!r} is not N,H,W,C; write for example 8,90,90,19')
   return tuple(map(int, parts))
 
 

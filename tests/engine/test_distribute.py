@@ -146,7 +146,7 @@ def test_two_replicas_go_on_as_if_unbroken(data, tmp_path, mirrored, monkeypatch
 
 def test_a_batch_must_divide(data, tmp_path):
   line = tiny.refusal(data, tmp_path, 'train_mgpu', num_gpu=2, batch_size=5)
-  assert line == '--batch-size 5 does not divide evenly among 2 replicas; give 4, say'
+  assert line == '--batch-size 5 does not divide evenly among 2 replicas; give 4, for example'
   assert not any(tmp_path.iterdir())
 
 

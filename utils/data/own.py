@@ -112,7 +112,7 @@ def match(images: dict[str, str], labels: dict, where: str, shared: bool) -> lis
   both = sorted(images.keys() & labels)
   if not both:
     raise InputError(
-      f'no image has the name of one in {where} ({next(iter(images))}, {next(iter(labels))}, say); check '
+      f'no image has the name of one in {where} (for example {next(iter(images))}, {next(iter(labels))}); check '
       '--images and --mask-ending'
     )
   for reason, names in (('label', set() if shared else images.keys() - labels), ('image', labels.keys() - images)):

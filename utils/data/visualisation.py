@@ -23,7 +23,7 @@ def read_colormap(path: str) -> np.ndarray:
   except FileNotFoundError:
     raise InputError(f'{path}: no such colormap; use misc/colormapvoc.mat or misc/colormapcs.mat') from None
   except Exception as e:  # SciPy raises whatever a damaged file makes it stumble over
-    raise InputError(f'{path}: cannot be read as a MATLAB file ({e}); use misc/colormapvoc.mat, say') from None
+    raise InputError(f'{path}: cannot be read as a MATLAB file ({e}); use for example misc/colormapvoc.mat') from None
   if key not in content:
     found = ', '.join(k for k in content if not k.startswith('__')) or 'nothing'
     raise InputError(f'{path}: holds {found}, not `{key}`; the array must be named like the file')

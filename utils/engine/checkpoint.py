@@ -87,7 +87,7 @@ class Reader:
     self.prefix = prefix
     if os.path.isdir(prefix):
       latest = tf.train.latest_checkpoint(prefix)
-      mend = f'name a checkpoint in it, {latest} say' if latest else 'it holds no checkpoint'
+      mend = f'name a checkpoint in it, for example {latest}' if latest else 'it holds no checkpoint'
       raise InputError(f'{prefix}: is a folder, not a checkpoint; {mend}')
     if not os.path.isfile(prefix) and not os.path.isfile(f'{prefix}.index'):
       beside = sorted(glob.glob(glob.escape(prefix) + '*'))

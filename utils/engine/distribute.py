@@ -48,7 +48,7 @@ def check_batch(batch_size: int, replicas: int) -> None:
   if batch_size % replicas:
     raise InputError(
       f'--batch-size {batch_size} does not divide evenly among {replicas} replicas; '
-      f'give {max(1, batch_size // replicas) * replicas}, say'
+      f'give {max(1, batch_size // replicas) * replicas}, for example'
     )
 
 

@@ -28,7 +28,7 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group = parser.add_argument_group('output')
   group.add_argument('--save-dir', required=True, help='gets gray/NAME.png (class ids) and color/NAME.png')
   group.add_argument(
-    '--colormap', default='', help='.mat file of colours, misc/colormapvoc.mat say; default: by classes'
+    '--colormap', default='', help='.mat file of colours, for example misc/colormapvoc.mat; default: by classes'
   )
   group.add_argument(
     '--palette', action='store_true', help='write class ids with a palette, so that viewers show colours'
@@ -74,7 +74,7 @@ def _shard(text: str) -> tuple[int, int]:
   try:
     part, parts = (int(number) for number in text.split('/'))
   except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not I/N, 1/4 say') from None
+    raise argparse.ArgumentTypeError(f'{text!r} is not I/N, for example 1/4') from None
   if not 1 <= part <= parts:
     raise argparse.ArgumentTypeError(f'{text!r}: I must be from 1 to N')
   return part, parts
@@ -101,7 +101,7 @@ def check_network(args: argparse.Namespace) -> None:
     InputError: no checkpoint named, or windows that the model does not take or that leave pixels out.
   """
   if not args.restore_from:
-    raise InputError('--restore-from is empty; name a checkpoint, SNAPSHOTS/model.ckpt-30000 say')
+    raise InputError('--restore-from is empty; name a checkpoint, for example SNAPSHOTS/model.ckpt-30000')
   problem = size_problem(args.model, *args.input_size, args.output_stride)
   if problem:
     raise InputError(f'--input-size: {problem}')

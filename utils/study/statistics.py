@@ -1,7 +1,7 @@
-"""What a handful of runs say: means with standard errors, paired differences with confidence intervals.
+"""Statistics of a handful of runs: means with standard errors, paired differences with confidence intervals.
 
 Conventions: a value that is not known is None; it counts for nothing, and a pair without one of its two is no pair.
-What cannot be said (the spread of a single value) is None too, never NaN.
+What is undefined (the spread of a single value) is None too, never NaN.
 """
 
 import math

@@ -97,9 +97,9 @@ def _sizes(text: str) -> tuple[int, ...]:
   try:
     sizes = tuple(int(part) for part in text.split(','))
   except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not distances in pixels; write 1,2,3 say') from None
+    raise argparse.ArgumentTypeError(f'{text!r} is not distances in pixels; write for example 1,2,3') from None
   if min(sizes) < 1 or len(set(sizes)) < len(sizes):
-    raise argparse.ArgumentTypeError(f'{text!r}: give different distances of at least 1, say 1,2,3')
+    raise argparse.ArgumentTypeError(f'{text!r}: give different distances of at least 1, for example 1,2,3')
   if max(sizes) > 65536:
     raise argparse.ArgumentTypeError(f'{text!r}: give distances in pixels, up to 65536')
   return sizes

@@ -1,4 +1,4 @@
-"""What annotation files say about images, whatever their format, and label images drawn from it."""
+"""The content of annotation files, whatever their format, and label images drawn from it."""
 
 import contextlib
 import json

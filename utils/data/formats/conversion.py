@@ -1,5 +1,5 @@
 """Masks of class ids made from labels of another form: palette PNGs in VOC's colours below DATA_DIR/label_ids, beside
-the originals, which are only read. classes.txt and conversion.txt there say what the ids mean and were made from."""
+the originals, which are only read. classes.txt and conversion.txt there tell what the ids mean and were made from."""
 
 import os
 import pathlib

@@ -23,7 +23,9 @@ def read_table(path: str) -> dict[Colour, str]:
     if not words:
       continue
     if len(words) < 4 or not all(word.isdecimal() and int(word) < 256 for word in words[:3]):
-      raise InputError(f'{path} line {number}: `{line.strip()}` is not `r g b name`; write `128 64 128 road`, say')
+      raise InputError(
+        f'{path} line {number}: `{line.strip()}` is not `r g b name`; write for example `128 64 128 road`'
+      )
     colour = tuple(map(int, words[:3]))
     if colour in table:
       raise InputError(f'{path} line {number}: the colour {colour} is there already, as {table[colour]}; remove one')
