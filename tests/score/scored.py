@@ -40,7 +40,7 @@ def image(pred: np.ndarray, truth: np.ndarray, num_classes: int, instances: np.n
 def fed(metric, images):
   """`metric` after the images, half of them through another one that is joined to it."""
   other = type(metric)(images[0].num_classes)
-  for i, each in enumerate(images):
-    (metric if i % 2 else other).add(each)
+  for i, image in enumerate(images):
+    (metric if i % 2 else other).add(image)
   metric.join(other)
   return metric

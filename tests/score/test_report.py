@@ -64,7 +64,7 @@ def test_figures_are_the_benchmarks(data, capsys):
     assert list(folder['means'].values()) == [scores['means'][key] for key in list(scores['means'])[:6]]
     assert folder['columns']['boundary_f'] == [row['boundary_f'] for row in scores['classes']]
     assert folder['curve'][1] == scores['means']['mean_iou_within_2_px_of_boundaries']
-  assert [each['name'] for each in shown['classes']] == CLASSES
+  assert [row['name'] for row in shown['classes']] == CLASSES
 
 
 def test_groups_are_worst_best_and_most_changed(data):
@@ -86,7 +86,7 @@ def picture(uri):
 
 def test_pictures_show_truth_prediction_and_errors(data):
   strip = data_of(page_of(data, '--image-dir', data / 'images'))['strips'][0]
-  pictures = {each['label']: picture(each['src']) for each in strip['pictures']}
+  pictures = {entry['label']: picture(entry['src']) for entry in strip['pictures']}
   assert list(pictures) == ['image', 'truth', 'prediction old', 'errors old', 'prediction new', 'errors new']
   truth, pred = (np.array(Image.open(data / folder / strip['name'])) for folder in ('gt', 'new/gray'))
   expected = np.where((truth == pred)[..., None], np.uint8(reports.RIGHT), np.uint8(reports.WRONG))
@@ -100,7 +100,7 @@ def test_pictures_show_truth_prediction_and_errors(data):
 
 def test_pictures_are_no_wider_than_asked(data):
   strip = data_of(page_of(data, '--picture-width', 16, '--image-dir', data / 'images'))['strips'][0]
-  assert {picture(each['src']).shape[1] for each in strip['pictures']} == {16}
+  assert {picture(entry['src']).shape[1] for entry in strip['pictures']} == {16}
 
 
 def test_page_needs_nothing_from_elsewhere(data):

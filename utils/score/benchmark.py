@@ -52,23 +52,18 @@ def find_files(pred_dir: str, args, inst_dir: str = '', inst_string_replace: str
 def run(args, instance_wise: bool = False) -> None:
   """Scores, prints and writes what the flags ask for."""
   names = labels.class_names(args.num_classes, args.class_names)
-  check(args, instance_wise)
+  if instance_wise:
+    pairs.check_folder('--inst-dir', args.inst_dir)
+  atomic.check_output_file('--json', args.json)
+  atomic.check_output_file('--csv', args.csv)
+  if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
+    raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
   found = find_files(args.pred_dir, args, args.inst_dir, args.inst_string_replace)
   if args.boundary or args.cityscapes or args.json or args.csv or args.inst_dir:
     score_all(args, found, names, instance_wise)
   else:
     counts = parallel.accumulate(functools.partial(counting.Counts, args.num_classes), found, 'scoring')
     print_iou(counts.iou(), counts.pixel_accuracy(), names)
-
-
-def check(args, inst_required: bool) -> None:
-  """Raises InputError before the work begins."""
-  if inst_required:
-    pairs.check_folder('--inst-dir', args.inst_dir)
-  for flag, path in (('--json', args.json), ('--csv', args.csv)):
-    atomic.check_output_file(flag, path)
-  if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
-    raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
 
 
 def score_all(args, found: list[pairs.Files], names: list[str], instance_wise: bool) -> None:

@@ -35,18 +35,19 @@ class BoundaryIoU(Metric):
 
   def __init__(self, num_classes: int, share: float = BAND):
     self.num_classes, self.share = num_classes, share
-    self.truth, self.pred, self.both = (np.zeros(num_classes, np.int64) for _ in range(3))
+    self.pixels = np.zeros((3, num_classes), np.int64)  # near contours: of ground truth, of prediction, in both
 
   def add(self, image: ScoredImage) -> None:
     truth, pred = image.regions
     width = max(1, round(self.share * np.hypot(*truth.shape)))
     truth_band, pred_band = band(truth, width, border=True), band(pred, width, border=True)
     both = truth_band & pred_band & (truth == pred)
-    for counts, labels in ((self.truth, truth[truth_band]), (self.pred, pred[pred_band]), (self.both, truth[both])):
+    for counts, labels in zip(self.pixels, (truth[truth_band], pred[pred_band], truth[both]), strict=True):
       counts += np.bincount(labels, minlength=self.num_classes)[: self.num_classes]
 
   def report(self) -> Report:
-    iou = metrics.ratio(self.both, self.truth + self.pred - self.both)
+    truth, pred, both = self.pixels
+    iou = metrics.ratio(both, truth + pred - both)
     return Report({'mean boundary IOU': metrics.mean(iou)}, {'boundary_iou': iou})
 
 
