@@ -69,7 +69,8 @@ fi
 steps=$((40 * $(grep -c . "$STAGE1_LIST") / BATCH_SIZE))
 : "${STAGE1_STEPS:=$((steps < 1500 ? 1500 : steps > 20000 ? 20000 : steps))}"
 : "${STAGE1_PREDICT:=inference}"
-TRAIN_FLAGS="--precision $PRECISION --batch-norm-decay $BATCH_NORM_DECAY --val-list $LISTS/val.txt --val-every $((STAGE1_STEPS / VALIDATIONS)) \
+val_every=$(((STAGE1_STEPS + VALIDATIONS - 1) / VALIDATIONS))
+TRAIN_FLAGS="--precision $PRECISION --batch-norm-decay $BATCH_NORM_DECAY --val-list $LISTS/val.txt --val-every $val_every \
 --save-minutes 5 ${TRAIN_FLAGS:-}"
 
 # The test list where it has labels, else the validation list. One window an image, up to 1024 pixels a side.
