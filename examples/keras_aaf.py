@@ -4,13 +4,20 @@ python dataset/make_demo.py --out-dir demo && python examples/keras_aaf.py
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from adaptive_affinity import AdaptiveAffinityLoss
+from PIL import Image
+
+
+def class_ids(path):  # of a palette PNG, which TensorFlow would decode to colours
+  return np.asarray(Image.open(path.decode()))[..., np.newaxis]
 
 
 def read(line):
   image, label = tf.unstack(tf.strings.join(['demo/VOCdevkit/', tf.strings.split(line)]), 2)
-  return tf.io.decode_jpeg(tf.io.read_file(image), 3), tf.io.decode_png(tf.io.read_file(label), 1)
+  label = tf.ensure_shape(tf.numpy_function(class_ids, [label], tf.uint8), [None, None, 1])
+  return tf.io.decode_jpeg(tf.io.read_file(image), 3), label
 
 
 classes = 7  # the demo's
