@@ -24,11 +24,13 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 : "${PREDICT_LIST:=$OUT/val.txt}"
 : "${WINDOW:=144,144}"
-: "${STRIDES:=96,96}"
+: "${STRIDES:=108,108}" # four windows cover the largest scale
 : "${DATA_DIR:=$OUT/VOCdevkit}"
 : "${GT_DIR:=$DATA_DIR/VOC2012/segcls}"
 : "${INST_DIR:=$DATA_DIR/VOC2012/seginst}"
 : "${CLASS_NAMES:=$OUT/classes.txt}"
+
+: "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 
 PYTHON="$(bash "$root/bashscripts/setup.sh")"
 # shellcheck disable=SC2086  # several flags in one value

@@ -4,7 +4,7 @@
 #
 #   DRY_RUN=1 bash bashscripts/voc12/train_pspnet_aaf.sh              prints the commands and runs none
 #   NUM_GPU=8 BATCH_SIZE=16 bash bashscripts/voc12/train_pspnet_mgpu.sh
-#   TRAIN_FLAGS='--precision bfloat16' bash ...                       more flags for training (or PREDICT_FLAGS)
+#   TRAIN_FLAGS='--clip-norm 10' bash ...                             more flags for training (or PREDICT_FLAGS)
 #   PARTS=train bash ...                                              some of train, predict, score
 #
 # Stage N is described by STAGEn_LIST, _STEPS, _LEARNING_RATE and _PREDICT (the script that predicts), starts from stage
@@ -33,6 +33,7 @@
 : "${INST_STRING_REPLACE:=$STRING_REPLACE}"
 : "${COLORMAP:=}"               # empty: by the number of classes
 : "${CLASS_NAMES:=}"
+: "${PRECISION:=float32}"        # of training and prediction
 : "${TRAIN_FLAGS:=}"
 : "${PREDICT_FLAGS:=}"
 
@@ -75,6 +76,7 @@ train() {
       ;;
   esac
   [ -z "$restore_from" ] || flags+=(--restore-from "$restore_from" "$@")
+  [ "$PRECISION" = float32 ] || flags+=(--precision "$PRECISION")
   # shellcheck disable=SC2206  # several flags in one value
   flags+=($TRAIN_FLAGS)
   once "$dir/train.done" "$PYTHON" "$root/pyscripts/train/$TRAIN.py" \
@@ -91,6 +93,7 @@ predict() {
   local results="$1" checkpoint="$2" script="$3" flags=()
   case "$script" in *_msc) flags+=(--flip-aug --scale-aug) ;; esac
   [ -z "$COLORMAP" ] || flags+=(--colormap "$COLORMAP")
+  [ "$PRECISION" = float32 ] || flags+=(--precision "$PRECISION")
   # shellcheck disable=SC2206
   flags+=($PREDICT_FLAGS)
   once "$results/predict.done" "$PYTHON" "$root/pyscripts/inference/$script.py" \

@@ -38,8 +38,7 @@ fi
 : "${BATCH_NORM_DECAY:=0.99}" # so short a run: averages that keep up with it
 : "${KLD_LAMBDA_1:=2}" # twice the weights of 2018: better on thin classes
 : "${KLD_LAMBDA_2:=2}"
-# bfloat16 where the processor multiplies it, which is faster; see pyscripts/profile/README.md.
-: "${PRECISION:=$(grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null && echo bfloat16 || echo float32)}"
+: "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 : "${VALIDATIONS:=8}"
 : "${IMAGENET:=$root/snapshots/imagenet}"
 : "${SNAPSHOT_DIR:=$OUT/$TRAIN}"
@@ -70,7 +69,7 @@ steps=$((40 * $(grep -c . "$STAGE1_LIST") / BATCH_SIZE))
 : "${STAGE1_STEPS:=$((steps < 1500 ? 1500 : steps > 20000 ? 20000 : steps))}"
 : "${STAGE1_PREDICT:=inference}"
 val_every=$(((STAGE1_STEPS + VALIDATIONS - 1) / VALIDATIONS))
-TRAIN_FLAGS="--precision $PRECISION --batch-norm-decay $BATCH_NORM_DECAY --val-list $LISTS/val.txt --val-every $val_every \
+TRAIN_FLAGS="--batch-norm-decay $BATCH_NORM_DECAY --val-list $LISTS/val.txt --val-every $val_every \
 --save-minutes 5 ${TRAIN_FLAGS:-}"
 
 # The test list where it has labels, else the validation list. One window an image, up to 1024 pixels a side.

@@ -18,7 +18,7 @@
 : "${BACKBONE:=resnet_v1_14}"
 : "${IGNORE_LABEL:=255}"
 : "${METHODS:=baseline,affinity,aaf}"
-: "${PRECISION:=$(grep -qs avx512_bf16 /proc/cpuinfo && echo bfloat16 || echo float32)}" # whichever is faster
+: "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 : "${ITER_SIZE:=1}"
 : "${STRIDES:=}"        # of the windows; empty: two thirds of the crop
 : "${VAL_EVERY:=$((STEPS / 5 + 1))}" # steps between validations, for the curves; the last step is validated always
