@@ -5,13 +5,44 @@ import math
 import sys
 
 
+class HelpFormatter(argparse.HelpFormatter):
+  """One line a flag where the window has 120 columns: `--flag METAVAR  help: choices [default]`.
+
+  The usage line names only what must be given. An empty default, or one that is off, is not shown.
+  """
+
+  def __init__(self, prog: str, **kwargs):
+    super().__init__(prog, max_help_position=30, **kwargs)
+
+  def add_usage(self, usage, actions, groups, prefix=None):
+    needed = [action for action in actions if action.required or not action.option_strings]
+    super().add_usage(usage, [*needed, argparse.Action(['more flags'], 'more', nargs=0)], [], prefix)
+
+  def _get_default_metavar_for_optional(self, action):
+    return getattr(action.type, 'metavar', action.dest.upper())
+
+  def _metavar_formatter(self, action, default_metavar):
+    if action.choices is not None and action.metavar is None:
+      default_metavar = 'NAME' if action.type is None else 'N'
+    names = action.metavar or default_metavar
+    return lambda size: names if isinstance(names, tuple) else (names,) * size
+
+  def _get_help_string(self, action):
+    text = action.help or ''
+    if action.choices is not None and action.metavar is None:
+      text += f': {", ".join(map(str, action.choices))}'
+    default = action.default
+    if default is None or default is False or default in ('', [], argparse.SUPPRESS):
+      return text
+    shown = ','.join(map(str, default)) if isinstance(default, tuple | list) else str(default)
+    return f'{text} [{shown.replace("%", "%%")}]'
+
+
 class Parser(argparse.ArgumentParser):
-  """argparse that shows defaults in the help and prints an error as one line (exit code 2)."""
+  """argparse with a short help (see HelpFormatter), which prints an error as one line (exit code 2)."""
 
   def __init__(self, description: str, **kwargs):
-    super().__init__(
-      description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs
-    )
+    super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False, **kwargs)
 
   def error(self, message: str):
     print(f'error: {" ".join(message.split())} (see {self.prog} --help)', file=sys.stderr)
@@ -37,6 +68,7 @@ def whole(low: int, high: int = LARGEST):
       raise argparse.ArgumentTypeError(f'{value} is out of range; give a whole number {span}')
     return value
 
+  parse.metavar = 'N'
   return parse
 
 
@@ -56,6 +88,7 @@ def real(low: float = -math.inf, high: float = math.inf, above: bool = False, be
       raise argparse.ArgumentTypeError(f'{text} is out of range; give a finite number {" and ".join(span)}'.rstrip())
     return value
 
+  parse.metavar = 'X'
   return parse
 
 
@@ -70,23 +103,32 @@ def height_width(text: str) -> tuple[int, int]:
   return height, width
 
 
-def add_network_flags(parser):
-  """The network and its classes: the same flags in training, prediction and export."""
+height_width.metavar = 'H,W'
+
+
+def add_network_flags(parser, most_used=None):
+  """The network and its classes: the same flags in training, prediction and export.
+
+  The two that most commands give go into the argument group `most_used`, if there is one.
+  """
   group = parser.add_argument_group('network')
-  group.add_argument('--model', choices=MODELS, default='pspnet', help='the head')
-  group.add_argument(
+  most_used = most_used or group
+  most_used.add_argument('--num-classes', type=whole(2, 255), default=21, help='classes, background included')
+  most_used.add_argument(
     '--backbone',
     choices=BACKBONES,
     default='resnet_v1_101',
-    help='the efficientnet_lites are for laptops; resnet_v1_14 has one unit a block, for tests',
+    metavar='NAME',
+    help='resnet_v1_101, _50, _14, for laptops efficientnet_lite0, 1, 2',
   )
+  group.add_argument('--model', choices=MODELS, default='pspnet', help='the head')
   group.add_argument(
     '--output-stride',
     type=int,
     choices=(8, 16),
-    help="of the backbone's last features, by dilation; default: 16 for deeplabv3plus, else 8",
+    metavar='N',
+    help="of the backbone's last features: 8, or 16 [16 for deeplabv3plus, else 8]",
   )
-  group.add_argument('--num-classes', type=whole(2, 255), default=21, help='classes, background included')
   group.add_argument('--ignore-label', type=whole(0, 255), default=255, help='label of void pixels and of padding')
 
 
@@ -95,5 +137,5 @@ def add_precision_flag(parser):
     '--precision',
     choices=('float32', 'bfloat16', 'float16'),
     default='float32',
-    help='of the convolutions; weights and softmax are float32 always',
+    help='of the convolutions',
   )
