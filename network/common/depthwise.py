@@ -1,8 +1,8 @@
-"""Depthwise convolution: one filter a channel. On CPUs with gradients and a dilation of its own, which are faster.
+"""Depthwise convolution: one filter a channel. On CPUs the gradients and the dilation are written here, for speed.
 
-TensorFlow's CPU kernels are slow in three places, measured by pyscripts/profile/depthwise.py: the gradient for the
-input; the gradient for weights of other than three columns; and dilation, for which space_to_batch copies the features
-three times. The remedies here use TensorFlow's own kernels, so that the graph can be saved and exported as any other.
+TensorFlow's CPU kernels are slow in three places, measured by pyscripts/profile/depthwise.py: the gradient of the
+input; the gradient of weights that are not three columns wide; and dilation, for which space_to_batch copies the
+features three times. The code here calls other kernels of TensorFlow, so the graph can be saved and exported.
 """
 
 import tensorflow as tf
@@ -14,58 +14,56 @@ def depthwise_conv2d(x, weights, stride=1, rate=1):
   Zeros are padded as in `network.common.layers.Conv`: output (i, j) is centred on input (stride i, stride j).
   """
   if tf.config.list_logical_devices('GPU'):
-    return plain(x, weights, stride, rate)
-  if rate > 1:
-    return dilated(x, weights, rate)
-  return undilated(x, weights, stride)
+    return by_tensorflow(x, weights, stride, rate)
+  return dilated(x, weights, rate) if rate > 1 else with_fast_gradients(x, weights, stride)
 
 
-def plain(x, weights, stride=1, rate=1):
-  """The same by TensorFlow alone, gradients and dilation included."""
+def by_tensorflow(x, weights, stride=1, rate=1):
+  """The same convolution by TensorFlow alone, gradients and dilation included."""
   if stride == 1:
     return tf.nn.depthwise_conv2d(x, weights, [1, 1, 1, 1], 'SAME', dilations=[rate, rate])
   half = weights.shape[0] // 2
-  return tf.nn.depthwise_conv2d(padded(x, half, [half, half]), weights, [1, stride, stride, 1], 'VALID')
+  return tf.nn.depthwise_conv2d(zero_pad(x, half, [half, half]), weights, [1, stride, stride, 1], 'VALID')
 
 
-def padded(x, rows: int, columns):
-  """[N, H, W, C] with `rows` rows of zeros above and below, and columns (left, right) of zeros."""
+def zero_pad(x, rows: int, columns):
+  """[N, H, W, C] with `rows` rows of zeros above and below, and `columns` (left, right) of zeros beside."""
   return tf.pad(x, [[0, 0], [rows, rows], columns, [0, 0]])
 
 
 def dilated(x, weights, rate):
-  """An undilated convolution of the same memory, read as [N, H / rate, rate * (W / rate + margin), rate * C].
+  """A dilated convolution as an undilated one of the features reshaped to [N, rows, rate * columns, rate * C].
 
-  Row `rate i + a`, column `rate j + b`, channel c is read as row i, column (a, j), channel (b, c): `rate` pixels apart
-  there is one pixel apart here. Side by side in a row now stand `rate` images; the margin of k // 2 columns of zeros
-  keeps each out of the windows of the next.
+  Pixel (rate i + a, rate j + b), channel c moves to row i, column (a, j), channel (b, c), so pixels that are `rate`
+  apart become neighbours. A row then holds `rate` images side by side; k // 2 columns of zeros keep them apart.
   """
-  n, height, width, channels = (known or given for known, given in zip(x.shape, tf.unstack(tf.shape(x)), strict=True))
+  dynamic = tf.unstack(tf.shape(x))
+  n, height, width, channels = (x.shape[i] or dynamic[i] for i in range(4))
   k = weights.shape[0]
-  most = max if isinstance(height, int) else tf.maximum
-  rows, columns = most(-(-height // rate), k), -(-width // rate) + k // 2
+  maximum = max if isinstance(height, int) else tf.maximum
+  rows, columns = maximum(-(-height // rate), k), -(-width // rate) + k // 2
   y = tf.pad(x, [[0, 0], [0, rate * rows - height], [0, rate * columns - width], [0, 0]])
   y = tf.reshape(y, [n, rows, rate * columns, rate * channels])
-  y = undilated(y, tf.tile(weights, [1, 1, rate, 1]), 1)
+  y = with_fast_gradients(y, tf.tile(weights, [1, 1, rate, 1]), 1)
   y = tf.reshape(y, [n, rate * rows, rate * columns, channels])
   return tf.slice(y, [0, 0, 0, 0], [n, height, width, channels])
 
 
-def undilated(x, weights, stride):
-  """`plain` with other gradients."""
+def with_fast_gradients(x, weights, stride):
+  """The undilated convolution, with the gradients below instead of TensorFlow's."""
 
   @tf.custom_gradient
   def convolve(x, weights):
     def gradients(g):
       return input_gradient(g, weights, stride, tf.shape(x)), weight_gradient(x, g, weights.shape, stride)
 
-    return plain(x, weights, stride), gradients
+    return by_tensorflow(x, weights, stride), gradients
 
   return convolve(x, weights)
 
 
 def input_gradient(g, weights, stride, size):
-  """The convolution of `g` [N, h, w, C], spread by `stride` with zeros between its pixels, by the mirrored weights."""
+  """The output's gradient `g` [N, h, w, C], with stride - 1 zeros between pixels, convolved with mirrored weights."""
   if stride > 1:
     n, height, width, channels = tf.unstack(tf.shape(g))
     g = tf.pad(g[:, :, tf.newaxis], [[0, 0], [0, 0], [0, stride - 1], [0, 0], [0, (stride - 1) * g.shape[-1]]])
@@ -74,18 +72,18 @@ def input_gradient(g, weights, stride, size):
 
 
 def weight_gradient(x, g, shape, stride):
-  """[k, k, C, 1]. TensorFlow's kernel is fast for three columns: those of 5x5 weights are 0 to 2, and 2 to 4 again."""
+  """[k, k, C, 1]. TensorFlow's kernel is fast for three columns, so columns 0-2 and 2-4 of 5x5 weights go apart."""
   k = shape[0]
   if k == 3 and stride == 1:
-    return three_columns(x, g, k, stride, 'SAME')
+    return three_column_gradient(x, g, k, stride, 'SAME')
   if k == 3:
-    return three_columns(padded(x, 1, [1, 1]), g, k, stride)
-  left, right = (three_columns(padded(x, k // 2, columns), g, k, stride) for columns in ([2, 0], [0, 2]))
+    return three_column_gradient(zero_pad(x, 1, [1, 1]), g, k, stride)
+  left, right = (three_column_gradient(zero_pad(x, k // 2, columns), g, k, stride) for columns in ([2, 0], [0, 2]))
   return tf.concat([left, right[:, 1:]], 1)
 
 
-def three_columns(x, g, rows, stride, padding='VALID'):
-  """The gradient for weights [rows, 3, C, 1] of TensorFlow's convolution."""
+def three_column_gradient(x, g, rows, stride, padding='VALID'):
+  """TensorFlow's gradient of weights [rows, 3, C, 1]."""
   return tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
     input=x,
     filter_sizes=[rows, 3, x.shape[-1], 1],

@@ -1,10 +1,9 @@
 """EfficientNet-Lite 0 to 2 at output stride 8, 16 or 32: EfficientNet (Tan and Le 2019, arXiv 1905.11946) without
 squeeze-and-excite, with ReLU6, and with a stem that no multiplier scales (as published by Google in 2020).
 
-The published network pads as TensorFlow's SAME does: on inputs of an odd side one zero before and one after for a 3x3
-convolution of stride 2, which is the padding here; on even sides none before. On images of 32 m + 1 pixels a side
-every strided convolution has an odd side, so there both networks are one. On even sides the published features sit on
-pixel s i + s - 1; here they sit on s i always, where labels and resizing look for them.
+Padding differs from the published network on even sides. There TensorFlow's SAME puts no zero before a strided 3x3
+convolution, so features sit on pixel s i + s - 1; here they sit on s i on all sizes, where labels and resizing expect
+them. On sides of 32 m + 1 pixels every strided convolution sees an odd side, and both networks are equal.
 """
 
 import math
@@ -15,7 +14,7 @@ from network.common.layers import MEAN, Conv, DepthwiseConv
 
 DECAY = 0.99  # of the moving averages
 STEM = 32  # channels
-SHIFT = [mean - 127 for mean in MEAN]  # from images minus MEAN to images minus 127
+OFFSET = [mean - 127 for mean in MEAN]  # turns images minus MEAN into images minus 127
 STAGES = (  # blocks, kernel, stride, expansion, channels
   (1, 3, 1, 1, 16),
   (2, 3, 2, 6, 24),
@@ -25,7 +24,7 @@ STAGES = (  # blocks, kernel, stride, expansion, channels
   (4, 5, 2, 6, 192),
   (1, 3, 1, 6, 320),
 )
-MULTIPLIERS = {  # backbone -> of the channels, of the blocks a stage
+MULTIPLIERS = {  # backbone -> width (channels), depth (blocks of a stage)
   'efficientnet_lite0': (1.0, 1.0),
   'efficientnet_lite1': (1.0, 1.1),
   'efficientnet_lite2': (1.1, 1.2),
@@ -41,12 +40,9 @@ class InvertedBottleneck(tf.Module):
     self.stride, self.residual = stride, channels_in == channels
     settings = {'batch_norm_decay': DECAY, 'seed': seed}
     inside = expansion * channels_in
-    self.expand = None
-    if expansion > 1:
-      self.expand = Conv(f'{scope}/expand', channels_in, inside, 1, activation=tf.nn.relu6, **settings)
-    self.depthwise = DepthwiseConv(
-      f'{scope}/depthwise', inside, kernel, stride, rate, activation=tf.nn.relu6, **settings
-    )
+    relu6 = {'activation': tf.nn.relu6, **settings}
+    self.expand = Conv(f'{scope}/expand', channels_in, inside, 1, **relu6) if expansion > 1 else None
+    self.depthwise = DepthwiseConv(f'{scope}/depthwise', inside, kernel, stride, rate, **relu6)
     self.project = Conv(f'{scope}/project', inside, channels, 1, activation=None, **settings)
 
   def __call__(self, x, training=False):
@@ -60,8 +56,7 @@ class EfficientNetLite(tf.Module):
 
   Strides are 2, 4, 8 up to `output_stride`; feature (i, j) sits on pixel (s i, s j). A stride that would pass the
   output stride is left out, and the depthwise convolutions after it dilate by twice as much instead. The scope is the
-  backbone's name; the classifier and the 1x1 convolution before it are left out. The published network takes
-  (RGB - 127) / 128, which the first line of the call makes of the images.
+  backbone's name. The classifier and the 1x1 convolution before it are left out.
   """
 
   def __init__(self, backbone='efficientnet_lite0', seed=0, output_stride=8):
@@ -70,9 +65,9 @@ class EfficientNetLite(tf.Module):
     self.stem = Conv(f'{backbone}/stem', 3, STEM, 3, 2, batch_norm_decay=DECAY, activation=tf.nn.relu6, seed=seed)
     self.blocks, self.channels = [], {}
     stride, rate, channels = 2, 1, STEM
-    for number, kernel, step, expansion, width in stages(*MULTIPLIERS[backbone]):
+    for blocks, kernel, step, expansion, width in stages(*MULTIPLIERS[backbone]):
       dropped = stride * step > output_stride
-      for block in range(number):
+      for block in range(blocks):
         scope = f'{backbone}/blocks_{len(self.blocks)}'
         block_step = step if block == 0 and not dropped else 1
         self.blocks.append(InvertedBottleneck(scope, channels, width, kernel, expansion, block_step, rate, seed))
@@ -82,7 +77,8 @@ class EfficientNetLite(tf.Module):
 
   def __call__(self, images, training=False):
     features, stride = {}, 2
-    x = self.stem((images + tf.constant(SHIFT, images.dtype)) / 128, training)
+    # The published network takes (RGB - 127) / 128.
+    x = self.stem((images + tf.constant(OFFSET, images.dtype)) / 128, training)
     for block in self.blocks:
       stride *= block.stride
       features[stride] = x = block(x, training)
@@ -90,11 +86,10 @@ class EfficientNetLite(tf.Module):
 
 
 def stages(width: float, depth: float):
-  """STAGES with the channels and blocks multiplied: channels rounded to a multiple of 8, not down by more than a tenth;
-  blocks rounded up, of the first and last stage as they are."""
-  for i, (number, kernel, stride, expansion, channels) in enumerate(STAGES):
-    inner = 0 < i < len(STAGES) - 1
-    wanted = width * channels
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    rounded += 8 if rounded < 0.9 * wanted else 0
-    yield math.ceil(depth * number) if inner else number, kernel, stride, expansion, rounded
+  """STAGES with multiplied channels and blocks. Channels are rounded to a multiple of 8, not down by more than a tenth;
+  blocks are rounded up, and those of the first and the last stage stay."""
+  for i, (blocks, kernel, stride, expansion, channels) in enumerate(STAGES):
+    blocks = math.ceil(depth * blocks) if 0 < i < len(STAGES) - 1 else blocks
+    rounded = max(8, int(width * channels + 4) // 8 * 8)
+    rounded += 8 if rounded < 0.9 * width * channels else 0
+    yield blocks, kernel, stride, expansion, rounded

@@ -118,10 +118,11 @@ class BatchNorm(tf.Module):
 
   def __call__(self, x, training=False):
     if not training:
-      return fused_batch_norm(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
+      statistics = {'mean': self.moving_mean, 'variance': self.moving_variance, 'is_training': False}
+      return tf.raw_ops.FusedBatchNormV3(x=x, scale=self.gamma, offset=self.beta, epsilon=EPSILON, **statistics).y
     replicas = tf.distribute.get_replica_context()
     if replicas is None or replicas.num_replicas_in_sync == 1:
-      y, mean, variance = fused_batch_statistics_norm(x, self.gamma, self.beta)
+      y, mean, variance = fused_batch_norm(x, self.gamma, self.beta)
     else:
       mean, variance = global_moments(x, self.moving_mean, replicas)
       scale = self.gamma * tf.math.rsqrt(variance + EPSILON)
@@ -131,14 +132,7 @@ class BatchNorm(tf.Module):
     return y
 
 
-def fused_batch_norm(x, gamma, beta, mean, variance):
-  """Batch norm by given statistics [C]."""
-  return tf.raw_ops.FusedBatchNormV3(
-    x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
-  ).y
-
-
-def fused_batch_statistics_norm(x, gamma, beta):
+def fused_batch_norm(x, gamma, beta):
   """Batch norm by the batch's own statistics -> (y, mean [C], biased variance [C])."""
   empty = tf.zeros([0])
   out = tf.raw_ops.FusedBatchNormV3(
@@ -168,11 +162,6 @@ def global_moments(x, shift, replicas):
 def max_pool_stem(x):
   """3x3 max pooling, stride 2, on one pixel of zero padding: pixel (i, j) sits on pixel (2i, 2j)."""
   return tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, 'VALID')
-
-
-def subsample(x, stride):
-  """[N, H, W, C] -> every `stride`-th row and column, from the first."""
-  return x if stride == 1 else x[:, ::stride, ::stride]
 
 
 def resize_bilinear(x, size):

@@ -6,7 +6,7 @@ left out, and the blocks after it dilate by as much more instead (Chen et al. 20
 
 import tensorflow as tf
 
-from .layers import Conv, max_pool_stem, subsample
+from network.common.layers import Conv, max_pool_stem
 
 DECAY = 0.9997  # of the backbone's moving averages
 
@@ -33,7 +33,10 @@ class Bottleneck(tf.Module):
     self.conv3 = Conv(f'{scope}/conv3', depth, 4 * depth, 1, activation=None, **settings)
 
   def __call__(self, x, training=False):
-    shortcut = subsample(x, self.stride) if self.shortcut is None else self.shortcut(x, training)
+    if self.shortcut is not None:
+      shortcut = self.shortcut(x, training)
+    else:
+      shortcut = x if self.stride == 1 else x[:, :: self.stride, :: self.stride]
     x = self.conv3(self.conv2(self.conv1(x, training), training), training)
     return tf.nn.relu(x + shortcut)
 
@@ -52,13 +55,13 @@ class ResNet(tf.Module):
     stride, rate, channels = 4, 1, 64
     for block, (units, depth) in enumerate(zip(UNITS[backbone], DEPTHS, strict=True), 1):
       for unit in range(1, units + 1):
-        strides = unit == units and block < len(DEPTHS)
-        step = 2 if strides and stride < output_stride else 1
+        last = unit == units and block < len(DEPTHS)  # where the published network strides
+        step = 2 if last and stride < output_stride else 1
         scope = f'{backbone}/block{block}/unit_{unit}/bottleneck_v1'
         self.units.append(Bottleneck(scope, channels, depth, step, rate, seed))
         stride, channels = stride * step, 4 * depth
         self.channels[stride] = channels
-        rate *= 2 if strides and step == 1 else 1
+        rate *= 2 if last and step == 1 else 1
 
   def __call__(self, images, training=False):
     x = self.conv1(images, training)

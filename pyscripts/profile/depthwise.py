@@ -53,7 +53,7 @@ def measure(stride_in: int, channels: int, kernel: int, stride: int, rate: int, 
   """Seconds of: forward here, forward by TensorFlow, forward and gradients here, the same by TensorFlow."""
   import tensorflow as tf
 
-  from network.common.depthwise import depthwise_conv2d, plain
+  from network.common.depthwise import by_tensorflow, depthwise_conv2d
   from utils.profile import timing
 
   side = args.side // stride_in
@@ -75,7 +75,7 @@ def measure(stride_in: int, channels: int, kernel: int, stride: int, rate: int, 
 
     return lambda: function()[1]
 
-  convolutions = {'here': depthwise_conv2d, 'plain': plain}
+  convolutions = {'here': depthwise_conv2d, 'TensorFlow': by_tensorflow}
   calls = {f'{kind.__name__} {name}': kind(f) for kind in (forward, step) for name, f in convolutions.items()}
   return list(timing.interleaved_seconds(calls, args.repeat).values())
 

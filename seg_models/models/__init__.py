@@ -1,6 +1,5 @@
 """The models by name, for the scripts' --model and --backbone."""
 
-from seg_models.input_size import OUTPUT_STRIDE
 from seg_models.models.base import SegmentationModel
 from seg_models.models.deeplab import DeepLab
 from seg_models.models.deeplabv3plus import DeepLabV3Plus
@@ -13,10 +12,5 @@ MODELS = {model.name_of_model: model for model in (PSPNet, DeepLab, FCN, DeepLab
 def build(
   model: str, backbone: str, num_classes: int, seed: int = 0, output_stride: int | None = None
 ) -> SegmentationModel:
-  """A model with initial weights.
-
-  Args:
-    model, backbone: a key of MODELS, and one of network.common.backbones.BACKBONES.
-    output_stride: 8 or 16, of the backbone's last features; None for the model's own.
-  """
-  return MODELS[model](num_classes, backbone, seed, output_stride or OUTPUT_STRIDE[model])
+  """A model with initial weights: a key of MODELS on one of network.common.backbones.BACKBONES."""
+  return MODELS[model](num_classes, backbone, seed, output_stride)

@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from network.common import backbones
 from network.common.layers import BatchNorm
-from seg_models.input_size import size_problem
+from seg_models.input_size import OUTPUT_STRIDE, size_problem
+
+HEAD_DECAY = 0.99  # of the moving averages in a head's batch norm
 
 
 class SegmentationModel(tf.Module):
@@ -13,19 +15,32 @@ class SegmentationModel(tf.Module):
 
   `compute_dtype` (float32, bfloat16, float16) is what the convolutions compute in; variables and logits stay float32.
 
+  Args:
+    output_stride: of the backbone's last features, 8, 16 or 32; None for the model's own.
+
   Raises:
     ValueError: h and w are not what the model takes (multiples of the output stride; PSPNet: square, of 6 times
       that).
   """
 
   name_of_model: str
-  output_stride = logits_stride = 8
+  logits_stride = None  # the output stride, unless the model says another
 
-  def __init__(self, backbone, seed, output_stride):
+  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=None):
     super().__init__()
-    self.output_stride = output_stride
-    self.backbone = backbones.build(backbone, seed, output_stride)
+    self.output_stride = output_stride or OUTPUT_STRIDE[self.name_of_model]
+    self.logits_stride = self.logits_stride or self.output_stride
+    self.backbone = backbones.build(backbone, seed, self.output_stride)
     self.compute_dtype = tf.float32
+    self.build_head(backbone, self.backbone.channels, num_classes, seed)
+
+  def build_head(self, scope, channels, num_classes, seed):
+    """Creates the head's layers, for features with channels[stride] channels; `scope` is the backbone's name."""
+    raise NotImplementedError
+
+  def head(self, features, training):
+    """{stride: features}, as the backbone returns them, to logits."""
+    raise NotImplementedError
 
   def __call__(self, images, training=False):
     problem = size_problem(self.name_of_model, *images.shape[1:3], self.output_stride)
@@ -33,10 +48,6 @@ class SegmentationModel(tf.Module):
       raise ValueError(problem)
     features = self.backbone(tf.cast(images, self.compute_dtype), training)
     return tf.cast(self.head(features, training), tf.float32)
-
-  def head(self, features, training):
-    """{stride: features}, as the backbone returns them, to logits."""
-    raise NotImplementedError
 
   def set_batch_norm_decay(self, decay: float | None) -> None:
     """Another decay of the moving averages, in backbone and head; None leaves the recorded ones."""

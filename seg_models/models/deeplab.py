@@ -13,12 +13,10 @@ class DeepLab(SegmentationModel):
 
   name_of_model = 'deeplab'
 
-  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=8):
-    super().__init__(backbone, seed, output_stride)
-    self.logits_stride = output_stride
-    channels = self.backbone.channels[output_stride]
+  def build_head(self, scope, channels, num_classes, seed):
+    deep = channels[self.output_stride]
     self.branches = [
-      Conv(f'{backbone}/fc1_c{i}', channels, num_classes, 3, rate=rate, activation=None, seed=seed)
+      Conv(f'{scope}/fc1_c{i}', deep, num_classes, 3, rate=rate, activation=None, seed=seed)
       for i, rate in enumerate(RATES)
     ]
 

@@ -3,9 +3,8 @@
 import tensorflow as tf
 
 from network.common.layers import Conv, DepthwiseConv, resize_bilinear
-from seg_models.models.base import SegmentationModel
+from seg_models.models.base import HEAD_DECAY, SegmentationModel
 
-DECAY = 0.99  # of the head's moving averages
 RATES = (6, 12, 18)  # at output stride 16; twice these at 8
 LOW_LEVEL_CHANNELS = 48  # of the features at stride 4, in the decoder
 
@@ -22,19 +21,17 @@ class DeepLabV3Plus(SegmentationModel):
   name_of_model = 'deeplabv3plus'
   logits_stride = 4
 
-  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=16):
-    super().__init__(backbone, seed, output_stride)
-    scope, deep = f'{backbone}/block5', self.backbone.channels[output_stride]
+  def build_head(self, scope, channels, num_classes, seed):
+    scope, deep = f'{scope}/block5', channels[self.output_stride]
     width = 256 if deep >= 1024 else 128
-    settings = {'batch_norm_decay': DECAY, 'seed': seed}
+    settings = {'batch_norm_decay': HEAD_DECAY, 'seed': seed}
     self.branches = [Conv(f'{scope}/aspp/conv1x1', deep, width, 1, **settings)]
     for i, rate in enumerate(RATES):
-      dilation = rate * 16 // output_stride
+      dilation = rate * 16 // self.output_stride
       self.branches.append(SeparableConv(f'{scope}/aspp/atrous{i}', deep, width, dilation, **settings))
     self.pool = Conv(f'{scope}/aspp/pool', deep, width, 1, **settings)
     self.reduce = Conv(f'{scope}/aspp/reduce', width * (len(self.branches) + 1), width, 1, **settings)
-    low_level = self.backbone.channels[self.logits_stride]
-    self.low_level = Conv(f'{scope}/decoder/low_level', low_level, LOW_LEVEL_CHANNELS, 1, **settings)
+    self.low_level = Conv(f'{scope}/decoder/low_level', channels[self.logits_stride], LOW_LEVEL_CHANNELS, 1, **settings)
     self.refine = [
       SeparableConv(f'{scope}/decoder/conv1', width + LOW_LEVEL_CHANNELS, width, 1, **settings),
       SeparableConv(f'{scope}/decoder/conv2', width, width, 1, **settings),

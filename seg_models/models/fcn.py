@@ -9,11 +9,9 @@ class FCN(SegmentationModel):
 
   name_of_model = 'fcn8s'
 
-  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=8):
-    super().__init__(backbone, seed, output_stride)
-    self.logits_stride = output_stride
-    scope, channels = f'{backbone}/block5/fc1_voc12', self.backbone.channels[output_stride]
-    self.classifier = Conv(scope, channels, num_classes, 1, activation=None, seed=seed)
+  def build_head(self, scope, channels, num_classes, seed):
+    deep = channels[self.output_stride]
+    self.classifier = Conv(f'{scope}/block5/fc1_voc12', deep, num_classes, 1, activation=None, seed=seed)
 
   def head(self, features, training):
     return self.classifier(features[self.output_stride])

@@ -3,9 +3,8 @@
 import tensorflow as tf
 
 from network.common.layers import Conv, resize_bilinear
-from seg_models.models.base import SegmentationModel
+from seg_models.models.base import HEAD_DECAY, SegmentationModel
 
-DECAY = 0.99  # of the head's moving averages
 BINS = (1, 2, 3, 6)
 
 
@@ -16,13 +15,11 @@ class PSPNet(SegmentationModel):
 
   name_of_model = 'pspnet'
 
-  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=8):
-    super().__init__(backbone, seed, output_stride)
-    self.logits_stride = output_stride
-    scope, channels = f'{backbone}/block5', self.backbone.channels[output_stride]
-    settings = {'batch_norm_decay': DECAY, 'seed': seed}
-    self.pools = [Conv(f'{scope}/pool{bins}/conv1', channels, 512, 1, **settings) for bins in BINS]
-    self.conv2 = Conv(f'{scope}/conv2', channels + 512 * len(BINS), 512, 3, **settings)
+  def build_head(self, scope, channels, num_classes, seed):
+    scope, deep = f'{scope}/block5', channels[self.output_stride]
+    settings = {'batch_norm_decay': HEAD_DECAY, 'seed': seed}
+    self.pools = [Conv(f'{scope}/pool{bins}/conv1', deep, 512, 1, **settings) for bins in BINS]
+    self.conv2 = Conv(f'{scope}/conv2', deep + 512 * len(BINS), 512, 3, **settings)
     self.classifier = Conv(f'{scope}/fc1_voc12', 512, num_classes, 1, activation=None, seed=seed)
 
   def head(self, features, training):

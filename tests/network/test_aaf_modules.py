@@ -1,5 +1,6 @@
 """The losses as objects: equal to the functions, with edge weights that ascend under any optimiser and in Keras."""
 
+import functools
 import pathlib
 import runpy
 import sys
@@ -25,7 +26,7 @@ LOGITS = np.random.default_rng(1).normal(size=(2, 8, 8, CLASSES))
 IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
 
 
-def draw_edge_weights(loss):
+def randomise_edge_weights(loss):
   for i, variable in enumerate(loss.edge_weights):
     variable.assign(np.random.default_rng(i).normal(size=variable.shape))
 
@@ -51,7 +52,7 @@ def test_affinity_loss_is_the_weighted_sum_of_its_terms():
 def test_adaptive_gradients_are_the_scripts_and_reversed_for_the_edge_weights(jit_compile):
   logits = tf.constant(LOGITS, tf.float32)
   loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, 0.5, from_logits=True)
-  draw_edge_weights(loss)
+  randomise_edge_weights(loss)
   assert loss.trainable_variables == tuple(loss.edge_weights)
   objective = AdaptiveAffinity(CLASSES, MARGIN, 2.0, 0.5)
   trained = [objective.edge_w, objective.nonedge_w]
@@ -87,7 +88,7 @@ def test_edge_weights_can_be_left_out_of_weight_decay():
   """Without gradients, so that nothing but the decay is seen."""
   loss = AdaptiveAffinityLoss(CLASSES)
   model = loss.attach(small_model())
-  draw_edge_weights(loss)
+  randomise_edge_weights(loss)
   optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
   optimizer.exclude_from_weight_decay(var_list=loss.edge_weights)
   before = model.get_weights()
@@ -108,7 +109,7 @@ def test_attached_model_passes_the_output_on_and_owns_the_weights():
 def test_saved_model_brings_its_edge_weights(tmp_path):
   first = AdaptiveAffinityLoss(CLASSES)
   model = first.attach(small_model())
-  draw_edge_weights(first)
+  randomise_edge_weights(first)
   model.save(tmp_path / 'model.keras')
   loaded = keras.models.load_model(tmp_path / 'model.keras')
   second = AdaptiveAffinityLoss(CLASSES)
@@ -149,9 +150,7 @@ def test_models_that_cannot_be_attached_to():
       self.all = layers
 
     def call(self, x):
-      for layer in self.all:
-        x = layer(x)
-      return x
+      return functools.reduce(lambda x, layer: layer(x), self.all, x)
 
   with pytest.raises(ValueError, match='put an EdgeWeights layer into this one'):
     AdaptiveAffinityLoss(CLASSES).attach(Own(keras.layers.Conv2D(CLASSES, 1)))

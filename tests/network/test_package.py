@@ -32,12 +32,9 @@ def installed(tmp_path_factory):
   return target
 
 
-def test_no_other_top_level_name_arrives(installed):
+def test_every_module_and_no_other_top_level_name_is_installed(installed):
   names = {path.name for path in installed.iterdir() if not path.name.endswith('.dist-info')}
   assert names == {'adaptive_affinity'}
-
-
-def test_every_module_arrives(installed):
   arrived = {path.relative_to(installed / 'adaptive_affinity') for path in installed.rglob('*.py')}
   assert arrived == {path.relative_to(ROOT / 'network/aaf') for path in LOSSES}
 
@@ -62,12 +59,9 @@ print(adaptive_affinity.__file__, float(edge), float(nonedge), layer.__name__)
 @pytest.mark.parametrize('path', LOSSES, ids=lambda path: path.name)
 def test_losses_import_tensorflow_and_themselves_alone(path):
   for node in ast.walk(ast.parse(path.read_text())):
-    if isinstance(node, ast.Import):
-      outside = [name.name for name in node.names]
-    elif isinstance(node, ast.ImportFrom):
+    names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+    if isinstance(node, ast.ImportFrom):
       assert node.level <= len(path.relative_to(ROOT / 'network/aaf').parts), f'line {node.lineno} leaves the package'
-      outside = [] if node.level else [node.module]
-    else:
-      continue
-    for name in outside:
+      names = [] if node.level else [node.module]
+    for name in names:
       assert name.split('.')[0] in {'tensorflow', *sys.stdlib_module_names}, f'line {node.lineno} imports {name}'

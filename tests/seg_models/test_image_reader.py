@@ -1,5 +1,7 @@
 """The reader: what a run sees, in which order, and what augmentation does to it."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,53 +100,39 @@ def test_augmentation_is_resize_mirror_pad_crop(pairs, index, mirror, scale, pla
   np.testing.assert_allclose(got_image, want_image, rtol=0, atol=2e-3)
 
 
-def test_the_pipeline_is_the_eager_function(pairs):
+@pytest.mark.parametrize('random', [False, True])
+def test_the_pipeline_is_the_eager_function(pairs, random):
   """Without augmentation: the centre crop; with it: scales in [0.5, 2), about half of the images mirrored."""
-  for position, (image, label) in enumerate(read(pairs, 10, random=False)):
-    pair = pairs[int(file_index(position, 5, 1))]
-    whole = decode_image(tf.io.read_file(pair.image)), read_label(pair.label).astype(np.int32)
-    want = augment(*whole, CROP, 1.0, False, None, IGNORE)
-    np.testing.assert_array_equal(image, want[0])
-    np.testing.assert_array_equal(label, want[1])
-
-
-def test_the_pipelines_random_numbers(pairs):
-  seen = {'scale': [], 'mirror': []}
-  for position, (image, label) in enumerate(read(pairs, 40)):
+  scales, mirrored = [], 0
+  for position, example in enumerate(read(pairs, 40, random=random)):
     u = tf.random.stateless_uniform([4], tf.constant([1, position], tf.int64))
+    scale, mirror, place = (0.5 + 1.5 * u[0], u[1] < 0.5, u[2:]) if random else (1.0, False, None)
     pair = pairs[int(file_index(position, 5, 1))]
     whole = decode_image(tf.io.read_file(pair.image)), read_label(pair.label).astype(np.int32)
-    scale, mirror = 0.5 + 1.5 * u[0], u[1] < 0.5
-    want = augment(*whole, CROP, scale, mirror, u[2:], IGNORE)
-    np.testing.assert_array_equal(image, want[0])
-    np.testing.assert_array_equal(label, want[1])
-    seen['scale'].append(float(scale))
-    seen['mirror'].append(bool(mirror))
-  assert 0.5 <= min(seen['scale']) < 0.75 and 1.75 < max(seen['scale']) < 2
-  assert 8 < sum(seen['mirror']) < 32
+    assert_equal([example], [augment(*whole, CROP, scale, mirror, place, IGNORE)])
+    scales.append(float(scale))
+    mirrored += bool(mirror)
+  if random:
+    assert 0.5 <= min(scales) < 0.75 and 1.75 < max(scales) < 2
+    assert 8 < mirrored < 32
 
 
 def test_crops_reach_every_place(pairs):
   image, label = np.zeros((26, 34, 3), np.uint8), np.arange(26 * 34).reshape(26, 34).astype(np.int32)
-  corners = set()
-  for u in (0.0, 0.34, 0.67, np.float32(1 - 2**-23)):
-    for v in (0.0, 0.34, 0.67, np.float32(1 - 2**-23)):
-      corners.add(int(augment(image, label, CROP, 1.0, False, (u, v), IGNORE)[1][0, 0]))
+  u = 0.0, 0.34, 0.67, np.float32(1 - 2**-23)
+  crops = [augment(image, label, CROP, 1.0, False, place, IGNORE)[1] for place in itertools.product(u, u)]
+  corners = {int(crop[0, 0]) for crop in crops}
   assert corners == {34 * y + x for y in range(3) for x in range(3)}
-
-
-def write(path, array, palette=False):
-  image = Image.fromarray(array)
-  if palette:
-    image.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
-  image.save(path)
 
 
 @pytest.mark.parametrize('palette', [False, True])
 def test_grey_and_palette_labels_give_their_indices(tmp_path, palette):
   label = np.arange(24 * 32, dtype=np.uint8).reshape(CROP) % 21
-  write(tmp_path / 'a.jpg', np.zeros((*CROP, 3), np.uint8))
-  write(tmp_path / 'a.png', label, palette)
+  picture = Image.fromarray(label)
+  if palette:
+    picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+  picture.save(tmp_path / 'a.png')
+  Image.new('RGB', CROP[::-1]).save(tmp_path / 'a.jpg')
   [(_, got)] = read([Pair(str(tmp_path / 'a.jpg'), str(tmp_path / 'a.png'))], 1, random=False)
   np.testing.assert_array_equal(got, label)
 

@@ -5,18 +5,13 @@ import pytest
 import tensorflow as tf
 
 from seg_models.models import MODELS, build
-from seg_models.models.deeplab import DeepLab, deeplab_resnet101
-from seg_models.models.deeplabv3plus import DeepLabV3Plus
+from seg_models.models.deeplab import deeplab_resnet101
 from seg_models.models.fcn import fcn8s_resnet101
-from seg_models.models.pspnet import PSPNet, pspnet_resnet101
+from seg_models.models.pspnet import pspnet_resnet101
 from tests import recorded
+from utils.engine.checkpoint import name_of as name
 
-BUILDERS = {'pspnet': pspnet_resnet101, 'deeplab': deeplab_resnet101, 'fcn8s': fcn8s_resnet101}
 SMALL = 'resnet_v1_14'
-
-
-def name(variable):
-  return variable.name.removesuffix(':0')
 
 
 def relative_error(a, b):
@@ -24,16 +19,19 @@ def relative_error(a, b):
   return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-@pytest.mark.parametrize('model', ['deeplab', 'fcn8s'])
-def test_variables_are_the_recorded_ones(model):
-  network = BUILDERS[model](num_classes=21)
-  assert {name(v): (tuple(v.shape), v.trainable) for v in network.variables} == recorded.variables(model)
+def listed(network):
+  return {name(v): (tuple(v.shape), v.trainable) for v in network.variables}
+
+
+@pytest.mark.parametrize('builder', [deeplab_resnet101, fcn8s_resnet101])
+def test_variables_are_the_recorded_ones(builder):
+  network = builder(num_classes=21)
+  assert listed(network) == recorded.variables(network.name_of_model)
 
 
 def test_recorded_logits_and_averages_of_pspnet():
   network = pspnet_resnet101(num_classes=21)
-  listed = recorded.variables('pspnet')
-  assert {name(v): (tuple(v.shape), v.trainable) for v in network.variables} == listed
+  assert listed(network) == recorded.variables('pspnet')
   for variable in network.variables:
     variable.assign(recorded.weights(name(variable), tuple(variable.shape)))
 
@@ -51,7 +49,7 @@ def test_recorded_logits_and_averages_of_pspnet():
 
 def test_deeplab_sums_four_atrous_convolutions():
   """One feature of one channel is set: each convolution spreads its nine taps about it, at its rate."""
-  network = DeepLab(2, SMALL)
+  network = build('deeplab', SMALL, 2)
   features = np.zeros([1, 49, 49, network.backbone.channels[8]], np.float32)
   features[0, 24, 24, 7] = 1
   expected = np.zeros([49, 49, 2], np.float32)
@@ -72,7 +70,7 @@ def test_fcn_classifies_each_feature_alone():
 
 def test_pspnet_sees_the_whole_image_everywhere():
   """The coarsest bin is the mean over all features, so a change in one corner reaches the logits of the other."""
-  network = PSPNet(3, SMALL)
+  network = build('pspnet', SMALL, 3)
   features = np.random.default_rng(0).normal(size=(1, 12, 12, network.backbone.channels[8])).astype(np.float32)
   other = features.copy()
   other[:, :2, :2] += 5
@@ -81,7 +79,7 @@ def test_pspnet_sees_the_whole_image_everywhere():
 
 
 def test_atrous_convolutions_of_deeplabv3plus_reach_as_far_at_output_stride_8():
-  coarse, fine = (DeepLabV3Plus(2, SMALL, output_stride=stride) for stride in (16, 8))
+  coarse, fine = (build('deeplabv3plus', SMALL, 2, output_stride=stride) for stride in (16, 8))
   image = np.random.default_rng(0).normal(scale=50, size=(1, 64, 96, 3)).astype(np.float32)
   for branch, fine_branch in zip(coarse.branches, fine.branches, strict=True):
     expected = branch(coarse.backbone(image)[16])
@@ -89,7 +87,7 @@ def test_atrous_convolutions_of_deeplabv3plus_reach_as_far_at_output_stride_8():
 
 
 def test_deeplabv3plus_sees_the_whole_image_and_details_at_stride_4():
-  network = DeepLabV3Plus(2, SMALL)
+  network = build('deeplabv3plus', SMALL, 2)
   random = np.random.default_rng(0)
   channels = network.backbone.channels
   deep = random.normal(size=(1, 8, 8, channels[16])).astype(np.float32)
