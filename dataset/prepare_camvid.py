@@ -22,8 +22,8 @@ def main(argv=None):
   if not (root / 'train').is_dir() or not (root / 'trainannot').is_dir():
     raise InputError(f"--data-dir {root}: holds no train and trainannot; give CamVid's folder in SegNet's layout")
   for split, official in OFFICIAL.items():
-    images = convert.stems(root / split, ('.png', '.jpg', '.jpeg'))
-    labels = convert.stems(root / f'{split}annot', ('.png',))
+    images = convert.files_by_stem(root / split, ('.png', '.jpg', '.jpeg'))
+    labels = convert.files_by_stem(root / f'{split}annot', ('.png',))
     without = f'an image in {split}', f'a label in {split}annot'
     ids = sorted(images.keys() | labels)
     lists.write_official(args.list_dir, split, official, root, ids, images, labels, without)

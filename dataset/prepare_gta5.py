@@ -36,13 +36,13 @@ def parse(argv):
 def main(argv=None):
   args = parse(argv)
   root = pathlib.Path(args.data_dir)
-  images, labels = (convert.stems(root / folder, ('.png',)) for folder in ('images', 'labels'))
+  images, labels = (convert.files_by_stem(root / folder, ('.png',)) for folder in ('images', 'labels'))
   if not images or not labels:
     raise InputError(f'--data-dir {root}: holds no images/*.png and labels/*.png; unpack the archives there')
   splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root)}
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
   faults = convert.run(jobs, 'trainids')
-  converted = convert.stems(root / 'trainids', ('.png',))
+  converted = convert.files_by_stem(root / 'trainids', ('.png',))
   pairs = {i: (images[i], converted[i]) for i in images if i in converted}
   sizes = parallel.in_threads(same_size, pairs.values(), 'sizes')
   unequal = {i for i, same in zip(pairs, sizes, strict=True) if not same}
@@ -94,10 +94,12 @@ def _is_id_palette(image) -> bool:
   """Whether the palette indices in use are label ids: each has its label's colour, or for a label that does not count
   any colour but those of labels that do."""
   palette = dict(enumerate(map(tuple, np.asarray(image.getpalette('RGB')).reshape(-1, 3).tolist())))
-  own = {label.id: label.colour for label in CITYSCAPES_LABELS}
+  official = {label.id: label.colour for label in CITYSCAPES_LABELS}
   counting = {label.colour for label in CITYSCAPES_TRAINED}
   used = np.flatnonzero(image.histogram()).tolist()
-  return all(palette.get(i) == own.get(i, ()) or TRAIN_IDS[i] == VOID and palette.get(i) not in counting for i in used)
+  return all(
+    palette.get(i) == official.get(i, ()) or TRAIN_IDS[i] == VOID and palette.get(i) not in counting for i in used
+  )
 
 
 if __name__ == '__main__':

@@ -23,8 +23,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from utils import arguments, atomic, errors
-from utils.data import convert, lists, own
-from utils.data.formats import class_table, conversion, forms
+from utils.data import convert, lists, pairing
+from utils.data.formats import class_table, conversion, label_sources
 from utils.data.labels import VOID
 from utils.errors import InputError
 
@@ -53,54 +53,48 @@ def main(argv=None):
   args = parse(argv)
   if args.val_fraction + args.test_fraction >= 1:
     raise InputError(f'--val-fraction {args.val_fraction} and --test-fraction {args.test_fraction} leave no train')
-  form = forms.chosen(args)
-  faults, pairs, origins = [], {}, {}
-  for split, paths in own.splits_of(args.data_dir, args.images, form.path, form.flag).items():
-    pairs[split], found, more = read_split(args, form, *paths)
-    origins |= {name: origin for name, origin in found.items() if name not in origins}
-    faults += more
-  given = class_table.read_given(args.data_dir)
-  names = class_table.class_names(list(origins), given, form.unlabelled == 'background') if form.named else None
-  if form.converter:
-    more, pairs = conversion.run(args.data_dir, pairs, form, names, origins)
-    faults += more
-  ignore_label = VOID if form.converter else args.ignore_label
-  more, sound, ids = inspect(args.data_dir, pairs)
-  names = class_table.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label) if names is None else names
-  write(args, sound, names)
-  return convert.report(faults + more)
+  source = label_sources.chosen(args)
+  pairs, origins, faults = read_pairs(args, source)
+  given = class_table.read_user_names(args.data_dir)
+  ignore_label = VOID if source.converter else args.ignore_label
+  names = class_table.class_names(list(origins), given, source.unlabelled == 'background') if source.has_names else None
+  splits = {pair.split for pair in pairs}
+  if source.converter:
+    failed, pairs = conversion.run(args.data_dir, pairs, source, names, origins)
+    faults += failed
+  failed, pairs, ids = pairing.inspect(args.data_dir, pairs)
+  if not source.has_names:
+    names = class_table.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label)
+  write(args, splits, pairs, names)
+  return convert.report(faults + failed)
 
 
-def read_split(args, form: forms.Form, image_folder: str, labels_path: str | None):
-  """Pairs of an image and its label, the names of the classes, and what is wrong with others."""
-  images = own.named_files(args.data_dir, image_folder, '--images', own.IMAGES)
-  if labels_path is None:
-    return [own.Pair(name, image, None) for name, image in sorted(images.items())], {}, []
-  labels, names = form.read(labels_path)
-  faults = []
-  if form.flag != '--masks':
-    labels, faults = own.by_image(images, labels, labels_path)
-  shared = '{split}' in form.path and '{split}' not in args.images
-  return own.match(images, labels, labels_path, shared), names, faults
+def read_pairs(args, source: label_sources.LabelSource) -> tuple[list[pairing.Pair], dict[str, str], list[str]]:
+  """The pairs of all splits, class names with what stands for each in the labels, and what is wrong with others."""
+  pairs, origins, faults = [], {}, []
+  shared = '{split}' in source.path and '{split}' not in args.images
+  for split, (folder, path) in pairing.splits_of(args.data_dir, args.images, source.path, source.flag).items():
+    images = pairing.files_by_name(args.data_dir, folder, '--images', pairing.IMAGES)
+    if path is None:
+      pairs += [pairing.Pair(split, name, image, None) for name, image in sorted(images.items())]
+      continue
+    labels, names, failed = source.read(path, images)
+    pairs += pairing.match_by_name(split, images, labels, path, shared)
+    origins |= {name: origin for name, origin in names.items() if name not in origins}
+    faults += failed
+  return pairs, origins, faults
 
 
-def inspect(data_dir: str, pairs: dict[str, list[own.Pair]]):
-  """As `own.inspect`, of all splits: faults, lines by split and name, values."""
-  faults, sound, values = [], {}, set()
-  for split in pairs:
-    more, sound[split], found = own.inspect(data_dir, pairs[split])
-    faults += more
-    values |= found
-  return faults, sound, values
-
-
-def write(args, sound: dict[str, dict[str, str]], names: list[str]) -> None:
-  if list(sound) == ['']:
-    lines = sound['']
-    splits = own.random_split(list(lines), args.val_fraction, args.test_fraction, args.seed)
-    sound = {split: {name: lines[name] for name in split_names} for split, split_names in splits.items()}
-  for split, lines in sound.items():
-    lists.write(args.list_dir, split, list(lines.values()))
+def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str]) -> None:
+  """Writes the lists of `splits` (of a random split, where these are one without a name) and the class names."""
+  if splits == {''}:
+    shares = {'train': 1, 'val': args.val_fraction, 'test': args.test_fraction}
+    splits = {split for split in shares if shares[split]}
+    pairs = pairing.random_split(pairs, args.val_fraction, args.test_fraction, args.seed)
+  for split in pairing.SPLITS:
+    if split in splits:
+      lines = [lists.line(pair.image, pair.label) for pair in pairs if pair.split == split]
+      lists.write(args.list_dir, split, lines)
   if names:
     path = pathlib.Path(args.list_dir, 'classes.txt')
     atomic.write_text(path, '\n'.join(names) + '\n')

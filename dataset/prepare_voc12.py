@@ -20,9 +20,11 @@ from utils.data.labels import VOC_CLASSES, VOID
 from utils.errors import InputError
 
 OFFICIAL = {'train': 1464, 'val': 1449, 'trainval': 2913, 'test': 1456, 'train+': 10582}
-# Output folder -> VOC's folder of palette masks; SBD's folder and the name of the struct in its files.
-MASKS = {'segcls': ('SegmentationClass', 'cls', 'GTcls'), 'seginst': ('SegmentationObject', 'inst', 'GTinst')}
-NUM_CLASSES = len(VOC_CLASSES)
+# Output folder -> VOC's folder of palette masks; SBD's folder and the name of the struct in its files; the highest id.
+MASKS = {
+  'segcls': ('SegmentationClass', 'cls', 'GTcls', len(VOC_CLASSES) - 1),
+  'seginst': ('SegmentationObject', 'inst', 'GTinst', 254),
+}
 
 
 def parse(argv):
@@ -60,21 +62,20 @@ def find_sbd(folder: pathlib.Path) -> pathlib.Path:
 
 def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[convert.Job]:
   """One conversion for every image that has a mask."""
-  official_folder, sbd_folder, struct = MASKS[folder]
-  top = NUM_CLASSES - 1 if folder == 'segcls' else 254
-  read = functools.partial(read_sbd, struct=struct, top=top)
-  sources = {name: (path, read) for name, path in convert.stems(sbd / sbd_folder, ('.mat',)).items()} if sbd else {}
-  read = functools.partial(read_official, top=top)
-  sources |= {name: (path, read) for name, path in convert.stems(voc / official_folder, ('.png',)).items()}
-  return [convert.Job(path, str(voc / folder / f'{name}.png'), read) for name, (path, read) in sorted(sources.items())]
+  official_folder, sbd_folder, struct, highest = MASKS[folder]
+  sbd_masks = convert.files_by_stem(sbd / sbd_folder, ('.mat',)) if sbd else {}
+  official_masks = convert.files_by_stem(voc / official_folder, ('.png',))
+  sources = {name: (path, functools.partial(read_sbd, struct=struct)) for name, path in sbd_masks.items()}
+  sources |= {name: (path, image_file.read_label) for name, path in official_masks.items()}
+
+  def job(name: str) -> convert.Job:
+    path, read = sources[name]
+    return convert.Job(path, str(voc / folder / f'{name}.png'), lambda path: checked(path, read(path), highest))
+
+  return [job(name) for name in sorted(sources)]
 
 
-def read_official(path: str, top: int) -> np.ndarray:
-  """A palette PNG's indices."""
-  return checked(path, image_file.read_label(path), top)
-
-
-def read_sbd(path: str, struct: str, top: int) -> np.ndarray:
+def read_sbd(path: str, struct: str) -> np.ndarray:
   """The field Segmentation of the struct GTcls or GTinst in a MATLAB file. Reading one executes nothing."""
   import scipy.io  # takes longer to load than --help should
 
@@ -88,22 +89,22 @@ def read_sbd(path: str, struct: str, top: int) -> np.ndarray:
     raise InputError(
       f'{path}: {struct}.Segmentation is {mask.dtype} {list(mask.shape)}, not [H, W] ids; unpack it again'
     )
-  return checked(path, mask, top)
+  return mask
 
 
-def checked(path: str, mask: np.ndarray, top: int) -> np.ndarray:
-  wrong = (mask > top) & (mask != VOID) | (mask < 0)
+def checked(path: str, mask: np.ndarray, highest: int) -> np.ndarray:
+  wrong = (mask > highest) & (mask != VOID) | (mask < 0)
   if wrong.any():
     raise InputError(
-      f'{path}: holds {mask[wrong][0]}, which is no id (0 to {top}, 255 is void); unpack the original again'
+      f'{path}: holds {mask[wrong][0]}, which is no id (0 to {highest}, 255 is void); unpack the original again'
     )
   return mask.astype(np.uint8)
 
 
 def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
   voc = devkit / 'VOC2012'
-  images = convert.stems(voc / 'JPEGImages', ('.jpg',))
-  masks = convert.stems(voc / 'segcls', ('.png',))
+  images = convert.files_by_stem(voc / 'JPEGImages', ('.jpg',))
+  masks = convert.files_by_stem(voc / 'segcls', ('.png',))
   splits = {name: read_ids(voc, name) for name in ('train', 'val', 'trainval')}
   if splits['val']:
     splits['train+'] = sorted((set(masks) | set(splits['train'])) - set(splits['val']))
@@ -113,16 +114,10 @@ def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
   for name, ids in splits.items():
     without = 'an image in JPEGImages', 'a mask'
     lists.write_official(list_dir, name, OFFICIAL[name], devkit, ids, images, masks, without)
-  write_test_list(devkit, list_dir)
-
-
-def write_test_list(devkit: pathlib.Path, list_dir: str) -> None:
-  """The test images have a folder of their own, VOC2012-test, or were unpacked into VOC2012."""
-  ids = read_ids(devkit / 'VOC2012-test', 'test', quiet=True) or read_ids(devkit / 'VOC2012', 'test')
-  images = {}
-  for folder in ('VOC2012', 'VOC2012-test'):
-    images |= convert.stems(devkit / folder / 'JPEGImages', ('.jpg',))
-  lists.write_official(list_dir, 'test', OFFICIAL['test'], devkit, ids, images, None)
+  # The test images have a folder of their own, VOC2012-test, or were unpacked into VOC2012.
+  test_ids = read_ids(devkit / 'VOC2012-test', 'test', quiet=True) or read_ids(voc, 'test')
+  images |= convert.files_by_stem(devkit / 'VOC2012-test' / 'JPEGImages', ('.jpg',))
+  lists.write_official(list_dir, 'test', OFFICIAL['test'], devkit, test_ids, images, None)
 
 
 def read_ids(voc: pathlib.Path, split: str, quiet: bool = False) -> list[str]:

@@ -36,17 +36,10 @@ def list_lines(list_path: str) -> list[tuple[str, str]]:
   """The lines of a list file that are not blank, each behind its place for messages: `FILE line 3`."""
   if not list_path:
     raise InputError(f'--data-list is empty; give a list file: {LINE}')
-  try:
-    if stat.S_IFMT(os.stat(list_path).st_mode) in (stat.S_IFBLK, stat.S_IFCHR):  # reading /dev/zero would never end
-      raise InputError(f'{list_path}: is a device; give a list file: {LINE}')
-    text = pathlib.Path(list_path).read_text(encoding='utf-8-sig')
-  except FileNotFoundError:
-    raise InputError(f'{list_path}: no such list file; {_how_to_make(list_path)}') from None
-  except UnicodeDecodeError:
-    raise InputError(f'{list_path}: is not UTF-8 text; a list has {LINE}') from None
-  except (OSError, ValueError) as e:
-    raise InputError(f'{list_path}: cannot be read as a list file ({getattr(e, "strerror", None) or e})') from None
-  lines = [(f'{list_path} line {i}', line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+  if not os.path.exists(list_path):
+    raise InputError(f'{list_path}: no such list file; {_how_to_make(list_path)}')
+  text = text_lines(list_path, f'a list file: {LINE}')
+  lines = [(f'{list_path} line {i}', line.strip()) for i, line in enumerate(text, 1) if line.strip()]
   if not lines:
     raise InputError(f'{list_path}: holds no line; write {LINE}')
   return lines
@@ -107,6 +100,10 @@ def text_lines(path, kind: str) -> list[str]:
     InputError: it cannot be read; the message says what `kind` of file it should be.
   """
   try:
+    if stat.S_IFMT(os.stat(path).st_mode) in (stat.S_IFBLK, stat.S_IFCHR):  # reading /dev/zero would never end
+      raise InputError(f'{path}: is a device; give {kind}')
     return pathlib.Path(path).read_text(encoding='utf-8-sig').splitlines()
+  except UnicodeDecodeError:
+    raise InputError(f'{path}: is not UTF-8 text; give {kind}') from None
   except (OSError, ValueError) as e:
     raise InputError(f'{path}: cannot be read as {kind} ({getattr(e, "strerror", None) or e})') from None

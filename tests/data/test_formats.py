@@ -199,8 +199,8 @@ def test_any_part_of_a_json_file_may_be_anything(tmp_path, kind, value):
     inner[last] = value
     path.write_text(json.dumps(content['root']))
     try:
-      found = coco.read(str(path)) if kind == 'coco' else labelme.read({'a': str(path)})
-      for annotated in found.images.values():
+      found = coco.read(str(path)) if kind == 'coco' else labelme.read(str(tmp_path))
+      for annotated in found.images:
         names = {region.name for region in annotated.regions}
         annotations.paint(annotated, str(tmp_path / 'a.jpg'), dict.fromkeys(names, 1), 0)
     except InputError as e:

@@ -163,7 +163,7 @@ BAD = [
   ('coco', replace('coco.json', '{"images": ['), 2, 'coco.json: is damaged'),
   ('coco', replace('coco.json', '[]'), 2, 'coco.json: is no COCO JSON'),
   ('coco', replace('coco.json', '{"images": []}'), 2, "coco.json: has no 'categories'"),
-  ('coco', lambda f: (f / 'coco.json').unlink(), 2, 'coco.json: no such file'),
+  ('coco', lambda f: (f / 'coco.json').unlink(), 2, 'coco.json: No such file'),
   ('coco', edited('coco', annotations__category_id=9), 2, 'annotation 1 has category_id 9'),
   ('coco', edited('coco', annotations__image_id=9), 2, 'annotation 1 has image_id 9'),
   ('coco', edited('coco', images__file_name='b.jpg'), 2, 'has two images of the name b'),
@@ -257,4 +257,4 @@ def test_a_mask_that_became_faulty_is_not_listed_any_more(capsys, tmp_path):
 def test_two_forms_at_once_are_refused(capsys, tmp_path):
   labelled.write(tmp_path, 'colors')
   code, err = prepare(capsys, tmp_path, ['--coco', 'x.json', '--zero-is-void'])
-  assert code == 2 and '--zero-is-void and --coco are labels of two forms' in err
+  assert code == 2 and '--zero-is-void and --coco are labels of two kinds' in err

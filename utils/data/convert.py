@@ -101,7 +101,7 @@ def report(faults: Collection[str]) -> int:
   return RunError.exit_code if faults else 0
 
 
-def stems(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
+def files_by_stem(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
   """Name less suffix (and less `ending`, which it must have) -> path, sorted, of a folder's files that are not hidden;
   nothing where there is no such folder."""
   found = {}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from utils import arguments, atomic
 from utils.errors import InputError
 
-SHOWN = 20  # so many missing ids go into a warning; more go into a file
+SHOWN = 20  # names in a warning; a longer list of missing ids goes into a file
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -93,13 +93,13 @@ def _report_missing(list_dir: str, name: str, listed: int, official: int, missin
     path.unlink(missing_ok=True)
   if listed == official and not missing:
     return
-  reasons = [f'{len(ids)} {reason} ({shown(ids)})' for reason, ids in missing.items()]
+  reasons = [f'{len(ids)} {reason} ({first_names(ids)})' for reason, ids in missing.items()]
   if listed < official - number or not reasons:
     reasons.append('the rest is not on this disk' if listed < official else 'more than the official number')
   more = f'; all are in {path}' if number > SHOWN else ''
   warn(f'{name}: {listed} of the official {official} images: {"; ".join(reasons)}{more}')
 
 
-def shown(names: Collection[str]) -> str:
+def first_names(names: Collection[str]) -> str:
   """The first of these names in alphabetical order."""
   return ', '.join(sorted(names)[:SHOWN]) + (', ...' if len(names) > SHOWN else '')

@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import os
 import pathlib
-from collections import Counter
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from utils.data import check
 from utils.data.formats import class_table
 from utils.data.labels import VOID
-from utils.errors import InputError, one_line
+from utils.errors import InputError, one_line, os_error_line
 
 
 class Region(NamedTuple):
@@ -21,37 +20,26 @@ class Region(NamedTuple):
   raises a ValueError that says what is wrong with the region."""
 
   name: str  # of the class, or one of `class_table.VOID_NAMES`
-  where: str  # its place in the file, for messages: `annotation 7`
+  place: str  # in the file, for messages: `annotation 7`
   draw: Callable[[int, int], tuple[int, int, np.ndarray]]
 
 
-class Annotated(NamedTuple):
+class AnnotatedImage(NamedTuple):
   """An image's regions, in the order in which they are painted: later ones on top."""
 
-  source: str  # the file that says so
+  file_name: str  # of the image, as the annotation file has it
+  source: str  # the annotation file
   size: tuple[int, int] | None  # width and height of the image as it was annotated
   regions: list[Region]
+  skipped: list[str] = []  # the kinds of its shapes that have no area
 
 
 class Annotations(NamedTuple):
-  images: dict[str, Annotated]  # by the image's path below its folder, less the suffix
+  images: list[AnnotatedImage]
   names: dict[str, str]  # class name -> what stands for it in the file (`category 3`), in the order of the class ids
-  skipped: Counter  # kinds of annotations that have no area -> how many
 
 
-def add(images: dict[str, Annotated], name: str, annotated: Annotated) -> None:
-  """Puts an image among others of one annotation file.
-
-  Raises:
-    InputError: one of that name is there.
-  """
-  key = os.path.splitext(name.replace('\\', '/').lstrip('/'))[0]
-  if key in images:
-    raise InputError(f'{annotated.source}: has two images of the name {key}; rename one, there and on the disk')
-  images[key] = annotated
-
-
-def paint(annotated: Annotated, image: str, class_ids: dict[str, int], unlabelled: int) -> np.ndarray:
+def paint(annotated: AnnotatedImage, image: str, class_ids: dict[str, int], unlabelled: int) -> np.ndarray:
   """Class ids, uint8 [H, W], of an image; `unlabelled` where no region is.
 
   Raises:
@@ -69,7 +57,7 @@ def paint(annotated: Annotated, image: str, class_ids: dict[str, int], unlabelle
       top, left, mask = region.draw(height, width)
     except (ValueError, TypeError, OverflowError) as e:
       raise InputError(
-        f'{annotated.source}: {region.where} ({region.name}) of {image} {one_line(e)}; mend it, or remove it'
+        f'{annotated.source}: {region.place} ({region.name}) of {image} {one_line(e)}; mend it, or remove it'
       ) from None
     value = VOID if class_table.is_void(region.name) else class_ids[region.name]
     label[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = value
@@ -88,23 +76,18 @@ def run_lengths(counts: list[int], pixels: int) -> np.ndarray:
 
 
 def read_json(path: str, kind: str):
-  """A JSON file's content; raises an InputError that names the file where it cannot be read."""
-  with understood(path, kind):
-    return json.loads(read_bytes(path))
-
-
-def read_bytes(path: str) -> bytes:
-  if not os.path.isfile(path):
-    raise InputError(f'{path}: no such file')
-  return pathlib.Path(path).read_bytes()
+  with reading(path, kind):
+    return json.loads(pathlib.Path(path).read_bytes())
 
 
 @contextlib.contextmanager
-def understood(path: str, kind: str):
-  """Around code that takes a file's structure for granted: what it then stumbles over becomes an InputError."""
+def reading(path: str, kind: str):
+  """Around code that takes a file's structure for granted: its errors become InputErrors that name the file."""
   try:
     yield
-  except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
+  except OSError as e:
+    raise InputError(f'{os_error_line(e)}; give a file of {kind}') from None
+  except (UnicodeDecodeError, json.JSONDecodeError, ET.ParseError, RecursionError) as e:
     raise InputError(f'{path}: is damaged ({one_line(e)}); export it again, as {kind}') from None
   except KeyError as e:
     raise InputError(f'{path}: has no {e} where {kind} has it; export it again, as {kind}') from None

@@ -20,7 +20,7 @@ def background_of(names: list[str]) -> str | None:
   return next((name for name in names if name.lower() in BACKGROUND_NAMES), None)
 
 
-def read_given(data_dir: str) -> list[str] | None:
+def read_user_names(data_dir: str) -> list[str] | None:
   """The names of DATA_DIR/classes.txt, None where that file is not there."""
   path = os.path.join(data_dir, FILE)
   return read_names(path) if os.path.isfile(path) else None

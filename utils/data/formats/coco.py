@@ -4,7 +4,6 @@ Run lengths go down the columns. Annotations that are marked as a crowd hold thi
 """
 
 import functools
-from collections import Counter
 
 import numpy as np
 
@@ -18,28 +17,28 @@ def read(path: str) -> annotations.Annotations:
   """A file's images and categories.
 
   Raises:
-    InputError: it is damaged or no such file, names two images alike, or an annotation's image or category is unknown.
+    InputError: it is damaged or no such file, or an annotation's image or category is unknown.
   """
   content = annotations.read_json(path, KIND)
-  with annotations.understood(path, KIND):
+  with annotations.reading(path, KIND):
     categories = {category['id']: category['name'].strip() for category in content['categories']}
-    images, by_id = {}, {}
+    images = []
     for image in content['images']:
       size = (image['width'], image['height']) if image.get('width') and image.get('height') else None
-      by_id[image['id']] = annotations.Annotated(path, size, [])
-      annotations.add(images, image['file_name'], by_id[image['id']])
+      images.append(annotations.AnnotatedImage(image['file_name'], path, size, []))
+    by_id = {image['id']: entry for image, entry in zip(content['images'], images, strict=True)}
     for number, annotation in enumerate(content['annotations']):
-      where = f'annotation {annotation.get("id", f"number {number}")}'
+      place = f'annotation {annotation.get("id", f"number {number}")}'
       for kind, known in (('category', categories), ('image', by_id)):
         if annotation[f'{kind}_id'] not in known:
-          raise InputError(f'{path}: {where} has {kind}_id {annotation[f"{kind}_id"]}, which the file has no entry for')
+          raise InputError(f'{path}: {place} has {kind}_id {annotation[f"{kind}_id"]}, which the file has no entry for')
       name = 'void' if annotation.get('iscrowd') else categories[annotation['category_id']]
       draw = functools.partial(draw_segmentation, annotation.get('segmentation'))
-      by_id[annotation['image_id']].regions.append(annotations.Region(name, where, draw))
+      by_id[annotation['image_id']].regions.append(annotations.Region(name, place, draw))
   names = {}
   for category, name in categories.items():
     names.setdefault(name, f'category {category}')
-  return annotations.Annotations(images, names, Counter())
+  return annotations.Annotations(images, names)
 
 
 def draw_segmentation(segmentation, height: int, width: int) -> tuple[int, int, np.ndarray]:

@@ -4,8 +4,8 @@ What has a higher z_order is on top; where that is equal, what comes later. Run 
 """
 
 import functools
+import pathlib
 import xml.etree.ElementTree as ET
-from collections import Counter
 
 import numpy as np
 
@@ -13,31 +13,33 @@ from utils.data.formats import annotations, polygons
 from utils.errors import InputError
 
 KIND = 'CVAT for images 1.1'
-AREAS = ('polygon', 'box', 'ellipse', 'mask')
+ATTRIBUTES = {  # of the shapes that have an area
+  'polygon': ('points',),
+  'box': ('xtl', 'ytl', 'xbr', 'ybr'),
+  'ellipse': ('cx', 'cy', 'rx', 'ry'),
+  'mask': ('left', 'top', 'width', 'height'),
+}
 
 
 def read(path: str) -> annotations.Annotations:
   """A file's images and labels; the labels of the project, in their order, are the classes.
 
   Raises:
-    InputError: it is damaged or no such file, names two images alike, or holds a label that its list lacks.
+    InputError: it is damaged or no such file, or holds a label that its list lacks.
   """
-  try:
-    root = ET.fromstring(annotations.read_bytes(path))
-  except ET.ParseError as e:
-    raise InputError(f'{path}: is damaged ({e}); export it again, as {KIND}') from None
-  if root.tag != 'annotations' or root.find('image') is None:
-    raise InputError(f'{path}: holds no annotated image; export it again, as {KIND}')
-  images, skipped = {}, Counter()
-  labels = [label.strip() for element in root.iter('label') if (label := element.findtext('name'))]
-  with annotations.understood(path, KIND):
+  images = []
+  with annotations.reading(path, KIND):
+    root = ET.fromstring(pathlib.Path(path).read_bytes())
+    if root.tag != 'annotations' or root.find('image') is None:
+      raise InputError(f'{path}: holds no annotated image; export it again, as {KIND}')
+    labels = [label.strip() for element in root.iter('label') if (label := element.findtext('name'))]
     for image in root.iter('image'):
       size = int(image.attrib['width']), int(image.attrib['height'])
-      shapes = sorted((shape for shape in image if shape.tag in AREAS), key=lambda s: int(s.get('z_order', 0)))
+      shapes = sorted((shape for shape in image if shape.tag in ATTRIBUTES), key=lambda s: int(s.get('z_order', 0)))
       regions = [region(shape, image.attrib['name'], labels, path) for shape in shapes]
-      skipped.update(shape.tag for shape in image if shape.tag not in (*AREAS, 'tag'))
-      annotations.add(images, image.attrib['name'], annotations.Annotated(path, size, regions))
-  return annotations.Annotations(images, dict.fromkeys(labels, ''), skipped)
+      skipped = [shape.tag for shape in image if shape.tag not in (*ATTRIBUTES, 'tag')]
+      images.append(annotations.AnnotatedImage(image.attrib['name'], path, size, regions, skipped))
+  return annotations.Annotations(images, dict.fromkeys(labels, ''))
 
 
 def region(shape: ET.Element, image: str, labels: list[str], path: str) -> annotations.Region:
@@ -49,19 +51,12 @@ def region(shape: ET.Element, image: str, labels: list[str], path: str) -> annot
 
 def draw_shape(kind: str, values: dict[str, str], height: int, width: int) -> tuple[int, int, np.ndarray]:
   """As `annotations.Region.draw`, from an element's attributes."""
-  names = {
-    'box': ('xtl', 'ytl', 'xbr', 'ybr'),
-    'ellipse': ('cx', 'cy', 'rx', 'ry'),
-    'mask': ('left', 'top', 'width', 'height'),
-    'polygon': ('points',),
-  }[kind]
-  missing = [name for name in names if name not in values]
+  missing = [name for name in ATTRIBUTES[kind] if name not in values]
   if missing:
     raise ValueError(f'has no {missing[0]}')
   if kind == 'polygon':
-    points = [point.split(',') for point in values['points'].split(';')]
-    return polygons.fill([points], height, width)
-  numbers = [float(values[name]) for name in names]
+    return polygons.fill([[point.split(',') for point in values['points'].split(';')]], height, width)
+  numbers = [float(values[name]) for name in ATTRIBUTES[kind]]
   if kind == 'mask':
     return draw_mask(values.get('rle', ''), *map(int, numbers), height, width)
   outline = polygons.box if kind == 'box' else polygons.ellipse

@@ -5,47 +5,47 @@ import binascii
 import functools
 import io
 import math
-from collections import Counter
+import pathlib
 
 import numpy as np
 from PIL import Image
 
 from utils import image_file, parallel
 from utils.data.formats import annotations, polygons
+from utils.errors import InputError
 
 KIND = 'LabelMe JSON'
 AREAS = ('polygon', 'rectangle', 'circle', 'mask')
 
 
-def read(files: dict[str, str]) -> annotations.Annotations:
-  """The annotations of files by the names of their images; the classes are the labels in alphabetical order.
+def read(folder: str) -> annotations.Annotations:
+  """The annotations of all files in a folder, in any depth; the classes are the labels in alphabetical order.
 
   Raises:
-    InputError: a file is damaged or is not LabelMe's.
+    InputError: there is no such file, or one is damaged or is not LabelMe's.
   """
-  images, labels, skipped = {}, set(), Counter()
-  found = parallel.in_threads(read_file, files.values(), 'reading LabelMe')
-  for name, (annotated, without_area) in zip(files, found, strict=True):
-    images[name] = annotated
-    labels |= {region.name for region in annotated.regions}
-    skipped += without_area
-  return annotations.Annotations(images, dict.fromkeys(sorted(labels), ''), skipped)
+  paths = [path for path in sorted(pathlib.Path(folder).rglob('*.json')) if not path.name.startswith('.')]
+  if not paths:
+    raise InputError(f'--labelme {folder}: holds no .json file; give a folder of LabelMe files below --data-dir')
+  images = list(parallel.in_threads(functools.partial(read_file, folder=folder), paths, 'reading LabelMe'))
+  labels = sorted({region.name for image in images for region in image.regions})
+  return annotations.Annotations(images, dict.fromkeys(labels, ''))
 
 
-def read_file(path: str) -> tuple[annotations.Annotated, Counter]:
-  """An image's regions, and how many shapes of which kind have no area."""
+def read_file(path: pathlib.Path, folder: str) -> annotations.AnnotatedImage:
   content = annotations.read_json(path, KIND)
-  with annotations.understood(path, KIND):
-    regions, skipped = [], Counter()
+  with annotations.reading(path, KIND):
+    regions, skipped = [], []
     for number, shape in enumerate(content['shapes'], 1):
       kind = shape.get('shape_type') or 'polygon'
       if kind in AREAS:
         draw = functools.partial(draw_shape, kind, shape['points'], shape.get('mask'))
         regions.append(annotations.Region(shape['label'].strip(), f'shape {number}', draw))
       else:
-        skipped[kind] += 1
+        skipped.append(kind)
     size = content.get('imageWidth'), content.get('imageHeight')
-  return annotations.Annotated(path, size if all(size) else None, regions), skipped
+  name = path.relative_to(folder).as_posix()
+  return annotations.AnnotatedImage(name, str(path), size if all(size) else None, regions, skipped)
 
 
 def draw_shape(kind: str, points: list, mask: str | None, height: int, width: int) -> tuple[int, int, np.ndarray]:

@@ -61,18 +61,18 @@ def _inside(ring: np.ndarray, top: int, left: int, height: int, width: int) -> n
 
 
 def box(left: float, top: float, right: float, bottom: float, degrees: float = 0) -> list[tuple[float, float]]:
-  """A rectangle's corners, turned clockwise around its centre."""
-  return turned([(left, top), (right, top), (right, bottom), (left, bottom)], degrees)
+  """A rectangle's corners, rotated clockwise around its centre."""
+  return rotated([(left, top), (right, top), (right, bottom), (left, bottom)], degrees)
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0) -> list[tuple[float, float]]:
   """An outline of 96 points: at a radius of 200 pixels it is a tenth of a pixel off at most."""
   angles = [2 * math.pi * i / 96 for i in range(96)]
-  return turned([(x + radius_x * math.cos(a), y + radius_y * math.sin(a)) for a in angles], degrees)
+  return rotated([(x + radius_x * math.cos(a), y + radius_y * math.sin(a)) for a in angles], degrees)
 
 
-def turned(points: list[tuple[float, float]], degrees: float) -> list[tuple[float, float]]:
-  """The points turned clockwise (as seen: y points down) around their mean."""
+def rotated(points: list[tuple[float, float]], degrees: float) -> list[tuple[float, float]]:
+  """The points rotated clockwise (as seen: y points down) around their mean."""
   if not degrees:
     return points
   x, y = (sum(values) / len(points) for values in zip(*points, strict=True))

@@ -19,9 +19,10 @@ CONVERTED = 'label_ids'  # the folder below DATA_DIR where masks made from other
 class Pair(NamedTuple):
   """An image and its label: the path of a mask, what an annotation file says, or None. Paths are below DATA_DIR."""
 
-  name: str
+  split: str  # train, val or test; '' where all images are to be split at random
+  name: str  # path below the folder of images, less the suffix
   image: str
-  label: str | annotations.Annotated | None
+  label: str | annotations.AnnotatedImage | None
 
 
 def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict[str, tuple[str, str | None]]:
@@ -49,7 +50,7 @@ def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict
   return found
 
 
-def named_files(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
+def files_by_name(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
   """Name below the folder, less suffix and ending -> path below `data_dir`, for every file in whatever depth.
 
   Raises:
@@ -75,31 +76,33 @@ def named_files(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ...]
   return files
 
 
-def by_image(images: dict[str, str], labels: dict, where: str) -> tuple[dict, list[str]]:
-  """An annotation file's labels by the names of their images, and a line about those whose images are not there. The
-  file's names may begin with folders that the images' have not.
+def labels_by_image(
+  images: dict[str, str], annotated: list[annotations.AnnotatedImage], where: str
+) -> tuple[dict[str, annotations.AnnotatedImage], list[str]]:
+  """What an annotation file says, by the names of the images, and a line about images that are not there. The file's
+  names have suffixes, and may begin with folders that the images' have not.
 
   Raises:
-    InputError: two labels belong to one image, or no image is there.
+    InputError: two entries belong to one image, or no image is there.
   """
-  found, missing = {}, []
-  for label in labels:
-    name = label
+  labels, missing = {}, []
+  for entry in annotated:
+    name = stem = os.path.splitext(entry.file_name.replace('\\', '/').lstrip('/'))[0]
     while name not in images and '/' in name:
       name = name.split('/', 1)[1]
-    if name in found:
+    if name in labels:
       raise InputError(f'{where}: has two images of the name {name}; rename one, there and on the disk')
     if name in images:
-      found[name] = labels[label]
+      labels[name] = entry
     else:
-      missing.append(label)
-  fault = f'{where}: {len(missing)} of its images are missing ({lists.shown(missing)}); put them below --images'
-  if not found:
+      missing.append(stem)
+  fault = f'{where}: {len(missing)} of its images are missing ({lists.first_names(missing)}); put them below --images'
+  if not labels:
     raise InputError(fault)
-  return found, [fault] if missing else []
+  return labels, [fault] if missing else []
 
 
-def match(images: dict[str, str], labels: dict, where: str, shared: bool) -> list[Pair]:
+def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, shared: bool) -> list[Pair]:
   """Pairs of one name, sorted. Images without a label are left out with a warning; so are masks without an image.
 
   Args:
@@ -117,46 +120,49 @@ def match(images: dict[str, str], labels: dict, where: str, shared: bool) -> lis
     )
   for reason, names in (('label', set() if shared else images.keys() - labels), ('image', labels.keys() - images)):
     if names:
-      lists.warn(f'{where}: {len(names)} files have no {reason} and are left out: {lists.shown(names)}')
-  return [Pair(name, images[name], labels[name]) for name in both]
+      lists.warn(f'{where}: {len(names)} files have no {reason} and are left out: {lists.first_names(names)}')
+  return [Pair(split, name, images[name], labels[name]) for name in both]
 
 
-def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], dict[str, str], set[int]]:
+def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair], set[int]]:
   """Checks every image and its mask.
 
   Returns:
-    What is wrong with pairs that cannot be listed, the lines of the others by name, and the values of their masks.
+    What is wrong with pairs that cannot be listed, the other pairs, and the values of all masks.
   """
-  faults, sound, values, void = [], {}, set(), []
+  faults, sound, values, void = [], [], set(), []
 
-  def inspect_pair(pair):
-    name, image, mask = pair
+  def inspect_pair(pair: Pair):
     try:
-      size = check.image_size(os.path.join(data_dir, image))
-      mask_size, counts, _ = (size, {}, False) if mask is None else check.label_counts(os.path.join(data_dir, mask))
-      if size != mask_size:
-        raise InputError(f'{mask}: is {mask_size[0]} x {mask_size[1]} while {image} is {size[0]} x {size[1]}')
-      return name, lists.line(image, mask), counts, None
+      size = check.image_size(os.path.join(data_dir, pair.image))
+      lists.line(pair.image, pair.label)
+      if pair.label is None:
+        return {}, None
+      mask_size, counts, _ = check.label_counts(os.path.join(data_dir, pair.label))
+      check.check_sizes(pair, size, mask_size)
+      return counts, None
     except InputError as e:
-      return name, None, {}, errors.one_line(e)
+      return {}, errors.one_line(e)
 
-  for name, line, counts, fault in parallel.in_threads(inspect_pair, pairs, 'checking', 'pair'):
+  findings = parallel.in_threads(inspect_pair, pairs, 'checking', 'pair')
+  for pair, (counts, fault) in zip(pairs, findings, strict=True):
     values |= counts.keys()
     if fault:
       faults.append(fault)
     elif counts.keys() == {VOID}:
-      void.append(name)
+      void.append(pair.name)
     else:
-      sound[name] = line
+      sound.append(pair)
   if void:
-    lists.warn(f'{len(void)} labels are void everywhere and are left out: {lists.shown(void)}')
+    lists.warn(f'{len(void)} labels are void everywhere and are left out: {lists.first_names(void)}')
   return faults, sound, values
 
 
-def random_split(names: list[str], val: float, test: float, seed: int) -> dict[str, list[str]]:
-  """Sorted names by split. Each is ranked by a hash of seed and name, so its rank does not depend on the others."""
-  ranked = sorted(names, key=lambda name: hashlib.sha256(f'{seed}/{name}'.encode()).digest())
-  ends = [round(len(names) * test), round(len(names) * test) + round(len(names) * val)]
-  splits = {'train': sorted(ranked[ends[1] :])}
-  splits |= {'val': sorted(ranked[ends[0] : ends[1]])} if val else {}
-  return splits | ({'test': sorted(ranked[: ends[0]])} if test else {})
+def random_split(pairs: list[Pair], val: float, test: float, seed: int) -> list[Pair]:
+  """Assigns splits, shares `val` and `test` of the pairs. Each pair is ranked by a hash of seed and name, so its rank
+  does not depend on the others."""
+  ranked = sorted(pairs, key=lambda pair: hashlib.sha256(f'{seed}/{pair.name}'.encode()).digest())
+  first_val = round(len(pairs) * test)
+  first_train = first_val + round(len(pairs) * val)
+  splits = ['test'] * first_val + ['val'] * (first_train - first_val) + ['train'] * (len(pairs) - first_train)
+  return sorted(pair._replace(split=split) for pair, split in zip(ranked, splits, strict=True))
