@@ -65,18 +65,6 @@ def test_label_decoder(picture, data):
     assert found.fault is None or str(picture) in found.fault
 
 
-def test_undamaged_pictures_of_one_channel_decode(picture):
-  read = 0
-  for data in PICTURES:
-    picture.write_bytes(data)
-    with Image.open(picture) as image:
-      grey = image.mode in ('L', 'P') and image.format != 'JPEG'
-    if grey:
-      assert image_file.read_label(str(picture)).shape == (6, 8)
-      read += 1
-  assert read >= 7
-
-
 NAMES = st.one_of(
   st.text(st.sampled_from('ab. é-'), min_size=1, max_size=12),
   st.text(st.characters(codec='utf-8', exclude_characters='/\0'), min_size=1, max_size=20),

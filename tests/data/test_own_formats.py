@@ -20,6 +20,14 @@ def prepare(capsys, folder, flags):
   return code, capsys.readouterr().err
 
 
+def mask_of_coco(capsys, folder, content):
+  """The scene's mask, made from this COCO file."""
+  labelled.write(folder, 'coco')
+  (folder / 'coco.json').write_text(content if isinstance(content, str) else json.dumps(content))
+  assert prepare(capsys, folder, ['--coco', 'coco.json'])[0] == 0
+  return mask(folder)
+
+
 def mask(folder, name='a'):
   with Image.open(folder / 'label_ids' / f'{name}.png') as image:
     assert image.mode == 'P'
@@ -81,24 +89,17 @@ def test_unlabelled_pixels_may_be_void(capsys, tmp_path):
 
 
 def test_crowds_and_what_is_named_void_are_void(capsys, tmp_path):
-  labelled.write(tmp_path, 'coco')
   content = labelled.coco()
   content['annotations'][0]['iscrowd'] = 1
-  (tmp_path / 'coco.json').write_text(json.dumps(content))
-  prepare(capsys, tmp_path, ['--coco', 'coco.json'])
-  np.testing.assert_array_equal(mask(tmp_path), np.array([0, 255, 2])[labelled.truth()])
-  (tmp_path / 'coco.json').write_text(json.dumps(labelled.coco()).replace('"tree"', '"Unlabelled"'))
-  prepare(capsys, tmp_path, ['--coco', 'coco.json'])
-  np.testing.assert_array_equal(mask(tmp_path), np.array([0, 1, 255])[labelled.truth()])
+  np.testing.assert_array_equal(mask_of_coco(capsys, tmp_path, content), np.array([0, 255, 2])[labelled.truth()])
+  renamed = json.dumps(labelled.coco()).replace('"tree"', '"Unlabelled"')
+  np.testing.assert_array_equal(mask_of_coco(capsys, tmp_path, renamed), np.array([0, 1, 255])[labelled.truth()])
 
 
 def test_later_annotations_are_on_top(capsys, tmp_path):
-  labelled.write(tmp_path, 'coco')
   content = labelled.coco()
   content['annotations'].reverse()
-  (tmp_path / 'coco.json').write_text(json.dumps(content))
-  prepare(capsys, tmp_path, ['--coco', 'coco.json'])
-  assert mask(tmp_path)[3, 6] == 1 and labelled.truth()[3, 6] == 2
+  assert mask_of_coco(capsys, tmp_path, content)[3, 6] == 1 and labelled.truth()[3, 6] == 2
 
 
 def test_split_files_and_names_that_begin_with_folders(capsys, tmp_path):
@@ -177,12 +178,7 @@ BAD = [
   ),
   ('coco', edited('coco', images__width=13), 1, 'was made for 13 x 9 while'),
   ('coco', edited('coco', annotations__segmentation=[sum(OUTSIDE, [])]), 1, 'annotation 1 (car) of'),
-  (
-    'coco',
-    edited('coco', annotations__segmentation={'counts': [80], 'size': [8, 10]}),
-    1,
-    'mask of the size [8, 10]',
-  ),
+  ('coco', edited('coco', annotations__segmentation={'counts': [80], 'size': [8, 10]}), 1, 'mask of the size [8, 10]'),
   ('labelme', replace('json/a.json', '{'), 2, 'a.json: is damaged'),
   ('labelme', replace('json/a.json', '{"images": []}'), 2, "a.json: has no 'shapes' where LabelMe JSON has it"),
   ('labelme', replace('classes.txt', 'background\ncar\n'), 2, "classes.txt: has no class 'tree'"),
@@ -191,12 +187,7 @@ BAD = [
   ('labelme', edited('labelme', shapes__points=OUTSIDE), 1, 'shape 1 (car) of'),
   ('labelme', edited('labelme', shapes__shape_type='mask'), 1, 'is a mask of 4 points'),
   ('labelme', lambda f: os.rename(f / 'images/b.jpg', f / 'images/c.jpg'), 1, '1 of its images are missing (b)'),
-  (
-    'labelme',
-    lambda f: labelled.photo(f / 'images/b.png'),
-    2,
-    'images/b.png: has the name',
-  ),
+  ('labelme', lambda f: labelled.photo(f / 'images/b.png'), 2, 'images/b.png: has the name'),
   ('labelme', lambda f: trees.save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 12 x 9 while'),
   ('cvat', replace('cvat.xml', '<annotations><image'), 2, 'cvat.xml: is damaged'),
   ('cvat', replace('cvat.xml', '<svg/>'), 2, 'cvat.xml: holds no annotated image'),
@@ -212,12 +203,7 @@ BAD = [
     1,
     'is a mask of 4 x 1 at (9, 0), outside 12 x 9',
   ),
-  (
-    'colors',
-    replace('colors.txt', '0 0 0 background\n'),
-    1,
-    'pixel at x 6, y 1 has the colour (10, 200, 10)',
-  ),
+  ('colors', replace('colors.txt', '0 0 0 background\n'), 1, 'pixel at x 6, y 1 has the colour (10, 200, 10)'),
   ('colors', replace('colors.txt', 'black\n'), 2, 'colors.txt line 1: `black` is not `r g b name`'),
   ('colors', lambda f: (f / 'colors.txt').unlink(), 2, 'colors.txt: cannot be read as a colour table'),
   ('colors', lambda f: labelled.photo(f / 'masks' / 'c.png'), 0, 'masks: 1 files have no image and are left out: c'),

@@ -5,7 +5,6 @@ import pytest
 
 from dataset import prepare_own
 from tests.data.trees import flat_mask, photo, save
-from utils import list_file
 from utils.errors import InputError
 
 ENDING = ('--mask-ending', '_mask')
@@ -42,11 +41,6 @@ def test_pairs_are_matched_by_name_and_split_by_seed(own):
     for line in lines_of_one:
       image, mask = line.split('\t')
       assert mask == image.replace('images', 'masks').replace('.jpg', '_mask.png') and (own / mask).exists()
-
-
-def test_lists_can_be_read(own):
-  prepare(own, *ENDING)
-  assert len(list_file.read_list(str(own / 'lists' / 'train.txt'), str(own), need_label=True)) == 18
 
 
 def test_files_added_later_hardly_move_the_rest(own):

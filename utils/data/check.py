@@ -60,19 +60,15 @@ def inspect(pair: list_file.Pair, num_classes: int, ignore_label: int, thorough:
     size = image_size(pair.image, thorough)
     if pair.label is not None:
       label_size, counts, palette = label_counts(pair.label)
-      check_sizes(pair, size, label_size)
+      if label_size != size:
+        raise InputError(
+          f'{pair.label}: is {label_size[0]} x {label_size[1]} while {pair.image} is {size[0]} x {size[1]} '
+          '(width x height); pair the image with its own label, of equal size'
+        )
       _check_values(pair.label, counts, num_classes, ignore_label)
   except InputError as e:
     return Finding(str(e), counts, palette, size)
   return Finding(None, counts, palette, size)
-
-
-def check_sizes(pair, image_size: tuple[int, int], label_size: tuple[int, int]) -> None:
-  if label_size != image_size:
-    raise InputError(
-      f'{pair.label}: is {label_size[0]} x {label_size[1]} while {pair.image} is {image_size[0]} x {image_size[1]} '
-      '(width x height); pair the image with its own label, of equal size'
-    )
 
 
 def image_size(path: str, thorough: bool = False) -> tuple[int, int]:

@@ -1,11 +1,12 @@
 """Images and labels of the user's own: which belong together, and which image goes into which list."""
 
+import functools
 import hashlib
 import os
 import pathlib
 from typing import NamedTuple
 
-from utils import errors, parallel
+from utils import arguments, errors, list_file, parallel
 from utils.data import check, lists
 from utils.data.formats import annotations
 from utils.data.labels import VOID
@@ -131,25 +132,19 @@ def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair], se
     What is wrong with pairs that cannot be listed, the other pairs, and the values of all masks.
   """
   faults, sound, values, void = [], [], set(), []
-
-  def inspect_pair(pair: Pair):
+  files = [list_file.Pair(*(path and os.path.join(data_dir, path) for path in pair[2:])) for pair in pairs]
+  inspect_pair = functools.partial(check.inspect, num_classes=arguments.LARGEST, ignore_label=VOID)
+  for pair, finding in zip(pairs, parallel.in_threads(inspect_pair, files, 'checking', 'pair'), strict=True):
     try:
-      size = check.image_size(os.path.join(data_dir, pair.image))
       lists.line(pair.image, pair.label)
-      if pair.label is None:
-        return {}, None
-      mask_size, counts, _ = check.label_counts(os.path.join(data_dir, pair.label))
-      check.check_sizes(pair, size, mask_size)
-      return counts, None
+      fault = finding.fault
     except InputError as e:
-      return {}, errors.one_line(e)
-
-  findings = parallel.in_threads(inspect_pair, pairs, 'checking', 'pair')
-  for pair, (counts, fault) in zip(pairs, findings, strict=True):
-    values |= counts.keys()
+      fault = errors.one_line(e)
     if fault:
       faults.append(fault)
-    elif counts.keys() == {VOID}:
+      continue
+    values |= finding.counts.keys()
+    if finding.counts.keys() == {VOID}:
       void.append(pair.name)
     else:
       sound.append(pair)
