@@ -36,6 +36,18 @@ def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'fil
     pool.shutdown(cancel_futures=True)
 
 
+def in_background(function: Callable, items: Iterable) -> Iterator[concurrent.futures.Future]:
+  """Yields the future of `function(item)` for every item, in order. One thread computes an item while the caller uses
+  the result of the item before."""
+  with concurrent.futures.ThreadPoolExecutor(1) as thread:
+    futures = collections.deque()
+    for item in items:
+      futures.append(thread.submit(function, item))
+      if len(futures) > 1:
+        yield futures.popleft()
+    yield from futures
+
+
 def accumulate(make: Callable, items: Sequence, title: str, processes: int | None = None):
   """`make()` after `.add(item)` for every item, in one process a core; partial results are merged by `.join(other)`.
 

@@ -1,4 +1,4 @@
-"""Looks at checkpoints: `list` what one holds, `compare` two, `strip` what only training needs, such as momentum."""
+"""Lists the tensors of a checkpoint, compares two checkpoints, or strips what only training needs (momentum)."""
 
 import pathlib
 import sys
@@ -32,40 +32,41 @@ def list_tensors(args) -> None:
   for name, shape in sorted(reader.shapes.items()):
     value = reader.get(name)
     numbers += value.size
+    line = f'{name}  {"x".join(map(str, shape)) or "scalar"}  {value.dtype}'
     if np.issubdtype(value.dtype, np.number) and value.size:
-      figures = f'mean {value.mean():11.4g}  largest {np.abs(value).max():10.4g}'
-    else:
-      figures = ''
-    print(f'{name}  {"x".join(map(str, shape)) or "scalar"}  {value.dtype}  {figures}'.rstrip())
+      line += f'  mean {value.mean():11.4g}  largest {np.abs(value).max():10.4g}'
+    print(line)
   print(f'{len(reader.shapes)} tensors, {numbers} numbers')
 
 
 def compare(args) -> int:
-  import numpy as np
-
   from utils.engine.checkpoint import Reader
 
-  one, other = Reader(args.checkpoint), Reader(args.other)
-  same, differing = 0, 0
-  for name in sorted(one.shapes.keys() | other.shapes.keys()):
-    missing = [reader.prefix for reader in (one, other) if name not in reader.shapes]
-    if missing:
-      difference = f'not in {missing[0]}'
-    elif one.shapes[name] != other.shapes[name]:
-      difference = f'{one.shapes[name]} and {other.shapes[name]}'
-    else:
-      a, b = one.get(name), other.get(name)
-      if np.array_equal(a, b, equal_nan=a.dtype.kind == 'f' == b.dtype.kind):
-        same += 1
-        continue
-      difference = 'differs'
-      if a.dtype.kind in 'fiu' and b.dtype.kind in 'fiu':
-        distance = np.linalg.norm(a.astype(np.float64) - b)
-        difference += f' by {distance / max(np.linalg.norm(a.astype(np.float64)), 1e-30):.3g} of its norm'
-    differing += 1
+  readers = Reader(args.checkpoint), Reader(args.other)
+  names = sorted(readers[0].shapes.keys() | readers[1].shapes.keys())
+  differences = {name: difference for name in names if (difference := tensor_difference(name, *readers))}
+  for name, difference in differences.items():
     print(f'{name}: {difference}')
-  print(f'{same} tensors are the same, {differing} differ')
-  return int(differing > 0)
+  print(f'{len(names) - len(differences)} tensors are the same, {len(differences)} differ')
+  return int(bool(differences))
+
+
+def tensor_difference(name: str, first, second) -> str:
+  """How the tensor `name` differs between two checkpoints, in words; empty if it does not."""
+  import numpy as np
+
+  for reader in (first, second):
+    if name not in reader.shapes:
+      return f'not in {reader.prefix}'
+  if first.shapes[name] != second.shapes[name]:
+    return f'{first.shapes[name]} and {second.shapes[name]}'
+  a, b = first.get(name), second.get(name)
+  if np.array_equal(a, b, equal_nan=a.dtype.kind == 'f' == b.dtype.kind):
+    return ''
+  if not {a.dtype.kind, b.dtype.kind} <= set('fiu'):
+    return 'differs'
+  a = a.astype(np.float64)
+  return f'differs by {np.linalg.norm(a - b) / max(np.linalg.norm(a), 1e-30):.3g} of its norm'
 
 
 def strip(args) -> None:

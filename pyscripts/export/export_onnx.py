@@ -1,6 +1,6 @@
 """Writes a checkpoint's network as an ONNX model of one window: uint8 RGB [N, H, W, 3] of --input-size in, softmax
-[N, H, W, classes] out. The sliding window stays outside (the SavedModel has it inside): the converter cannot translate
-convolutions inside of loops. Needs `pip install tf2onnx`."""
+[N, H, W, classes] out. The sliding window stays outside (the SavedModel has it inside), because the converter cannot
+translate convolutions inside loops. Needs `pip install tf2onnx`."""
 
 import pathlib
 import sys
@@ -16,7 +16,7 @@ def main(argv=None) -> None:
   flags.add_prediction_flags(parser, multi_scale=False)
   parser.add_argument('--output', required=True, help='file to write, for example model.onnx')
   args = parser.parse_args(argv)
-  flags.check_network(args)
+  flags.check_prediction(args)
   if args.precision != 'float32':
     raise errors.InputError(f'--precision {args.precision}: an ONNX model is written in float32; leave the flag out')
   try:
@@ -27,11 +27,10 @@ def main(argv=None) -> None:
 
   from seg_models.image_reader import MEAN
   from utils import atomic
-  from utils.predict import run
-  from utils.predict import windows as inference
+  from utils.predict.run import restored
+  from utils.predict.windows import probability_function
 
-  model = run.restored(args)
-  probabilities = inference.probability_function(model, args.input_size)
+  probabilities = probability_function(restored(args), args.input_size)
 
   @tf.function(input_signature=[tf.TensorSpec([None, *args.input_size, 3], tf.uint8, 'windows')])
   def onnx(windows):

@@ -4,7 +4,6 @@ Serving serves a folder MODEL/1 that it is written to."""
 
 import os
 import pathlib
-import shutil
 import sys
 import tempfile
 
@@ -27,14 +26,12 @@ def main(argv=None) -> None:
   parent = os.path.dirname(os.path.abspath(args.save_dir))
   try:
     os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix='.writing-', dir=parent)
+    temporary = tempfile.TemporaryDirectory(prefix='.writing-', dir=parent)
   except OSError as e:
     raise errors.InputError(f'--save-dir {args.save_dir}: cannot be made ({e.strerror}); name another') from None
-  try:
-    export(args, os.path.join(temporary, 'model'))
-    os.rename(os.path.join(temporary, 'model'), args.save_dir)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
+  with temporary as folder:
+    export(args, os.path.join(folder, 'model'))
+    os.rename(os.path.join(folder, 'model'), args.save_dir)
   print(f'exported: {args.save_dir} (images: uint8 [N, h, w, 3] -> classes, probabilities)')
 
 

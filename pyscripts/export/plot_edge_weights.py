@@ -1,6 +1,8 @@
-"""Draws what adaptive affinity fields learned: the softmaxed edge and non-edge weights, a row a class, a column a size,
-from a checkpoint of train_aaf.py (the paper's figure). Shades run from the smallest to the largest weight drawn; equal
-weights, where training starts, are all 1 / sizes."""
+"""Draws what adaptive affinity fields learned, from a checkpoint of train_aaf.py (the paper's figure).
+
+The softmaxed edge and non-edge weights, a row for each class, a column for each size. Shades run from the smallest to
+the largest weight; equal weights, where training starts, are all 1 / sizes.
+"""
 
 import pathlib
 import sys
@@ -50,46 +52,40 @@ def read_weights(prefix: str) -> dict:
 
 
 def draw(weights: dict, names: list[str]):
-  """The picture, uint8 RGB: one table beside the other, the darker the heavier."""
+  """The picture, uint8 RGB: the tables side by side; the larger a weight, the darker its cell."""
   import numpy as np
   from PIL import Image, ImageDraw, ImageFont
 
+  values = np.concatenate(list(weights.values()), -1)  # [classes, tables * sizes]
+  columns, sizes = values.shape[1], values.shape[1] // len(weights)
+  middle, span = (values.min() + values.max()) / 2, max(np.ptp(values), NARROWEST)
+  depths = (values - middle) / span + 0.5
   font = ImageFont.load_default(12)
-  label = max(int(font.getlength(name)) for name in names) + MARGIN
-  sizes = len(next(iter(weights.values()))[0])
-  table = sizes * CELL[0] + MARGIN
-  height = (len(names) + 3) * CELL[1] + 2 * MARGIN
-  low, high = span(np.concatenate([values.ravel() for values in weights.values()]))
-  image = Image.new('RGB', (MARGIN + label + len(weights) * table, height), 'white')
+  left = 2 * MARGIN + max(int(font.getlength(name)) for name in names)
+  top, right = MARGIN + 2 * CELL[1], left + columns * CELL[0] + len(weights) * MARGIN
+  image = Image.new('RGB', (right, top + (len(names) + 1) * CELL[1] + MARGIN), 'white')
   pen = ImageDraw.Draw(image)
-  top = MARGIN + 2 * CELL[1]
 
-  def write(x, y, text, anchor='mm', fill='black'):
-    pen.text((x, y), text, fill, font, anchor)
+  def write(column, row, text, anchor='mm', fill='black'):
+    """Writes at a place in cells, (0, 0) being the top left corner of the first."""
+    x = left + column * CELL[0] + column // sizes * MARGIN
+    pen.text((x, top + row * CELL[1]), text, fill, font, anchor)
 
-  write(image.width - 2 * MARGIN, height - MARGIN, f'white {low:.3f}, blue {high:.3f}', 'rm', 'dimgrey')
   for row, name in enumerate(names):
-    write(MARGIN + label - 6, top + (row + 0.5) * CELL[1], name, 'rm')
-  for number, (kind, values) in enumerate(weights.items()):
-    left = MARGIN + label + number * table
-    write(left + sizes * CELL[0] / 2, MARGIN + CELL[1] / 2, f'{kind} weights')
-    for column in range(sizes):
-      side = 2 * column + 3
-      write(left + (column + 0.5) * CELL[0], MARGIN + 1.5 * CELL[1], f'{side}x{side}')
-      for row, value in enumerate(values[:, column]):
-        x, y = left + column * CELL[0], top + row * CELL[1]
-        depth = (value - low) / (high - low)
-        shade = tuple(int(round(a + (b - a) * depth)) for a, b in zip(*SHADES, strict=True))
-        pen.rectangle((x, y, x + CELL[0] - 2, y + CELL[1] - 2), shade, 'lightgrey')
-        write(x + CELL[0] / 2, y + CELL[1] / 2, f'{value:.3f}', fill='white' if depth > 0.5 else 'black')
+    write(0, row + 0.5, f'{name}  ', 'rm')
+  for table, kind in enumerate(weights):
+    write((table + 0.5) * sizes, -1.5, f'{kind} weights')
+  for column in range(columns):
+    side = 2 * (column % sizes) + 3
+    write(column + 0.5, -0.5, f'{side}x{side}')
+  for (row, column), depth in np.ndenumerate(depths):
+    x, y = left + column * CELL[0] + column // sizes * MARGIN, top + row * CELL[1]
+    shade = tuple(int(round(a + (b - a) * depth)) for a, b in zip(*SHADES, strict=True))
+    pen.rectangle((x, y, x + CELL[0] - 2, y + CELL[1] - 2), shade, 'lightgrey')
+    write(column + 0.5, row + 0.5, f'{values[row, column]:.3f}', fill='white' if depth > 0.5 else 'black')
+  legend = f'white {middle - span / 2:.3f}, blue {middle + span / 2:.3f}'
+  pen.text((right - 2 * MARGIN, image.height - MARGIN), legend, 'dimgrey', font, 'rm')
   return np.asarray(image)
-
-
-def span(values) -> tuple[float, float]:
-  """The weights that the shades begin and end at."""
-  middle = (values.min() + values.max()) / 2
-  half = max(values.max() - values.min(), NARROWEST) / 2
-  return middle - half, middle + half
 
 
 if __name__ == '__main__':

@@ -21,13 +21,11 @@ from utils.predict import windows as inference
 checkpoint, light_checkpoint, folder = predicted.checkpoint, predicted.light_checkpoint, predicted.folder
 
 
-@pytest.fixture(params=['ResNet', 'EfficientNet-Lite'])
+@pytest.fixture(params=[(NETWORK, 'checkpoint'), (LIGHT, 'light_checkpoint')], ids=['ResNet', 'EfficientNet-Lite'])
 def network(request) -> tuple[list[str], str]:
   """The flags of a network, and a checkpoint of it."""
-  light = request.param == 'EfficientNet-Lite'
-  return (
-    (LIGHT, request.getfixturevalue('light_checkpoint')) if light else (NETWORK, request.getfixturevalue('checkpoint'))
-  )
+  flags, checkpoint = request.param
+  return flags, request.getfixturevalue(checkpoint)
 
 
 def test_window_starts_are_those_of_the_scripts():
@@ -36,10 +34,8 @@ def test_window_starts_are_those_of_the_scripts():
       if length >= window:
         want = inference.window_starts(length, window, stride)
         assert export.window_starts(tf.constant(length), window, stride).numpy().tolist() == want
-        covered = np.zeros(length)
-        for start in want:
-          covered[start : start + window] += 1
-        np.testing.assert_array_equal(export.coverage(tf.constant(want), window, length), covered)
+        covered = np.bincount(np.concatenate([np.arange(start, start + window) for start in want]))
+        np.testing.assert_array_equal(inference.coverage(tf.constant(want), window, length), covered)
 
 
 @pytest.mark.parametrize(('script', 'more'), [('inference', []), ('inference_msc', ['--scale-aug', '--flip-aug'])])
@@ -201,7 +197,7 @@ def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):
   assert image.shape[0] > 11 * 18 and image.shape[1] > 6 * 72
   weights = np.append(soft, 1 / 3)  # the non-edge weights are where they began
   depth = (soft[0] - weights.min()) / np.ptp(weights)
-  shades = [[round(255 + (dark - 255) * each) for dark in (8, 48, 107)] for each in (0, *depth, 1)]
+  shades = [[round(255 + (dark - 255) * share) for dark in (8, 48, 107)] for share in (0, *depth, 1)]
   assert all(np.all(image == shade, -1).sum() > 300 for shade in shades)  # cells have 70 x 16 pixels less the digits
   assert run([checkpoint, str(tmp_path / 'none.png')], 'export.plot_edge_weights') == 2
   assert 'holds no edge_w' in capsys.readouterr().err and not (tmp_path / 'none.png').exists()

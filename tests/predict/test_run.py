@@ -15,7 +15,6 @@ from seg_models.image_reader import decode_image
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, ROOT, WINDOWS, files, flags, gray, picture, pixels, run
 from utils.data import datasets, visualisation
-from utils.errors import InputError
 from utils.predict import outputs
 from utils.predict import run as predict
 
@@ -356,13 +355,6 @@ def test_help_and_bad_flags_are_answered_without_tensorflow(script, tmp_path):
   assert result.returncode == 2 and result.stderr == 'error: --image none.png: no such file\n'
   assert '--save-probs' in result.stdout and ('--flip-aug' in result.stdout) == (script == 'inference_msc')
   assert not list(tmp_path.iterdir())
-
-
-def test_two_images_of_one_name(tmp_path):
-  with pytest.raises(InputError, match='would both be written to a.png'):
-    outputs._check_names(['x/a.jpg', 'b.jpg', 'y/a.png'])
-  with pytest.raises(InputError, match='twice'):
-    outputs._check_names(['x/a.jpg', 'x/a.jpg'])
 
 
 def test_defaults_are_those_of_2018(monkeypatch):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from network.common.layers import resize_bilinear
 from seg_models.image_reader import MEAN
+from utils.predict.windows import coverage
 
 
 class Predictor(tf.Module):
@@ -57,19 +58,19 @@ class Predictor(tf.Module):
     total = tf.zeros([size[0] * size[1], number * classes])
     rows, columns = tf.range(height)[:, tf.newaxis], tf.range(width)
 
-    def add(i, total):
+    def add_window(i, total):
       y, x = ys[i // tf.size(xs)], xs[i % tf.size(xs)]
-      cut = tf.ensure_shape(pixels[:, y : y + height, x : x + width], [None, height, width, 3])
-      here = tf.nn.softmax(resize_bilinear(self.model(cut, training=False), self.window))
-      here = tf.reshape(tf.transpose(here, [1, 2, 0, 3]), [height * width, number * classes])
-      places = tf.reshape((y + rows) * size[1] + x + columns, [-1, 1])
-      return i + 1, tf.tensor_scatter_nd_add(total, places, here)
+      window = tf.ensure_shape(pixels[:, y : y + height, x : x + width], [None, height, width, 3])
+      scores = tf.nn.softmax(resize_bilinear(self.model(window, training=False), self.window))
+      scores = tf.reshape(tf.transpose(scores, [1, 2, 0, 3]), [height * width, number * classes])
+      pixels_of_window = tf.reshape((y + rows) * size[1] + x + columns, [-1, 1])
+      return i + 1, tf.tensor_scatter_nd_add(total, pixels_of_window, scores)
 
     windows = tf.size(ys) * tf.size(xs)
-    _, total = tf.while_loop(lambda i, _: i < windows, add, (0, total), parallel_iterations=1)
+    _, total = tf.while_loop(lambda i, _: i < windows, add_window, (0, total), parallel_iterations=1)
     total = tf.transpose(tf.reshape(total, [size[0], size[1], number, classes]), [2, 0, 1, 3])
-    down, across = (coverage(starts, self.window[i], size[i]) for i, starts in enumerate((ys, xs)))
-    return total / (down[:, tf.newaxis, tf.newaxis] * across[:, tf.newaxis])
+    in_height, in_width = (coverage(starts, self.window[i], size[i]) for i, starts in enumerate((ys, xs)))
+    return total / (in_height[:, tf.newaxis, tf.newaxis] * in_width[:, tf.newaxis])
 
 
 def window_starts(length, window: int, stride: int):
@@ -78,9 +79,3 @@ def window_starts(length, window: int, stride: int):
   step = tf.math.divide_no_nan(tf.cast(length - window, tf.float64), tf.cast(number - 1, tf.float64))
   ends = tf.cast(tf.cast(tf.range(number), tf.float64) * step + float(window), tf.int32)
   return tf.concat([ends[:-1], [length]], 0) - window
-
-
-def coverage(starts, window: int, length):
-  """How many windows lie over each pixel of an axis, as float32 [length]."""
-  pixels = tf.range(length)[:, tf.newaxis]
-  return tf.reduce_sum(tf.cast((pixels >= starts) & (pixels < starts + window), tf.float32), 1)

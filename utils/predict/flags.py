@@ -88,23 +88,16 @@ def _check(args):
 
 
 def check_prediction(args: argparse.Namespace) -> None:
-  """Checks the flags of `add_prediction_flags`, and that of the output folder; raises as `check_network` does."""
-  if not args.save_dir:
-    raise InputError('--save-dir is empty; name a folder')
-  check_network(args)
-
-
-def check_network(args: argparse.Namespace) -> None:
-  """Checks the flags of `add_prediction_flags`.
+  """Checks the flags of `add_prediction_flags`, and --save-dir where the script has it.
 
   Raises:
-    InputError: no checkpoint named, or windows that the model does not take or that leave pixels out.
+    InputError: no checkpoint or folder named, or windows that the model does not take or that leave pixels out.
   """
+  if getattr(args, 'save_dir', None) == '':
+    raise InputError('--save-dir is empty; name a folder')
   if not args.restore_from:
     raise InputError('--restore-from is empty; name a checkpoint, for example SNAPSHOTS/model.ckpt-30000')
-  problem = size_problem(args.model, *args.input_size, args.output_stride)
-  if problem:
+  if problem := size_problem(args.model, *args.input_size, args.output_stride):
     raise InputError(f'--input-size: {problem}')
-  problem = stride_problem(args.strides, args.input_size)
-  if problem:
+  if problem := stride_problem(args.strides, args.input_size):
     raise InputError(f'--strides {problem}')

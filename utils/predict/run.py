@@ -1,7 +1,6 @@
 """A prediction run: images in, class ids, colours and what else was asked for out."""
 
-import collections
-import concurrent.futures
+import functools
 import os
 import warnings
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from seg_models.image_reader import decode_image
 from seg_models.models import build
+from utils import parallel
 from utils.data import convert
 from utils.data.check import image_size
 from utils.engine import checkpoint, distribute, precision
@@ -22,8 +22,8 @@ WRONG_MODEL = 'check --model, --backbone and --num-classes'
 
 
 def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
-  """Predicts the images `paths`; `args` from inference_flags.parse, `outputs` from utils.outputs. One bad image does
-  not stop the others. Returns the exit code: 1 if an image failed."""
+  """Predicts the images `paths`; `args` from `flags.parse`. One bad image does not stop the others. Returns the exit
+  code: 1 if an image failed."""
   distribute.grow_memory()
   model = restored(args)
   freeze(model)
@@ -36,8 +36,8 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
     'flip': flip,
     'batch_size': args.batch_size or windows_at_once(),
   }
-  most = affordable_pixels(args.num_classes, scales)
-  failed = run(paths, lambda path: read_image(path, most), windows, outputs)
+  read = functools.partial(read_image, most_pixels=affordable_pixels(args.num_classes, scales))
+  failed = run(paths, read, windows, outputs)
   print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
   return convert.report(failed)
 
@@ -45,8 +45,7 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
 def restored(args):
   """The model of the network flags, with the weights of --restore-from, in --precision."""
   model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-  wanted = {checkpoint.name_of(v): v for v in model.variables}
-  checkpoint.restore(args.restore_from, wanted, WRONG_MODEL)
+  checkpoint.restore(args.restore_from, {checkpoint.name_of(v): v for v in model.variables}, WRONG_MODEL)
   precision.apply(model, args.precision)
   return model
 
@@ -58,37 +57,28 @@ def run(paths: list[str], read, windows: dict, outputs) -> list[str]:
     RunError: an output cannot be written: the rest would fail alike.
   """
   failed = []
-  with (
-    concurrent.futures.ThreadPoolExecutor(1) as reader,
-    concurrent.futures.ThreadPoolExecutor(1) as writer,
-    tqdm(total=len(paths), desc='predicting', unit='image') as bar,
-  ):
+  with tqdm(total=len(paths), desc='predicting', unit='image') as bar:
 
     def images():
-      """((path, image), image) of those that can be read; the next one is being read meanwhile."""
-      ahead = reader.submit(read, paths[0])
-      for path, following in zip(paths, [*paths[1:], None], strict=True):
-        now, ahead = ahead, reader.submit(read, following) if following else None
+      """((path, image), image) of those that can be read."""
+      for reading in parallel.in_background(lambda path: (path, read(path)), paths):
         try:
-          image = now.result()
+          path, image = reading.result()
         except InputError as e:
           failed.append(one_line(e))
           bar.update()
         else:
           yield (path, image), image
 
-    writing = collections.deque()
-    for (path, image), score in scores(images(), **windows):
-      writing.append(writer.submit(write, outputs, path, image, score))
-      if len(writing) > 1:
-        writing.popleft().result()
+    for writing in parallel.in_background(functools.partial(write, outputs), scores(images(), **windows)):
+      writing.result()
       bar.update()
-    for future in writing:
-      future.result()
   return failed
 
 
-def write(outputs, path: str, image: np.ndarray, score: np.ndarray) -> None:
+def write(outputs, predicted: tuple[tuple[str, np.ndarray], np.ndarray]) -> None:
+  """Writes one image's outputs, given ((path, image), score) as `scores` yields them."""
+  (path, image), score = predicted
   try:
     outputs.write(path, image, score)
   except OSError as e:

@@ -3,13 +3,13 @@
 Conventions: images are uint8 RGB [h, w, 3]; scores are float32 [h, w, C]. Per scale, overlapping windows are averaged;
 the scores of all scales and flips are added up, in the image's own size.
 
-Windows of all scales, flips and images run through the network in one queue, so that batches are full whatever the
-images' sizes; memory does not grow with the number of images. While the network computes a batch, the results of the
-batch before are added up.
+A batch may hold windows of several scales, flips and images, so that batches are full whatever the images' sizes;
+memory does not grow with the number of images. While the network computes a batch, the results of the batch before are
+added up.
 """
 
 import collections
-import concurrent.futures
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from network.common.layers import EPSILON, Conv, resize_bilinear
 from seg_models.image_reader import MEAN
+from utils import parallel
 from utils.errors import RunError
 
 OPENCV_CHANNELS = 128  # the most that an image of OpenCV may have
@@ -64,25 +65,24 @@ class View:
   """An image at one scale, mirrored or not. Adds up the probabilities of its windows and gives their mean."""
 
   def __init__(self, image: np.ndarray, scale: float, mirrored: bool, window, strides):
-    self.shape, self.mirrored, self.window = image.shape[:2], mirrored, window
-    self.size = [max(1, int(side * scale)) for side in self.shape]
+    self.image_size, self.mirrored, self.window = image.shape[:2], mirrored, window
+    self.size = [max(1, int(side * scale)) for side in self.image_size]
     padded = [max(side, least) for side, least in zip(self.size, window, strict=True)]
     self.pixels = resize_padded(image, self.size, padded, mirrored)
     self.starts = [window_starts(*axis) for axis in zip(padded, window, strides, strict=True)]
-    self.places = [(y, x) for y in self.starts[0] for x in self.starts[1]]
+    self.places = list(itertools.product(*self.starts))
     self.windows_left = len(self.places)
     self.sums = None
 
-  def cut(self, place) -> np.ndarray:
-    y, x = place
-    return self.pixels[y : y + self.window[0], x : x + self.window[1]]
+  def slices(self, place: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of the window at `place`, its top left pixel."""
+    return tuple(slice(start, start + side) for start, side in zip(place, self.window, strict=True))
 
   def add(self, place, probabilities: np.ndarray) -> bool:
     """Adds the probabilities [H, W, C] of a window; True if it was the last one."""
     if self.sums is None:
       self.sums = np.zeros((*self.pixels.shape[:2], probabilities.shape[-1]), np.float32)
-    y, x = place
-    self.sums[y : y + self.window[0], x : x + self.window[1]] += probabilities
+    self.sums[self.slices(place)] += probabilities
     self.windows_left -= 1
     return not self.windows_left
 
@@ -90,13 +90,17 @@ class View:
     """The mean over the windows, padding cut off, resized to the image and mirrored back: [h, w, C]."""
     mean = self.sums[: self.size[0], : self.size[1]]
     for axis, starts in enumerate(self.starts):
-      covered = np.zeros(self.sums.shape[axis], np.float32)
-      for start in starts:
-        covered[start : start + self.window[axis]] += 1
-      mean /= np.expand_dims(covered[: self.size[axis]], [1, 2] if axis == 0 else [0, 2])
+      windows = coverage(tf.constant(starts), self.window[axis], self.size[axis])
+      mean /= np.expand_dims(windows, [1, 2] if axis == 0 else [0, 2])
     self.sums = self.pixels = None
-    mean = resize_scores(mean, self.shape)
+    mean = resize_scores(mean, self.image_size)
     return mean[:, ::-1] if self.mirrored else mean
+
+
+def coverage(starts, window: int, length) -> tf.Tensor:
+  """How many windows lie over each of the first `length` pixels of an axis, float32 [length]."""
+  pixels = tf.range(length)[:, tf.newaxis]
+  return tf.reduce_sum(tf.cast((pixels >= starts) & (pixels < starts + window), tf.float32), 1)
 
 
 def resize_scores(score: np.ndarray, size) -> np.ndarray:
@@ -114,8 +118,6 @@ def resize_padded(image: np.ndarray, size, padded, mirrored: bool) -> np.ndarray
   symmetric, so the order matters), then padded with zeros at the bottom and right."""
   resized = resize_bilinear(image[np.newaxis], size)[0].numpy()
   resized = resized[:, ::-1] if mirrored else resized
-  if tuple(padded) == tuple(size):
-    return resized - np.float32(MEAN)
   out = np.zeros((*padded, 3), np.float32)
   np.subtract(resized, np.float32(MEAN), out=out[: size[0], : size[1]])
   return out
@@ -137,57 +139,38 @@ def scores(
     window, strides: (height, width) in pixels.
     batch_size: windows a run of the network.
   """
-  queue = collections.deque()  # (view, image score, place) of windows that wait for a full batch
-  running = collections.deque()  # (windows, the future of their probabilities)
-  begun = collections.deque()  # the scores of the images begun, in order
+  views = list(itertools.product(scales, (False, True) if flip else (False,)))
+  keys = collections.deque()  # of the images whose windows are being computed
 
-  def start(network):
-    batch = [queue.popleft() for _ in range(min(batch_size, len(queue)))]
-    windows = np.zeros((batch_size, *window, 3), np.float32)  # always full, as sums may differ in the last bit by size
-    for i, (view, _, place) in enumerate(batch):
-      windows[i] = view.cut(place)
-    running.append((batch, network.submit(compute, probabilities, windows)))
-
-  def collect():
-    batch, out = running.popleft()
-    for (view, image_score, place), window_probabilities in zip(batch, out.result(), strict=False):
-      if view.add(place, window_probabilities):
-        image_score.add(view.score())
-
-  def finished():
-    while begun and not begun[0].views_left:
-      image_score = begun.popleft()
-      yield image_score.key, image_score.score
-
-  with concurrent.futures.ThreadPoolExecutor(1, 'network') as network:
+  def views_of_images():
     for key, image in images:
-      views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
-      begun.append(ImageScore(key, len(views)))
-      for scale, mirrored in views:
-        view = View(image, scale, mirrored, window, strides)
-        queue.extend((view, begun[-1], place) for place in view.places)
-        while len(queue) >= batch_size:
-          start(network)
-          if len(running) > 1:
-            collect()
-      yield from finished()
-    while queue or running:
-      if queue:
-        start(network)
-      if len(running) > 1 or not queue:
-        collect()
-    yield from finished()
+      keys.append(key)
+      yield from (View(image, scale, mirrored, window, strides) for scale, mirrored in views)
+
+  computed = view_scores(views_of_images(), probabilities, batch_size)
+  for score in computed:
+    for _ in views[1:]:
+      np.add(score, next(computed), out=score)
+    yield keys.popleft(), score
+    del score  # its memory is free before the next image's
 
 
-class ImageScore:
-  """The sum of the scores of an image's views, `views_left` of which are still to come."""
+def view_scores(views: Iterable[View], probabilities: Callable, batch_size: int) -> Iterator[np.ndarray]:
+  """Yields the score [h, w, C] of every view, in order."""
 
-  def __init__(self, key, views: int):
-    self.key, self.views_left, self.score = key, views, None
+  def batches():
+    windows = ((view, place) for view in views for place in view.places)
+    while batch := list(itertools.islice(windows, batch_size)):
+      size = batch[0][0].window
+      pixels = np.zeros((batch_size, *size, 3), np.float32)  # always full: sums may differ in the last bit by size
+      for i, (view, place) in enumerate(batch):
+        pixels[i] = view.pixels[view.slices(place)]
+      yield batch, pixels
 
-  def add(self, score: np.ndarray) -> None:
-    self.views_left -= 1
-    self.score = score if self.score is None else np.add(self.score, score, out=self.score)
+  for future in parallel.in_background(lambda batch: (batch[0], compute(probabilities, batch[1])), batches()):
+    for (view, place), window_probabilities in zip(*future.result(), strict=False):
+      if view.add(place, window_probabilities):
+        yield view.score()
 
 
 def compute(probabilities: Callable, windows: np.ndarray) -> np.ndarray:
