@@ -21,25 +21,19 @@ def main(argv=None) -> int:
   flags.add_argument('--save-dir', required=True, help='another folder, for the converted files')
   args = flags.parse_args(argv)
   names = pairs.predictions(args.pred_dir)
-  check(args.pred_dir, args.save_dir)
-  outputs = [os.path.join(args.save_dir, os.path.splitext(name)[0] + '.png') for name in names]
-  owners = dict(zip(outputs, names, strict=True))
-  for name, output in zip(names, outputs, strict=True):
-    if owners[output] != name:
-      raise InputError(
-        f'--pred-dir {args.pred_dir}: {name} and {owners[output]} would get one name, {output}; rename one'
-      )
-  jobs = [convert.Job(os.path.join(args.pred_dir, owners[output]), output, encoded) for output in outputs]
+  if not args.save_dir:
+    raise InputError('--save-dir is empty; give a folder for the encoded files')
+  atomic.check_output_file('--save-dir', os.path.join(args.save_dir, 'a'))
+  sources = {}
+  for name in names:
+    output = os.path.join(args.save_dir, os.path.splitext(name)[0] + '.png')
+    source = os.path.join(args.pred_dir, name)
+    if output in sources:
+      raise InputError(f'{source}: would get one name with {sources[output]}, {output}; rename one')
+    sources[output] = source
+  jobs = [convert.Job(source, output, encoded) for output, source in sources.items()]
   # Existing files too: older predictions may be converted into the folder of newer ones.
   return convert.report(convert.run(jobs, 'label ids', again=True).values())
-
-
-def check(pred_dir: str, save_dir: str) -> None:
-  if not save_dir:
-    raise InputError('--save-dir is empty; give a folder for the encoded files')
-  if os.path.realpath(save_dir) == os.path.realpath(pred_dir):
-    raise InputError(f'--save-dir {save_dir}: is --pred-dir itself; give another folder')
-  atomic.check_output_file('--save-dir', os.path.join(save_dir, 'a'))
 
 
 def encoded(path: str) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Write one HTML file that shows the scores of one or several folders of predictions side by side: tables, confusion
 matrix, trimap curve, and the best, worst and most changed images. It needs no network and no server: open it."""
 
-import functools
 import pathlib
 import sys
 
@@ -34,14 +33,17 @@ def main(argv=None) -> None:
   folder_names = own_names(args.pred_dir, args.name)
   classes = labels.class_names(args.num_classes, args.class_names)
   atomic.check_output_file('--out', args.out)
-  from utils.score import report  # NumPy and OpenCV, not needed for --help
+  from utils.score import boundaries, report  # NumPy and OpenCV, not needed for --help
 
   files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
   report.check_same_images(args.pred_dir, files)
   photos = report.photos(args.image_dir, files[0])
-  make = functools.partial(report.Folder, num_classes=args.num_classes)
-  folders = [make(name, found) for name, found in zip(folder_names, files, strict=True)]
-  content = report.content(args.title, folders, classes, photos, args.num_images, args.picture_width)
+  folders = [
+    report.Folder(name, found, args.num_classes, [boundaries.count])
+    for name, found in zip(folder_names, files, strict=True)
+  ]
+  strips = report.Strips(folders, args.num_classes, photos, args.picture_width)
+  content = report.content(args.title, folders, classes, args.num_images, strips)
   atomic.write_text(args.out, report.page(content))
   print(f'{args.out}: {content["images"]} images, {len(folders)} folders')
 

@@ -1,11 +1,14 @@
 """What the tests of the benchmarks share: random label images, files of them, and one image for the metrics."""
 
+import functools
 import pathlib
+import re
 
 import numpy as np
 from PIL import Image
 
-from utils.score import pairs
+from utils import errors
+from utils.score import pairs, scoring, sums
 from utils.score.image import ScoredImage
 
 VOID = 255
@@ -28,19 +31,25 @@ def save(path: pathlib.Path, labels: np.ndarray) -> str:
   return str(path)
 
 
+def outcome(script, argv, capsys) -> tuple[int, str, str]:
+  """Exit code, standard output and standard error of a script, without progress bars."""
+  try:
+    code = errors.run(script.main, [str(a) for a in argv])
+  except SystemExit as e:
+    code = e.code
+  captured = capsys.readouterr()
+  return code, captured.out, ''.join(line for line in re.split(r'(?<=\n)|\r', captured.err) if '%|' not in line)
+
+
 def image(pred: np.ndarray, truth: np.ndarray, num_classes: int, instances: np.ndarray | None = None) -> ScoredImage:
-  """What the metrics look at, without files."""
+  """An image to score, without files."""
   made = object.__new__(ScoredImage)
-  made.files, made.num_classes, made.pred, made.truth = pairs.Files('', '', ''), num_classes, pred, truth
-  if instances is not None:
-    made.instances = instances
+  made.files = pairs.Files('', '', '', None if instances is None else 'instances')
+  made.num_classes, made.pred, made.truth, made.instances = num_classes, pred, truth, instances
   return made
 
 
-def fed(metric, images):
-  """`metric` after the images, half of them through another one that is joined to it."""
-  other = type(metric)(images[0].num_classes)
-  for i, image in enumerate(images):
-    (metric if i % 2 else other).add(image)
-  metric.join(other)
-  return metric
+def counted(images, *counts) -> sums.Sums:
+  """What the counting functions count, and the confusion matrix, summed over the images."""
+  each = ({name: x for count in (scoring.count, *counts) for name, x in count(image).items()} for image in images)
+  return functools.reduce(sums.add, each, {})

@@ -1,11 +1,13 @@
 """Every score equals a slow reading of its definition, on random and on degenerate label images."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from tests.score import scored
-from utils.data import labels
-from utils.score import boundaries, cityscapes, metrics, scoring
+from utils.data import datasets, labels
+from utils.score import boundaries, cityscapes, instances, metrics, scoring
 
 VOID = 255
 
@@ -53,36 +55,28 @@ def test_confusion_equals_a_loop_over_pixels(pred, truth):
 
 
 @pytest.mark.parametrize('classes', [1, 2, 255, 256])
-def test_confusion_of_any_number_of_classes(classes):
-  rng = np.random.default_rng(classes)
-  for high in (256, 70_000):
-    pred, truth = (rng.integers(0, high, [13, 21]).astype(np.uint8 if high == 256 else np.int32) for _ in range(2))
-    np.testing.assert_array_equal(metrics.confusion(pred, truth, classes), slow_confusion(pred, truth, classes))
-
-
-def test_confusion_of_nothing_is_zero():
-  nothing = np.zeros([0, 5], np.uint8)
-  assert not metrics.confusion(nothing, nothing, 3).any()
+@pytest.mark.parametrize('high, dtype, shape', [(256, np.uint8, [13, 21]), (70_000, np.int32, [13, 21]),
+                                                (3, np.uint8, [0, 5])])  # fmt: skip
+def test_confusion_of_any_number_of_classes_and_pixels(classes, high, dtype, shape):
+  pred, truth = np.random.default_rng(classes).integers(0, high, [2, *shape]).astype(dtype)
+  np.testing.assert_array_equal(metrics.confusion(pred, truth, classes), slow_confusion(pred, truth, classes))
 
 
 @pytest.mark.parametrize('pred, truth', CASES)
 def test_scores_of_a_matrix_equal_their_definitions(pred, truth):
   keep = valid(truth, 4)
   p, t = pred[keep].astype(int), truth[keep].astype(int)
-  matrix = metrics.confusion(pred, truth, 4)
+  counts = np.array([[(t == c).sum(), (p == c).sum(), ((t == c) & (p == c)).sum()] for c in range(4)]).T
   iou = [((p == c) & (t == c)).sum() / n if (n := ((p == c) | (t == c)).sum()) else np.nan for c in range(4)]
   accuracy = [(p[t == c] == c).mean() if (t == c).any() else np.nan for c in range(4)]
-  weights = [(t == c).mean() if t.size else np.nan for c in range(4)]
-  weighted = np.nansum(np.multiply(weights, iou)) if t.size else np.nan
-  np.testing.assert_allclose(metrics.iou(matrix), iou)
-  np.testing.assert_allclose(metrics.class_accuracy(matrix), accuracy)
-  np.testing.assert_allclose(metrics.pixel_accuracy(matrix), (p == t).mean() if t.size else np.nan)
-  np.testing.assert_allclose(metrics.frequency_weighted_iou(matrix), weighted)
-  known = [value for value in iou if value == value]
-  np.testing.assert_allclose(metrics.mean(metrics.iou(matrix)), np.mean(known) if known else np.nan)
-  counts = metrics.iou_stats(pred, truth, 4, 0)
-  np.testing.assert_array_equal(counts, [[(t == c).sum() for c in range(4)], [(p == c).sum() for c in range(4)],
-                                         [((t == c) & (p == c)).sum() for c in range(4)]])  # fmt: skip
+  means = [np.nan] * 4
+  if t.size:
+    weighted = np.nansum([(t == c).mean() * iou[c] for c in range(4)])
+    means = [np.nanmean(iou), (p == t).mean(), np.nanmean(accuracy), weighted]
+  report = scoring.report({'confusion': metrics.confusion(pred, truth, 4)})
+  np.testing.assert_allclose(list(report.means.values()), means)
+  np.testing.assert_allclose(list(report.columns.values()), [iou, accuracy, *counts[:2]])
+  np.testing.assert_array_equal(metrics.iou_stats(pred, truth, 4, 0), counts)
 
 
 # Boundaries, by their definitions: a pixel's window, a class at a time.
@@ -101,20 +95,6 @@ def near_another(region, width, border):
   return (windows != region[..., None, None]).any(axis=(2, 3))
 
 
-@pytest.mark.parametrize('pred, truth', CASES)
-def test_boundary_iou_equals_its_definition(pred, truth):
-  width = max(1, round(0.1 * np.hypot(*truth.shape)))
-  regions = slow_regions(pred, truth, 4)
-  bands = [near_another(region, width, border=True) for region in regions]
-  expected = []
-  for c in range(4):
-    t, p = ((region == c) & near for region, near in zip(regions, bands, strict=True))
-    expected.append((t & p).sum() / (t | p).sum() if (t | p).any() else np.nan)
-  metric = boundaries.BoundaryIoU(4, share=0.1)
-  metric.add(scored.image(pred, truth, 4))
-  np.testing.assert_allclose(metric.report().columns['boundary_iou'], expected)
-
-
 def slow_f(truth, pred, reach):
   t, p = np.argwhere(truth), np.argwhere(pred)
   if not len(t) or not len(p):
@@ -124,51 +104,51 @@ def slow_f(truth, pred, reach):
   return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-@pytest.mark.parametrize('tolerance', [0.0075, 0.06])
-def test_boundary_f_equals_its_definition(tolerance):
-  scores = [[] for _ in range(4)]
-  metric = boundaries.BoundaryF(4, tolerance)
-  for pred, truth in CASES:
-    contours = [np.where(near_another(region, 1, border=False), region, -1) for region in slow_regions(pred, truth, 4)]
-    for c in range(4):
-      t, p = (contour == c for contour in contours)
-      if t.any() or p.any():
-        scores[c].append(slow_f(t, p, tolerance * np.hypot(*truth.shape)))
-    metric.add(scored.image(pred, truth, 4))
-  np.testing.assert_allclose(metric.report().columns['boundary_f'], [np.mean(s) for s in scores], rtol=1e-6)
-
-
+@pytest.mark.parametrize('share, tolerance', [(0.1, 0.0075), (0.02, 0.06)])
 @pytest.mark.parametrize('pred, truth', CASES)
-def test_trimap_equals_the_iou_of_the_band(pred, truth):
-  metric = boundaries.Trimap(4, widths=(1, 3))
-  metric.add(scored.image(pred, truth, 4))
-  columns = metric.report().columns
-  for width in (1, 3):
-    near = near_another(slow_regions(pred, truth, 4)[0], width, border=False)
+def test_boundary_scores_equal_their_definitions(pred, truth, share, tolerance):
+  diagonal = np.hypot(*truth.shape)
+  regions = slow_regions(pred, truth, 4)
+  bands = [near_another(region, max(1, round(share * diagonal)), border=True) for region in regions]
+  contours = [near_another(region, 1, border=False) for region in regions]
+  iou, f = np.full([2, 4], np.nan)
+  for c in range(4):
+    t, p = ((region == c) & near for region, near in zip(regions, bands, strict=True))
+    if (t | p).any():
+      iou[c] = (t & p).sum() / (t | p).sum()
+    t, p = ((region == c) & near for region, near in zip(regions, contours, strict=True))
+    if (t | p).any():
+      f[c] = slow_f(t, p, tolerance * diagonal)
+  count = functools.partial(boundaries.count, share=share, tolerance=tolerance)
+  columns = boundaries.report(scored.counted([scored.image(pred, truth, 4)], count)).columns
+  np.testing.assert_allclose(columns['boundary_iou'], iou)
+  np.testing.assert_allclose(columns['boundary_f'], f, rtol=1e-6)
+  for width in boundaries.WIDTHS[:4]:
+    near = near_another(regions[0], width, border=False)
     expected = metrics.iou(slow_confusion(pred[near], truth[near], 4))
     np.testing.assert_allclose(columns[f'iou_within_{width}px'], expected)
 
 
-@pytest.mark.parametrize('make', [boundaries.BoundaryIoU, boundaries.BoundaryF])
-def test_perfect_boundaries_score_one_whatever_is_predicted_in_void(make):
+def test_boundary_f_is_the_mean_over_the_images_with_a_contour():
+  flat, halves = np.zeros([6, 8], np.uint8), np.repeat(np.uint8([[0, 1]]), 4, axis=1).repeat(6, axis=0)
+  images = [scored.image(pred, truth, 3) for pred, truth in ((halves, halves), (flat, halves), (flat, flat))]
+  columns = boundaries.report(scored.counted(images, boundaries.count)).columns
+  np.testing.assert_array_equal(columns['boundary_f'], [0.5, 0.5, np.nan])
+
+
+def test_perfect_boundaries_score_one_whatever_is_predicted_in_void():
   rng = np.random.default_rng(2)
   truth = scored.blobs(rng, 40, 50, [0, 1, 2, VOID])
-  pred = np.where(truth == VOID, rng.integers(0, 5, truth.shape), truth)
-  metric = make(3)
-  metric.add(scored.image(pred.astype(np.uint8), truth, 3))
-  (scores,) = metric.report().columns.values()
-  np.testing.assert_array_equal(scores, np.ones(3))
+  pred = np.where(truth == VOID, rng.integers(0, 5, truth.shape), truth).astype(np.uint8)
+  report = boundaries.report(scored.counted([scored.image(pred, truth, 3)], boundaries.count))
+  np.testing.assert_array_equal(list(report.columns.values()), 1)
 
 
-def test_boundaries_of_as_many_classes_as_eight_bits_hold():
-  rng = np.random.default_rng(9)
-  truth = scored.blobs(rng, 30, 30, range(0, 256, 5))
-  for make in boundaries.METRICS.values():
-    few, many = make(253), make(256)
-    few.add(scored.image(truth, truth, 253))
-    many.add(scored.image(truth, truth, 256))
-    one, other = few.report().columns, many.report().columns
-    assert one.keys() == other.keys() and all(np.nanmin(column) == 1 for column in other.values())
+@pytest.mark.parametrize('classes', [253, 256])  # regions of 8 bits, of 16
+def test_boundaries_of_as_many_classes_as_eight_bits_hold(classes):
+  truth = scored.blobs(np.random.default_rng(9), 30, 30, range(0, 256, 5))
+  report = boundaries.report(scored.counted([scored.image(truth, truth, classes)], boundaries.count))
+  assert all(np.nanmin(column) == 1 for column in report.columns.values())
 
 
 # Instances.
@@ -201,83 +181,77 @@ def instance_images(deep):
 @pytest.mark.parametrize('deep', [False, True])
 def test_instance_wise_iou_equals_its_definition(deep):
   images = list(instance_images(deep))
-  metric = scored.fed(scoring.InstanceWise(4), [scored.image(p, t, 4, i) for p, t, i in images])
-  expected, number = slow_instances(images, 4)
-  np.testing.assert_allclose(metric.iou(), expected)
-  np.testing.assert_array_equal(metric.instances, number)
+  report = instances.report(scored.counted([scored.image(p, t, 4, i) for p, t, i in images], instances.count))
+  np.testing.assert_allclose(list(report.columns.values()), slow_instances(images, 4))
 
 
 def test_a_class_that_is_predicted_alone_scores_0_as_it_does_by_pixels():
   pred, truth = np.array([[0, 1, 2, 3]], np.uint8), np.array([[0, 1, 1, VOID]], np.uint8)
-  metric = scored.fed(scoring.InstanceWise(4), [scored.image(pred, truth, 4, np.array([[0, 1, 1, 2]], np.uint8))])
-  np.testing.assert_array_equal(metric.iou(), [1, 0.5, 0, np.nan])
-  assert metric.report().means == {'mean instance-wise IOU': 0.5}
+  image = scored.image(pred, truth, 4, np.array([[0, 1, 1, 2]], np.uint8))
+  report = instances.report(scored.counted([image], instances.count))
+  np.testing.assert_array_equal(report.columns['instance_iou'], [1, 0.5, 0, np.nan])
+  assert report.means == {'mean instance-wise IOU': 0.5}
 
 
 def test_void_and_unlabelled_instances_are_none():
   truth = np.array([[0, 0, VOID, 1]], np.uint8)
   ids = np.array([[3, VOID, 7, 0]], np.uint8)
-  np.testing.assert_array_equal(scoring.instances_by_class(truth, ids, 2), [1, 1])
+  np.testing.assert_array_equal(instances.instances_by_class(truth, ids, 2), [1, 1])
 
 
 # Cityscapes' rules: by hand, and by the official program.
 
 
-def cityscapes_case(seed, shape=(30, 40)):
+def cityscapes_case(seed, shape=(64, 128)):
   """Prediction and truth in train ids, instance ids as Cityscapes codes them, truth in label ids."""
   rng = np.random.default_rng(seed)
   ids = scored.blobs(rng, *shape, [0, 4, 7, 9, 11, 21, 23, 24, 25, 26, 26, 27, 29, 30, 33])
   number = scored.blobs(rng, *shape, range(4)).astype(int)
   has_instances = np.array([x.instance_size > 0 for x in labels.CITYSCAPES_LABELS[:34]])
-  instances = np.where(has_instances[ids], 1000 * ids.astype(int) + number, ids).astype(np.uint16)
-  to_train = np.full(256, VOID, np.uint8)
-  for label in labels.CITYSCAPES_TRAINED:
-    to_train[label.id] = label.train_id
-  truth = to_train[ids]
+  coded = np.where(has_instances[ids], 1000 * ids.astype(int) + number, ids).astype(np.uint16)
+  truth = datasets.cityscapes_train_ids()[ids]
   pred = scored.spoiled(rng, np.where(truth == VOID, 0, truth).astype(np.uint8), range(19), 0.4)
-  return pred, truth, instances, ids
+  return pred, truth, coded, ids
+
+
+def cityscapes_report(images):
+  counted = scored.counted(images, cityscapes.count)
+  return scoring.merged(scoring.report(counted), cityscapes.report(counted))
 
 
 def test_cityscapes_scores_of_two_cars_on_a_road():
   road, car, truck = 0, 13, 14
   truth = np.array([[car, car, car, car, car, car, road, road]], np.uint8)
   pred = np.array([[car, car, car, truck, car, road, car, road]], np.uint8)
-  image = scored.image(pred, truth, 19, np.array([[26001] * 4 + [26002] * 2 + [7, 7]], np.uint16))
+  coded = np.array([[26001] * 4 + [26002] * 2 + [7, 999_999]], np.int32)
+  report = cityscapes_report([scored.image(pred, truth, 19, coded)])
   (size,) = (label.instance_size for label in labels.CITYSCAPES_TRAINED if label.train_id == car)
-  weighted = scored.fed(cityscapes.InstanceWeighted(19), [image]).report()
-  plain = scored.fed(cityscapes.Categories(19), [image]).report()
   # Of 4 and 2 pixels of cars 3 and 1 are predicted as cars, one as a truck; one pixel of the road as a car.
-  assert weighted.columns['iiou'][car] == pytest.approx(size * (3 / 4 + 1 / 2) / (2 * size + 1))
-  assert weighted.more['category_iiou']['vehicle'] == pytest.approx(size * (4 / 4 + 1 / 2) / (2 * size + 1))
-  assert (plain.more['category_iou']['vehicle'], plain.more['category_iou']['flat']) == pytest.approx((5 / 7, 1 / 3))
+  assert report.columns['iiou'][car] == pytest.approx(size * (3 / 4 + 1 / 2) / (2 * size + 1))
+  assert report.more['category_iiou']['vehicle'] == pytest.approx(size * (4 / 4 + 1 / 2) / (2 * size + 1))
+  assert [report.more['category_iou'][name] for name in ('vehicle', 'flat')] == pytest.approx([5 / 7, 1 / 3])
 
 
 def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
   """Runs where cityscapesscripts is installed, as bashscripts/test.sh does."""
   official = pytest.importorskip('cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling')
-  back = np.array([label.id for label in labels.CITYSCAPES_TRAINED], np.uint8)
-  cases, preds, truths = [cityscapes_case(seed, (64, 128)) for seed in range(6)], [], []
-  for i, (pred, _, instances, ids) in enumerate(cases):
-    preds.append(scored.save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', back[pred]))
+  cases, preds, truths = [cityscapes_case(seed) for seed in range(6)], [], []
+  for i, (pred, _, coded, ids) in enumerate(cases):
+    preds.append(scored.save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', datasets.cityscapes_label_ids()[pred]))
     truths.append(scored.save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_labelIds.png', ids))
-    scored.save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_instanceIds.png', instances)
+    scored.save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_instanceIds.png', coded)
   monkeypatch.setattr(np, 'in1d', np.isin, raising=False)  # its name in NumPy 1
   official.args.quiet, official.args.JSONOutput = True, False
   expected = official.evaluateImgLists(preds, truths, official.args)
 
-  images = [scored.image(pred, truth, 19, instances) for pred, truth, instances, _ in cases]
-  weighted = scored.fed(cityscapes.InstanceWeighted(19), images).report()
-  plain = scored.fed(cityscapes.Categories(19), images).report()
-  matrix = scored.fed(scoring.Confusion(19), images).report()
-  names = [label.name for label in labels.CITYSCAPES_TRAINED]
-  np.testing.assert_allclose(matrix.columns['iou'], [expected['classScores'][name] for name in names])
-  np.testing.assert_allclose(weighted.columns['iiou'], [expected['classInstScores'][name] for name in names])
-  for ours, theirs in (
-    (plain.more['category_iou'], 'categoryScores'),
-    (weighted.more['category_iiou'], 'categoryInstScores'),
+  report = cityscapes_report([scored.image(pred, truth, 19, coded) for pred, truth, coded, _ in cases])
+  for name, scores in (
+    ('classScores', dict(zip(labels.CITYSCAPES_CLASSES, report.columns['iou'], strict=True))),
+    ('classInstScores', dict(zip(labels.CITYSCAPES_CLASSES, report.columns['iiou'], strict=True))),
+    ('categoryScores', report.more['category_iou']),
+    ('categoryInstScores', report.more['category_iiou']),
   ):
-    assert ours == pytest.approx({name: expected[theirs][name] for name in ours}, nan_ok=True)
+    assert scores == pytest.approx({key: expected[name][key] for key in scores}, nan_ok=True)
   averages = ('averageScoreClasses', 'averageScoreInstClasses', 'averageScoreCategories', 'averageScoreInstCategories')
-  means = (matrix.means['mean IOU'], weighted.means['mean iIOU'], plain.means['mean category IOU'],
-           weighted.means['mean category iIOU'])  # fmt: skip
-  np.testing.assert_allclose(means, [expected[name] for name in averages])
+  means = ('mean IOU', 'mean iIOU', 'mean category IOU', 'mean category iIOU')
+  np.testing.assert_allclose([report.means[name] for name in means], [expected[name] for name in averages])

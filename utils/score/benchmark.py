@@ -3,10 +3,10 @@
 import functools
 import sys
 
-from utils import arguments, atomic, parallel
+from utils import arguments, atomic
 from utils.data import labels
 from utils.errors import InputError
-from utils.score import counting, pairs
+from utils.score import counting, pairs, sums
 
 
 def parser(description: str, inst_required: bool = False) -> arguments.Parser:
@@ -15,7 +15,7 @@ def parser(description: str, inst_required: bool = False) -> arguments.Parser:
   add('--pred-dir', required=True, help='folder of predictions: images of class ids, in sub-folders or not')
   add_truth_flags(flags)
   add('--inst-dir', default='', required=inst_required, help='folder of instance id images, 8 or 16 bit; 255 is void')
-  add('--inst-string-replace', default='', metavar='OLD,NEW', help='for --inst-dir; default: that of --string-replace')
+  add('--inst-string-replace', type=pairs.replacement, metavar='OLD,NEW', help='default: that of --string-replace')
   add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
   share = arguments.real(0, 1, above=True)
   add('--boundary-band', type=share, default=0.02, help="of boundary IoU: width as a fraction of the image's diagonal")
@@ -31,20 +31,24 @@ def add_truth_flags(flags: arguments.Parser) -> None:
   add = flags.add_argument
   add('--gt-dir', required=True, help='folder of the ground truth; files are searched by name where the path differs')
   add('--num-classes', type=arguments.whole(1, 256), default=21, help='ground truth of this value and above is void')
-  add('--string-replace', default=',', metavar='OLD,NEW', help='turns the path of a prediction into its ground truth')
+  add('--string-replace', type=pairs.replacement, default=',', metavar='OLD,NEW',
+      help='turns the path of a prediction into its ground truth')  # fmt: skip
   add('--class-names', default='', metavar='FILE', help='one name a line; default: the names of VOC for 21 classes, '
       'of Cityscapes for 19, of CamVid for 11')  # fmt: skip
   add('--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction')
 
 
-def find_files(pred_dir: str, args, inst_dir: str = '', inst_string_replace: str = '') -> list[pairs.Files]:
+def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
   """The files to score; notes on standard error how many ground truth files have no prediction."""
-  replace = inst_replace = pairs.parse_replacement(args.string_replace)
-  if inst_string_replace:
-    inst_replace = pairs.parse_replacement(inst_string_replace, '--inst-string-replace')
   names = pairs.predictions(pred_dir, args.data_list)
-  found, unused = pairs.find(names, pred_dir, args.gt_dir, inst_dir, replace, inst_replace)
-  if unused:
+  truths = pairs.LabelFolder('--gt-dir', args.gt_dir, 'ground truth', args.string_replace, '--string-replace')
+  instances = None
+  if inst_dir:
+    replacement = args.inst_string_replace or args.string_replace
+    instances = pairs.LabelFolder('--inst-dir', inst_dir, 'instances', replacement, '--inst-string-replace')
+  found = pairs.find(names, pred_dir, truths, instances)
+  if truths.unused:
+    unused = len(truths.unused)
     print(f'note: {unused} files in {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
   return found
 
@@ -58,19 +62,20 @@ def run(args, instance_wise: bool = False) -> None:
   atomic.check_output_file('--csv', args.csv)
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
-  found = find_files(args.pred_dir, args, args.inst_dir, args.inst_string_replace)
+  found = find_files(args.pred_dir, args, args.inst_dir)
   if args.boundary or args.cityscapes or args.json or args.csv or args.inst_dir:
     score_all(args, found, names, instance_wise)
   else:
-    counts = parallel.accumulate(functools.partial(counting.Counts, args.num_classes), found, 'scoring')
-    print_iou(counts.iou(), counts.pixel_accuracy(), names)
+    counted = sums.over(found, functools.partial(counting.count, num_classes=args.num_classes))
+    print_iou(counting.iou(counted, args.num_classes), counting.pixel_accuracy(counted), names)
 
 
 def score_all(args, found: list[pairs.Files], names: list[str], instance_wise: bool) -> None:
   from utils.score import files, scoring  # NumPy and OpenCV, not needed for IoU alone
 
-  scores = scoring.score(found, args.num_classes, metric_types(args))
-  report = files.merged([metric.report() for metric in scores.values()])
+  chosen = chosen_scores(args)
+  counted = scoring.score(found, args.num_classes, [count for count, _ in chosen])
+  report = scoring.merged(scoring.report(counted), *(report(counted) for _, report in chosen))
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
   if not instance_wise or args.boundary or args.cityscapes or args.json or args.csv:
     for name, value in list(report.means.items())[2:]:
@@ -85,22 +90,17 @@ def score_all(args, found: list[pairs.Files], names: list[str], instance_wise: b
     files.write_csv(args.csv, content)
 
 
-def metric_types(args) -> dict:
-  """The metrics that the flags ask for, as `scoring.score` takes them."""
-  from utils.score import boundaries, cityscapes, scoring
+def chosen_scores(args) -> list[tuple]:
+  """The functions that count and report what the flags ask for, besides the confusion matrix."""
+  from utils.score import boundaries, cityscapes, instances
 
-  chosen = {'confusion': scoring.Confusion}
-  if args.inst_dir:
-    chosen['instances'] = scoring.InstanceWise
+  scores = [(instances.count, instances.report)] if args.inst_dir else []
   if args.boundary:
-    chosen |= boundaries.METRICS
-    chosen['boundary IoU'] = functools.partial(boundaries.BoundaryIoU, share=args.boundary_band)
-    chosen['boundary F'] = functools.partial(boundaries.BoundaryF, tolerance=args.boundary_tolerance)
+    count = functools.partial(boundaries.count, share=args.boundary_band, tolerance=args.boundary_tolerance)
+    scores.append((count, boundaries.report))
   if args.cityscapes:
-    chosen['categories'] = cityscapes.Categories
-    if args.inst_dir:
-      chosen['weighted'] = cityscapes.InstanceWeighted
-  return chosen
+    scores.append((cityscapes.count, cityscapes.report))
+  return scores
 
 
 def percent(fraction: float) -> str:

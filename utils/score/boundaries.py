@@ -1,4 +1,15 @@
-"""How well predictions follow the boundaries of the ground truth: boundary IoU, boundary F-score, mIoU near boundaries.
+"""How well predictions follow the boundaries of the ground truth.
+
+Boundary IoU: the IoU, over the data set, of the pixels of a class within a distance of their own contours (Cheng et
+  al., Boundary IoU, CVPR 2021, equation 2). The distance is 2 % of the diagonal, and the image's border is a contour,
+  as in the authors' code.
+Boundary F-score: of precision (predicted contour pixels of a class near true contour pixels of that class) and recall
+  (the reverse), per class and image; the mean over the images in which either has a contour of the class (Csurka et
+  al., What is a good evaluation measure for semantic segmentation?, BMVC 2013, section 2.2). Near: at most 0.75 % of
+  the diagonal away. A contour pixel touches another region, diagonally or not; the image's border is none.
+Trimap curve: mIoU over the pixels with another region of the ground truth at most w pixels away, by w (Kohli et al.,
+  Robust higher order potentials for enforcing label consistency, IJCV 2009, section 6). Void is another region, as in
+  VOC, where it lies on the boundaries.
 
 All use `ScoredImage.regions`, in which an edge of void is an edge of both ground truth and prediction.
 """
@@ -7,11 +18,34 @@ import cv2
 import numpy as np
 
 from utils.score import metrics
-from utils.score.image import Metric, Report, ScoredImage
+from utils.score.image import Report, ScoredImage
+from utils.score.sums import Sums
 
-BAND = 0.02  # of the image's diagonal: the band of boundary IoU, its authors' default
-TOLERANCE = 0.0075  # of the image's diagonal: the tolerance of the F-score, its authors' choice
-WIDTHS = (1, 2, 4, 8, 16, 32)  # pixels: the bands of the trimap curve
+BAND = 0.02  # of the image's diagonal: the distance of boundary IoU
+TOLERANCE = 0.0075  # of the image's diagonal: the distance of the F-score
+WIDTHS = (1, 2, 4, 8, 16, 32)  # pixels: the distances of the trimap curve
+
+
+def count(image: ScoredImage, share: float = BAND, tolerance: float = TOLERANCE) -> Sums:
+  return {
+    'near_contours': near_contours(image, share),
+    'f_scores': f_scores(image, tolerance),
+    'rings': rings(image),
+  }
+
+
+def report(counted: Sums) -> Report:
+  truth, pred, both = counted['near_contours']
+  iou, f = metrics.ratio(both, truth + pred - both), metrics.ratio(*counted['f_scores'])
+  curve = trimap_curve(counted)
+  means = {'mean boundary IOU': metrics.mean(iou), 'mean boundary F': metrics.mean(f), **curve.means}
+  return Report(means, {'boundary_iou': iou, 'boundary_f': f, **curve.columns})
+
+
+def trimap_curve(counted: Sums) -> Report:
+  curve = {width: metrics.iou(matrix) for width, matrix in zip(WIDTHS, counted['rings'].cumsum(axis=0), strict=True)}
+  means = {f'mean IOU within {width} px of boundaries': metrics.mean(iou) for width, iou in curve.items()}
+  return Report(means, {f'iou_within_{width}px': iou for width, iou in curve.items()})
 
 
 def band(labels: np.ndarray, width: int, border: bool) -> np.ndarray:
@@ -26,54 +60,25 @@ def band(labels: np.ndarray, width: int, border: bool) -> np.ndarray:
   return cv2.dilate(labels, window, **edge) != cv2.erode(labels, window, **edge)
 
 
-class BoundaryIoU(Metric):
-  """The IoU, over the data set, of the pixels of a class within a distance of their own contours.
-
-  Cheng et al., Boundary IoU, CVPR 2021, equation 2; the distance is 2 % of the diagonal, and the image's border is a
-  contour, as in the authors' code.
-  """
-
-  def __init__(self, num_classes: int, share: float = BAND):
-    self.num_classes, self.share = num_classes, share
-    self.pixels = np.zeros((3, num_classes), np.int64)  # near contours: of ground truth, of prediction, in both
-
-  def add(self, image: ScoredImage) -> None:
-    truth, pred = image.regions
-    width = max(1, round(self.share * np.hypot(*truth.shape)))
-    truth_band, pred_band = band(truth, width, border=True), band(pred, width, border=True)
-    both = truth_band & pred_band & (truth == pred)
-    for counts, labels in zip(self.pixels, (truth[truth_band], pred[pred_band], truth[both]), strict=True):
-      counts += np.bincount(labels, minlength=self.num_classes)[: self.num_classes]
-
-  def report(self) -> Report:
-    truth, pred, both = self.pixels
-    iou = metrics.ratio(both, truth + pred - both)
-    return Report({'mean boundary IOU': metrics.mean(iou)}, {'boundary_iou': iou})
+def near_contours(image: ScoredImage, share: float) -> np.ndarray:
+  """The pixels near their own contours by class, [3, C]: of ground truth, of prediction, in both."""
+  truth, pred = image.regions
+  width = max(1, round(share * np.hypot(*truth.shape)))
+  truth_band, pred_band = band(truth, width, border=True), band(pred, width, border=True)
+  both = truth_band & pred_band & (truth == pred)
+  regions = (truth[truth_band], pred[pred_band], truth[both])
+  return np.stack([np.bincount(ids, minlength=image.num_classes)[: image.num_classes] for ids in regions])
 
 
-class BoundaryF(Metric):
-  """The F-score of precision (predicted contour pixels of a class near true contour pixels of that class) and recall
-  (the reverse), per class and image; the mean over the images in which either has a contour of the class.
-
-  Csurka et al., What is a good evaluation measure for semantic segmentation?, BMVC 2013, section 2.2. Near: at most
-  0.75 % of the diagonal away. A contour pixel touches another region, diagonally or not; the image's border is none.
-  """
-
-  def __init__(self, num_classes: int, tolerance: float = TOLERANCE):
-    self.tolerance = tolerance
-    self.f_sum, self.images = np.zeros(num_classes), np.zeros(num_classes, np.int64)
-
-  def add(self, image: ScoredImage) -> None:
-    contours = [np.where(band(labels, 1, border=False), labels, image.num_classes) for labels in image.regions]
-    distance = self.tolerance * np.hypot(*image.truth.shape)
-    for c in np.union1d(*contours):
-      if c < image.num_classes:
-        self.f_sum[c] += f_score(contours[0] == c, contours[1] == c, distance)
-        self.images[c] += 1
-
-  def report(self) -> Report:
-    scores = metrics.ratio(self.f_sum, self.images)
-    return Report({'mean boundary F': metrics.mean(scores)}, {'boundary_f': scores})
+def f_scores(image: ScoredImage, tolerance: float) -> np.ndarray:
+  """The F-score of each class, 0 where it has none, and whether it has one: [2, C]."""
+  contours = [np.where(band(labels, 1, border=False), labels, image.num_classes) for labels in image.regions]
+  distance = tolerance * np.hypot(*image.truth.shape)
+  scores = np.zeros((2, image.num_classes))
+  for c in np.union1d(*contours):
+    if c < image.num_classes:
+      scores[:, c] = f_score(contours[0] == c, contours[1] == c, distance), 1
+  return scores
 
 
 def f_score(truth: np.ndarray, pred: np.ndarray, distance: float) -> float:
@@ -90,36 +95,15 @@ def f_score(truth: np.ndarray, pred: np.ndarray, distance: float) -> float:
 
 
 def distance_to(pixels: np.ndarray, metric: int = cv2.DIST_L2) -> np.ndarray:
-  """float32 [H, W]: the distance of each pixel to the nearest of `pixels`, of which there is at least one."""
+  """float32 [H, W]: the distance of each pixel to the nearest of `pixels`; above all `WIDTHS` where there is none."""
   mask = cv2.DIST_MASK_PRECISE if metric == cv2.DIST_L2 else cv2.DIST_MASK_3
   return cv2.distanceTransform((~pixels).astype(np.uint8), metric, mask)
 
 
-class Trimap(Metric):
-  """The trimap curve: mIoU over the pixels with another region of the ground truth at most w pixels away, by w.
-
-  Kohli et al., Robust higher order potentials for enforcing label consistency, IJCV 2009, section 6. Void is another
-  region, as in VOC, where it lies on the boundaries. Distances are those of `band`.
-  """
-
-  def __init__(self, num_classes: int, widths: tuple[int, ...] = WIDTHS):
-    self.widths = widths
-    # A confusion matrix of each ring: the pixels nearer than one width but not nearer than the width before.
-    self.rings = np.zeros((len(widths), num_classes, num_classes + 1), np.int64)
-
-  def add(self, image: ScoredImage) -> None:
-    truth, _ = image.regions
-    contour = band(truth, 1, border=False)
-    if not contour.any():
-      return
-    ring = np.searchsorted(self.widths, distance_to(contour, cv2.DIST_C) + 1)
-    for i, matrix in enumerate(self.rings):
-      matrix += metrics.confusion(image.pred[ring == i], image.truth[ring == i], image.num_classes)
-
-  def report(self) -> Report:
-    curve = {width: metrics.iou(matrix) for width, matrix in zip(self.widths, self.rings.cumsum(axis=0), strict=True)}
-    means = {f'mean IOU within {width} px of boundaries': metrics.mean(iou) for width, iou in curve.items()}
-    return Report(means, {f'iou_within_{width}px': iou for width, iou in curve.items()})
-
-
-METRICS = {'boundary IoU': BoundaryIoU, 'boundary F': BoundaryF, 'trimap': Trimap}
+def rings(image: ScoredImage) -> np.ndarray:
+  """A confusion matrix of each ring, [rings, C, C + 1]: the pixels that have another region of the ground truth at most
+  one of `WIDTHS` away, as `band` measures it, but not within the width before."""
+  contour = band(image.regions[0], 1, border=False)
+  ring = np.searchsorted(WIDTHS, distance_to(contour, cv2.DIST_C) + 1)
+  inside = [ring == i for i in range(len(WIDTHS))]
+  return np.stack([metrics.confusion(image.pred[x], image.truth[x], image.num_classes) for x in inside])

@@ -3,55 +3,48 @@
 Conventions as in `utils.score.metrics`, whose confusion matrices give the same scores and more.
 """
 
+from collections import Counter
+
 from PIL import Image, ImageChops
 
 from utils import image_file
 from utils.errors import InputError
+from utils.score.pairs import Files
+from utils.score.sums import Sums
 
 EIGHT_BIT = ('L', 'P')
 ZERO_ONLY = [255] + [0] * 255  # table for `point`: 255 where a difference is 0
 
 
-class Counts:
-  """The pixels of each class in the ground truth, in the prediction and in both, over a data set."""
+def count(files: Files, num_classes: int) -> Sums:
+  """Counters of the pixels of each class in the ground truth, in the prediction and in both."""
+  with image_file.open_label(files.pred) as pred:
+    pred.load()  # before the ground truth is opened: a decoding error then names the prediction
+    with image_file.open_label(files.truth) as truth:
+      truth.load()
+      check_size(files.pred, pred.size, files.truth, truth.size)
+      counted = count_8_bit if pred.mode in EIGHT_BIT and truth.mode in EIGHT_BIT else count_deep
+      pixels = counted(pred, truth, num_classes)
+  return {name: Counter(dict(enumerate(x))) for name, x in zip(('truth', 'pred', 'both'), pixels, strict=True)}
 
-  def __init__(self, num_classes: int):
-    self.truth, self.pred, self.both = ([0] * num_classes for _ in range(3))
 
-  def add(self, files) -> None:
-    """Counts one image; `files` has the paths `pred` and `truth`."""
-    with image_file.open_label(files.pred) as pred:
-      pred.load()  # before the ground truth is opened: a decoding error then names the prediction
-      with image_file.open_label(files.truth) as truth:
-        truth.load()
-        check_size(files.pred, pred.size, files.truth, truth.size)
-        count = count_8_bit if pred.mode in EIGHT_BIT and truth.mode in EIGHT_BIT else count_deep
-        self._add(count(pred, truth, len(self.truth)))
+def iou(sums: Sums, num_classes: int) -> list[float]:
+  """The IoU of each class, NaN where neither ground truth nor prediction has it."""
+  truth, pred, both = sums['truth'], sums['pred'], sums['both']
+  return [ratio(both[c], truth[c] + pred[c] - both[c]) for c in range(num_classes)]
 
-  def join(self, other: 'Counts') -> None:
-    self._add((other.truth, other.pred, other.both))
 
-  def _add(self, counts) -> None:
-    for sums, more in zip((self.truth, self.pred, self.both), counts, strict=True):
-      sums[:] = map(int.__add__, sums, more)
-
-  def iou(self) -> list[float]:
-    """The IoU of each class, NaN where neither ground truth nor prediction has it."""
-    return [ratio(b, t + p - b) for t, p, b in zip(self.truth, self.pred, self.both, strict=True)]
-
-  def pixel_accuracy(self) -> float:
-    return ratio(sum(self.both), sum(self.truth))
+def pixel_accuracy(sums: Sums) -> float:
+  return ratio(sum(sums['both'].values()), sum(sums['truth'].values()))
 
 
 def count_8_bit(pred: Image.Image, truth: Image.Image, num_classes: int) -> list[list[int]]:
   """Pixels of each class in the ground truth, in the prediction and in both, of two 8-bit images of one size."""
   if (num_classes + 1) ** 2 <= 256:
     return _count_pairs(pred, truth, num_classes)
-  in_truth = truth.histogram()
-  has_void = any(in_truth[num_classes:])
-  valid = truth.point([255] * num_classes + [0] * (256 - num_classes), 'L') if has_void else None
+  valid = truth.point([255] * num_classes + [0] * (256 - num_classes), 'L')
   same = ImageChops.difference(truth, pred).point(ZERO_ONLY, 'L')
-  return [counts[:num_classes] for counts in (in_truth, pred.histogram(valid), truth.histogram(same))]
+  return [counts[:num_classes] for counts in (truth.histogram(), pred.histogram(valid), truth.histogram(same))]
 
 
 def _count_pairs(pred, truth, num_classes):

@@ -1,11 +1,9 @@
 """Scores as JSON and CSV files, in percent; a missing score is null in JSON and empty in CSV."""
 
 import csv
-import functools
 import io
 import json
 import math
-import operator
 
 import numpy as np
 
@@ -17,13 +15,8 @@ COUNTS = ('truth_pixels', 'predicted_pixels', 'instances')  # columns of whole n
 OVERALL = ('mean_pixel_acc', 'frequency_weighted_iou', 'mean_category_iou', 'mean_category_iiou')
 
 
-def merged(reports: list[Report]) -> Report:
-  """The reports of several metrics as one."""
-  return Report(*(functools.reduce(operator.or_, dicts) for dicts in zip(*reports, strict=True)))
-
-
-def as_dict(report: Report, names: list[str], **facts) -> dict:
-  """The report as JSON writes it, behind `facts` about the run."""
+def as_dict(report: Report, names: list[str], **settings) -> dict:
+  """The report as JSON writes it, behind the `settings` of the run."""
   rows = [{'id': i, 'name': name} for i, name in enumerate(names)]
   for column, values in report.columns.items():
     for row, value in zip(rows, values, strict=True):
@@ -33,7 +26,7 @@ def as_dict(report: Report, names: list[str], **facts) -> dict:
     for key, value in report.more.items()
   }
   means = {key.replace(' ', '_').replace('-', '_').lower(): percent(value) for key, value in report.means.items()}
-  return {**facts, 'means': means, 'classes': rows, **more}
+  return {**settings, 'means': means, 'classes': rows, **more}
 
 
 def percent(fraction: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What all metrics share: one image to score, how a metric sums over images, and what it reports."""
+"""What all scores share: the image that is scored, and the form in which scores are reported."""
 
 import functools
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from utils.score.pairs import Files
 
 
 class ScoredImage:
-  """Prediction and ground truth of one image, read and compared once for all metrics."""
+  """Prediction and ground truth of one image, read and compared once for all scores."""
 
   def __init__(self, files: Files, num_classes: int):
     self.files, self.num_classes = files, num_classes
@@ -48,18 +48,8 @@ class ScoredImage:
 
 
 class Report(NamedTuple):
-  """The scores of a metric, as fractions; NaN where there is none."""
+  """The scores of a data set, as fractions; NaN where there is none."""
 
   means: dict[str, float]  # printed name -> one score of the data set
   columns: dict[str, np.ndarray]  # column's name -> a score of each class, [C]
   more: dict = {}  # noqa: RUF012 (never changed) - further scores, for JSON files only
-
-
-class Metric:
-  """Sums over images, kept in attributes that are arrays; `add` takes a `ScoredImage`, `report` gives a `Report`."""
-
-  def join(self, other: 'Metric') -> None:
-    """Adds the sums of a metric that saw other images."""
-    for name, value in vars(self).items():
-      if isinstance(value, np.ndarray):
-        value += getattr(other, name)

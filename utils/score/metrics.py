@@ -1,4 +1,4 @@
-"""Scores from confusion matrices. NumPy alone.
+"""Scores from confusion matrices.
 
 A ground truth >= num_classes is void: its pixel counts nowhere. A prediction >= num_classes is wrong for the true class
 and counts for no other. A confusion matrix is an integer array [C, C + 1]: rows are true classes, columns predicted
@@ -7,6 +7,8 @@ classes, the last column every prediction outside the classes. Scores are fracti
 """
 
 import numpy as np
+
+from utils.score.counting import mean as mean
 
 
 def confusion(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
@@ -55,30 +57,12 @@ def ratio(numerator, denominator) -> np.ndarray:
   return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
 
 
-def mean(scores: np.ndarray) -> float:
-  """The mean of the scores that are not NaN; NaN where there is none."""
-  scores = np.asarray(scores, float)
-  return float(ratio(np.nansum(scores), np.sum(~np.isnan(scores))))
-
-
 def iou(matrix: np.ndarray) -> np.ndarray:
   """Intersection over union of each class, [C]."""
   truth, pred, both = class_pixels(matrix)
   return ratio(both, truth + pred - both)
 
 
-def class_accuracy(matrix: np.ndarray) -> np.ndarray:
-  """The fraction of each class' true pixels that is predicted right (recall), [C]."""
-  truth, _, both = class_pixels(matrix)
-  return ratio(both, truth)
-
-
 def pixel_accuracy(matrix: np.ndarray) -> float:
   """The fraction of all counted pixels that is predicted right."""
   return float(ratio(np.trace(matrix), matrix.sum()))
-
-
-def frequency_weighted_iou(matrix: np.ndarray) -> float:
-  """The mean IoU with each class weighted by its fraction of true pixels (Long et al., CVPR 2015, section 5)."""
-  truth = matrix.sum(axis=1)
-  return float(ratio(np.nansum(truth * iou(matrix)), truth.sum()))

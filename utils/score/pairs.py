@@ -1,5 +1,6 @@
 """Which ground truth belongs to which prediction. Loads no TensorFlow."""
 
+import argparse
 import os
 import pathlib
 import re
@@ -22,36 +23,41 @@ class Files(NamedTuple):
   instances: str | None = None
 
 
-class Folder:
-  """A folder of label images in which files are found by path and, failing that, by name."""
+class LabelFolder:
+  """A folder of label images, in which a prediction's file is found by its path and, failing that, by its name.
 
-  def __init__(self, flag: str, root: str, content: str, replace_flag: str):
-    self.flag, self.root, self.content, self.replace_flag = flag, check_folder(flag, root), content, replace_flag
+  `replacement` (old, new) turns the prediction's path into that of the file. `content` and the flags are for messages.
+  """
+
+  def __init__(self, flag: str, root: str, content: str, replacement: tuple[str, str], replace_flag: str):
+    self.root, self.replacement = check_folder(flag, root), replacement
+    self.content, self.flag, self.replace_flag = content, flag, replace_flag
     self.unused = set(walk(root))
     self.by_name = grouped(sorted(self.unused), os.path.basename)
 
-  def find(self, path: str, pred: str) -> str:
-    """The file at `path` in the folder or, if there is none, the only file of that name; `pred` is for messages."""
-    path = os.path.normpath(path)
+  def find(self, prediction: str, pred_dir: str) -> str:
+    """The path of the only file that belongs to the prediction; raises an InputError if there is none or a second."""
+    old, new = self.replacement
+    path = os.path.normpath(prediction.replace(old, new) if old else prediction)
     if not os.path.isfile(os.path.join(self.root, path)):
-      path = self._find_by_name(path, pred)
+      same_name = self.by_name.get(os.path.basename(path), [])
+      if len(same_name) != 1:
+        raise InputError(f'{os.path.join(pred_dir, prediction)}: {self._problem(path, same_name)}')
+      path = same_name[0]
     self.unused.discard(path)
     return os.path.join(self.root, path)
 
-  def _find_by_name(self, path: str, pred: str) -> str:
-    name, where = os.path.basename(path), f'{self.flag} {self.root}'
-    found = self.by_name.get(name, [])
-    if not found:
-      raise InputError(
-        f'{pred}: has no {self.content}: neither {path} nor any other {name} is in {where}; check the folders and '
-        f'{self.replace_flag} old,new'
-      )
-    if len(found) > 1:
-      raise InputError(
-        f'{pred}: its {self.content} is ambiguous: {" and ".join(found[:2])} in {where} have the same name; keep the '
+  def _problem(self, path: str, same_name: list[str]) -> str:
+    where = f'{self.flag} {self.root}'
+    if same_name:
+      return (
+        f'its {self.content} is ambiguous: {" and ".join(same_name[:2])} in {where} have the same name; keep the '
         f'predictions in the same sub-folders, or give a smaller {self.flag}'
       )
-    return found[0]
+    return (
+      f'has no {self.content}: neither {path} nor any other {os.path.basename(path)} is in {where}; check the folders '
+      f'and {self.replace_flag} old,new'
+    )
 
 
 def check_folder(flag: str, root: str) -> str:
@@ -93,12 +99,12 @@ def stem(path: str) -> str:
   return pathlib.PurePath(path).stem
 
 
-def parse_replacement(text: str, flag: str = '--string-replace') -> tuple[str, str]:
-  """The two halves of `--string-replace old,new`."""
-  halves = text.split(',')
-  if len(halves) != 2 or (halves[1] and not halves[0]):
-    raise InputError(f"{flag} '{text}': write old,new (`,` replaces nothing)")
-  return halves[0], halves[1]
+def replacement(text: str) -> tuple[str, str]:
+  """An argparse type: `old,new`."""
+  old, comma, new = text.partition(',')
+  if not comma or ',' in new or (new and not old):
+    raise argparse.ArgumentTypeError(f'{text!r}: write old,new (`,` replaces nothing)')
+  return old, new
 
 
 def predictions(pred_dir: str, data_list: str = '') -> list[str]:
@@ -133,28 +139,13 @@ def listed_stems(data_list: str) -> list[str]:
   return list(dict.fromkeys(map(stem, images)))
 
 
-def find(
-  names: list[str], pred_dir: str, gt_dir: str, inst_dir: str, replace: tuple[str, str], inst_replace: tuple[str, str]
-) -> tuple[list[Files], int]:
-  """The files of each prediction in `names`, and the number of ground truth files without prediction.
-
-  `replace` and `inst_replace` (old, new) turn a prediction's name into that of its ground truth and its instances.
-
-  Raises:
-    InputError: a prediction without ground truth, with two, or two predictions of one.
-  """
-  truths = Folder('--gt-dir', gt_dir, 'ground truth', '--string-replace')
-  instances = inst_dir and Folder('--inst-dir', inst_dir, 'instances', '--inst-string-replace')
+def find(names: list[str], pred_dir: str, truths: LabelFolder, instances: LabelFolder | None = None) -> list[Files]:
+  """The files of each prediction in `names`; raises an InputError if one lacks a file, or two have the same truth."""
   files, pred_of = [], {}
   for name in names:
-    pred = os.path.join(pred_dir, name)
-    truth = truths.find(_replaced(name, replace), pred)
+    pred, truth = os.path.join(pred_dir, name), truths.find(name, pred_dir)
     if truth in pred_of:
       raise InputError(f'{pred}: has the same ground truth as {pred_of[truth]}: {truth}; keep one prediction an image')
     pred_of[truth] = pred
-    files.append(Files(name, pred, truth, instances.find(_replaced(name, inst_replace), pred) if instances else None))
-  return files, len(truths.unused)
-
-
-def _replaced(name: str, replace: tuple[str, str]) -> str:
-  return name.replace(*replace) if replace[0] else name
+    files.append(Files(name, pred, truth, instances.find(name, pred_dir) if instances else None))
+  return files

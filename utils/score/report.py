@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import string
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image as Picture
@@ -14,55 +15,44 @@ from PIL import Image as Picture
 from utils import image_file
 from utils.data import datasets
 from utils.errors import InputError
-from utils.score import boundaries, metrics, pairs, scoring
-from utils.score import files as score_files
-from utils.score.image import Metric, Report, ScoredImage
+from utils.score import boundaries, files, metrics, pairs, scoring
+from utils.score.files import percent
+from utils.score.image import ScoredImage
+from utils.score.sums import Sums
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'benchmark'
 RIGHT, WRONG, VOID = (222, 222, 222), (200, 30, 45), (150, 150, 150)  # colours of the picture of errors
 NO_CLASS = (224, 224, 192)  # VOC's colour for void
 
 
-class PerImage(Metric):
-  """The mean IoU of each image, over the classes in its ground truth or prediction: ground truth path -> IoU."""
-
-  def __init__(self, num_classes: int):
-    del num_classes
-    self.iou = {}
-
-  def add(self, image: ScoredImage) -> None:
-    self.iou[image.files.truth] = metrics.mean(metrics.iou(image.confusion))
-
-  def join(self, other: 'PerImage') -> None:
-    self.iou.update(other.iou)
-
-  def report(self) -> Report:
-    return Report({}, {})
-
-
-METRICS = {'confusion': scoring.Confusion, **boundaries.METRICS, 'per image': PerImage}
+def count_image_iou(image: ScoredImage) -> Sums:
+  """The mean IoU of the image, over the classes in its ground truth or prediction."""
+  return {'image_iou': [metrics.mean(metrics.iou(image.confusion))]}
 
 
 class Folder:
-  """One folder of predictions and its scores."""
+  """A folder of predictions, what is counted in them, and the mean IoU of each image.
 
-  def __init__(self, name: str, files: list[pairs.Files], num_classes: int):
+  `counts`: counting functions for `scoring.score`; `content` needs that of `boundaries`.
+  """
+
+  def __init__(self, name: str, files: list[pairs.Files], num_classes: int, counts: Sequence[Callable] = ()):
     self.name, self.files = name, {file.truth: file for file in files}
-    self.metrics = scoring.score(files, num_classes, METRICS)
-    self.iou = self.metrics['per image'].iou
+    self.sums = scoring.score(files, num_classes, [count_image_iou, *counts])
+    self.iou = dict(zip(self.files, self.sums['image_iou'], strict=True))  # by ground truth path
 
   def content(self) -> dict:
-    report = score_files.merged([metric.report() for metric in self.metrics.values()])
-    means = {name: score_files.percent(mean) for name, mean in report.means.items()}
-    columns = {name: column for name, column in report.columns.items() if name not in score_files.COUNTS}
+    """The scores in the form that the page draws."""
+    report = scoring.merged(scoring.report(self.sums), boundaries.report(self.sums))
+    curve = boundaries.trimap_curve(self.sums)
+    left_out = {*files.COUNTS, *curve.means, *curve.columns}
     return {
       'name': self.name,
-      'means': {name: mean for name, mean in means.items() if 'within' not in name},
-      'columns': {name: list(map(score_files.percent, column)) for name, column in columns.items()
-                  if 'within' not in name},
-      'curve': [mean for name, mean in means.items() if 'within' in name],
-      'confusion': self.metrics['confusion'].matrix.tolist(),
-    }  # fmt: skip
+      'means': {name: percent(mean) for name, mean in report.means.items() if name not in left_out},
+      'columns': {name: list(map(percent, column)) for name, column in report.columns.items() if name not in left_out},
+      'curve': list(map(percent, curve.means.values())),
+      'confusion': self.sums['confusion'].tolist(),
+    }
 
 
 def check_same_images(names: list[str], folders: list[list[pairs.Files]]) -> None:
@@ -77,22 +67,18 @@ def check_same_images(names: list[str], folders: list[list[pairs.Files]]) -> Non
       )
 
 
-def content(
-  title: str, folders: list[Folder], names: list[str], photos: dict[str, str], number: int, width: int
-) -> dict:
-  """Everything the page draws, with `number` images a group. `photos`: ground truth path -> image path, or empty."""
-  by_name = folders[0].metrics
+def content(title: str, folders: list[Folder], names: list[str], number: int, strips: 'Strips') -> dict:
+  """Everything the page draws, with `number` images a group."""
   groups = image_groups(folders, number)
   shown = list(dict.fromkeys(itertools.chain.from_iterable(groups.values())))
-  strips = Strips(folders, len(names), photos, width)
   return {
     'title': title,
     'images': len(folders[0].files),
     'classes': [{'name': name, 'colour': '#' + bytes(colour).hex()}
                 for name, colour in zip(names, datasets.colours(len(names)).tolist(), strict=True)],
-    'truth': by_name['confusion'].matrix.sum(axis=1).tolist(),
-    'pictureWidth': width,
-    'widths': list(by_name['trimap'].widths),
+    'truth': folders[0].sums['confusion'].sum(axis=1).tolist(),
+    'pictureWidth': strips.width,
+    'widths': boundaries.WIDTHS,
     'folders': [folder.content() for folder in folders],
     'groups': {name: [shown.index(truth) for truth in group] for name, group in groups.items()},
     'strips': [strips.of(truth) for truth in shown],
@@ -119,12 +105,11 @@ class Strips:
 
   def of(self, truth_path: str) -> dict:
     """The strip in the form that the page draws."""
-    kinds = {'image': {'kind': 'JPEG', 'quality': 85}}
     return {
       'name': self.folders[-1].files[truth_path].name.encode(errors='replace').decode(),  # file names may not be UTF-8
-      'iou': [score_files.percent(folder.iou[truth_path]) for folder in self.folders],
+      'iou': [percent(folder.iou[truth_path]) for folder in self.folders],
       'pictures': [
-        {'label': label, 'src': data_uri(picture, **kinds.get(label, {}))}
+        {'label': label, 'src': data_uri(picture, 'JPEG' if label == 'image' else 'PNG')}
         for label, picture in self.pictures(truth_path).items()
       ],
     }
@@ -157,9 +142,9 @@ class Strips:
     return picture
 
 
-def data_uri(picture: Picture.Image, kind: str = 'PNG', **options) -> str:
+def data_uri(picture: Picture.Image, kind: str) -> str:
   stream = io.BytesIO()
-  picture.save(stream, kind, optimize=True, **options)
+  picture.save(stream, kind, optimize=True, quality=85)  # PNG has no quality
   return f'data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}'
 
 

@@ -1,15 +1,13 @@
 """The pictures of a study: its HTML page, and one PNG of the same images under every method."""
 
 import pathlib
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from utils import atomic
 from utils.data import datasets
-from utils.score import report, scoring
-from utils.score.pairs import Files
+from utils.score import report
 from utils.study.plan import Run
 from utils.study.run import predictions
 
@@ -17,22 +15,10 @@ TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'study' /
 GAP, HEAD, WIDE = 6, 22, 240  # of the PNG, in pixels: between pictures, for the heads, what small pictures grow to
 
 
-class Predictions(NamedTuple):
-  """What `report.Strips` shows of one method."""
-
-  name: str
-  files: dict[str, Files]  # by the truth's path
-  iou: dict[str, float]
-
-
 def strips(runs: list[Run], split: str, pairs, num_classes: int, width: int) -> report.Strips:
   """The images of `pairs` under each of `runs`, which are one seed's."""
-  columns = []
-  for run in runs:
-    files = predictions(run, split, pairs)
-    iou = scoring.score(files, num_classes, {'per image': report.PerImage})['per image'].iou
-    columns.append(Predictions(run.method.name, {each.truth: each for each in files}, iou))
-  return report.Strips(columns, num_classes, {pair.label: pair.image for pair in pairs}, width)
+  folders = [report.Folder(run.method.name, predictions(run, split, pairs), num_classes) for run in runs]
+  return report.Strips(folders, num_classes, {pair.label: pair.image for pair in pairs}, width)
 
 
 def evenly(pairs: list, number: int) -> list:

@@ -30,7 +30,6 @@ from utils.study.plan import Run, prediction_command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INTERRUPTED = (KeyboardInterrupt, Stopped)
-METRICS = {'confusion': scoring.Confusion, **boundaries.METRICS}
 
 
 def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[str]) -> None:
@@ -77,8 +76,8 @@ def train(run: Run) -> None:
 def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names: list[str]) -> None:
   call(run, prediction_command(run, split, data_list, data_dir), f'prediction of {data_list}')
   pairs = list_file.read_list(data_list, data_dir, need_label=True)
-  metrics = scoring.score(predictions(run, split, pairs), len(names), METRICS)
-  report = files.merged([metric.report() for metric in metrics.values()])
+  counted = scoring.score(predictions(run, split, pairs), len(names), [boundaries.count])
+  report = scoring.merged(scoring.report(counted), boundaries.report(counted))
   content = files.as_dict(report, names, unit='percent', images=len(pairs), list=list_file.list_digest(data_list))
   files.write_json(str(run.scores_path(split)), content)
 

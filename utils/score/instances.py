@@ -1,0 +1,33 @@
+"""Instance-wise IoU: sum over images of n U / sum of n, where U is the IoU of a class in the image and n the number of
+its instances there. A class that is predicted but has no instance scores 0; one in neither has NaN.
+"""
+
+import numpy as np
+
+from utils.score import metrics
+from utils.score.image import Report, ScoredImage
+from utils.score.sums import Sums
+
+
+def count(image: ScoredImage) -> Sums:
+  instances = instances_by_class(image.truth, image.instances, image.num_classes)
+  return {'instances': instances, 'weighted_iou': instances * np.nan_to_num(metrics.iou(image.confusion))}
+
+
+def instances_by_class(truth: np.ndarray, ids: np.ndarray, num_classes: int, void: int = 255) -> np.ndarray:
+  """The number of instances of each class, [C].
+
+  The class of an instance is the majority of the true classes under its mask (the lowest of equals). Every id is an
+  instance, 0 too, except `void` and those without a pixel of any class.
+  """
+  keep = (truth < num_classes) & (truth >= 0) & (ids != void)
+  found, index = np.unique(ids[keep], return_inverse=True)
+  votes = np.bincount(index.ravel() * num_classes + truth[keep], minlength=len(found) * num_classes)
+  return np.bincount(votes.reshape(-1, num_classes).argmax(axis=1), minlength=num_classes)
+
+
+def report(counted: Sums) -> Report:
+  truth, pred, _ = metrics.class_pixels(counted['confusion'])
+  iou = np.where(truth + pred > 0, counted['weighted_iou'] / np.maximum(counted['instances'], 1), np.nan)
+  columns = {'instance_iou': iou, 'instances': counted['instances']}
+  return Report({'mean instance-wise IOU': metrics.mean(iou)}, columns)
