@@ -12,23 +12,16 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SUM = """
-  import os, signal, sys, time
+  import operator, os, signal, sys, time
   from utils import errors, parallel
 
-  class Sum:
-    def __init__(self):
-      self.value, self.items = 0, []
-    def add(self, item):
-      self.value += item
-      self.items.append(item)
-      {extra}
-    def join(self, other):
-      self.value += other.value
-      self.items += other.items
+  def count(item):
+    {extra}
+    return [item]
 
   def main(argv):
-    result = parallel.accumulate(Sum, list(range({number})), 'adding', {processes})
-    print(result.value, result.items == list(range({number})), os.getpid())
+    items = parallel.accumulate(count, operator.add, [], list(range({number})), 'adding', {processes})
+    print(items == list(range({number})), os.getpid())
 
   sys.exit(errors.run(main))
 """
@@ -48,7 +41,7 @@ def run(*args, **kwargs):
 @pytest.mark.parametrize('processes', [1, 2, 5])
 def test_every_item_is_added_once_and_in_order(number, processes):
   out = run(number, processes)
-  assert out.stdout.split()[:2] == [str(number * (number - 1) // 2), 'True'], out.stderr
+  assert out.stdout.startswith('True'), out.stderr
 
 
 def test_processes_are_used():
@@ -64,7 +57,7 @@ def test_an_expected_error_is_one_line(processes):
 
 def test_a_programming_error_keeps_its_trace():
   out = run(20, 2, 'if item == 7: 1 / 0')
-  assert out.returncode == 1 and 'ZeroDivisionError' in out.stderr and 'in add' in out.stderr
+  assert out.returncode == 1 and 'ZeroDivisionError' in out.stderr and 'in count' in out.stderr
 
 
 def test_a_killed_process_is_reported():

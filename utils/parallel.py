@@ -48,33 +48,27 @@ def in_background(function: Callable, items: Iterable) -> Iterator[concurrent.fu
     yield from futures
 
 
-def accumulate(make: Callable, items: Sequence, title: str, processes: int | None = None):
-  """`make()` after `.add(item)` for every item, in one process a core; partial results are merged by `.join(other)`.
+def accumulate(count: Callable, add: Callable, nothing, items: Sequence, title: str, processes: int | None = None):
+  """The sum of `count(item)` over all items, computed by one process a core; `add(sum, more)` begins with `nothing`.
 
   For work that holds the interpreter's lock (many small images), where threads gain nothing. The processes are forked:
   they start with everything loaded. Where a fork is unsafe (TensorFlow is loaded, or this is not Linux) the items are
-  added here, with the same result: chunks are merged in their order.
+  counted here, with the same result: chunks are added in their order.
 
   Raises:
-    RunError: a process was killed. What `add` raises is raised here. Either ends the other processes at once.
+    RunError: a process was killed. What `count` raises is raised here. Either ends the other processes at once.
   """
   processes = max(1, min(processes or cores(), len(items)))
   size = max(1, min(64, len(items) // (8 * processes)))
   chunks = [items[i : i + size] for i in range(0, len(items), size)]
   alone = processes == 1 or not sys.platform.startswith('linux') or 'tensorflow' in sys.modules
-  result = make()
   with contextlib.nullcontext(map) if alone else _forked(processes) as apply:
-    parts = apply(functools.partial(_add_all, make), chunks)
-    for part in _with_bar(parts, title, 'image', len(items), size):
-      result.join(part)
-  return result
+    sums = apply(functools.partial(_sum, count, add, nothing), chunks)
+    return functools.reduce(add, _with_bar(sums, title, 'image', len(items), size), nothing)
 
 
-def _add_all(make: Callable, chunk: Sequence):
-  result = make()
-  for item in chunk:
-    result.add(item)
-  return result
+def _sum(count: Callable, add: Callable, nothing, chunk: Sequence):
+  return functools.reduce(add, map(count, chunk), nothing)
 
 
 @contextlib.contextmanager

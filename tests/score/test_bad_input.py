@@ -137,7 +137,7 @@ MIOU = [
   ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'no ground truth', 'q.png']),
   ('names missing', nothing, lambda f: {'class-names': f / 'names'}, ['names', 'cannot be read']),
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 names', '--num-classes 4']),
-  ('names not text', put('n', b'\xff\xfe\x00'), lambda f: {'class-names': f / 'n'}, ['cannot be read as class names']),
+  ('names not text', put('n', b'\xff\xfe\x00'), lambda f: {'class-names': f / 'n'}, ['not UTF-8', 'class names']),
   ('list missing', nothing, lambda f: {'data-list': f / 'l'}, ['no such list file']),
   ('list a device', nothing, lambda f: {'data-list': '/dev/zero'}, ['/dev/zero', 'is a device']),
   ('list a folder', nothing, lambda f: {'data-list': f}, ['cannot be read as a list file']),

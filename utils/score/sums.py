@@ -1,6 +1,5 @@
 """What is counted in each image, summed over a data set. Loads no NumPy."""
 
-import functools
 from collections.abc import Callable
 
 from utils import parallel
@@ -17,17 +16,4 @@ def add(sums: Sums, more: Sums) -> Sums:
 
 def over(files: list[Files], count: Callable[[Files], Sums]) -> Sums:
   """The sum of `count(file)`, computed on all cores."""
-  return parallel.accumulate(functools.partial(_Total, count), files, 'scoring').sums
-
-
-class _Total:
-  """The interface that `parallel.accumulate` asks for."""
-
-  def __init__(self, count: Callable[[Files], Sums]):
-    self.count, self.sums = count, {}
-
-  def add(self, files: Files) -> None:
-    self.sums = add(self.sums, self.count(files))
-
-  def join(self, other: '_Total') -> None:
-    self.sums = add(self.sums, other.sums)
+  return parallel.accumulate(count, add, {}, files, 'scoring')
