@@ -33,9 +33,9 @@ PICTURES += [encoded(name, 'P') for name in ('PNG', 'GIF', 'TIFF', 'BMP')]
 
 
 @st.composite
-def damaged_pictures(draw):
+def damaged_pictures(draw, pictures=PICTURES):
   """A picture with some bytes replaced, cut out or put in."""
-  data = bytearray(draw(st.sampled_from(PICTURES)))
+  data = bytearray(draw(st.sampled_from(pictures)))
   for _ in range(draw(st.integers(0, 6))):
     at, length = draw(st.integers(0, len(data))), draw(st.integers(0, 4))
     data[at : at + length] = draw(st.binary(max_size=4))

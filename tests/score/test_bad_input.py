@@ -1,7 +1,6 @@
 """What the benchmark scripts say about bad input: one line with the thing and the mend, exit code 2 (1 for faults at
 run time), nothing printed as a score, nothing written. And what users expect to work, works."""
 
-import argparse
 import io
 import os
 import pathlib
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
+from tests.data.test_fuzz import damaged_pictures
 from tests.fuzzed import fuzz
 from tests.score import scored
 from tests.score.scored import outcome
@@ -221,6 +221,8 @@ GOOD = {
   'clutter': all_of(put('pred/.hidden.png', b''), put('pred/notes.txt', b'x'), put('pred/.thumbs', 'folder')),
   **{ascii(name): rename('a.png', f'{name}.png')
      for name in (os.fsdecode(b'not UTF-8 \xff'), 'with space', 'K\u00e4fer \u864e', "quote ' % {}", '-dash')},
+  **{str(shape): all_of(*(put(f'{part}/a.png', np.ones(shape, np.uint8)) for part in ('pred', 'gt')))
+     for shape in ((1, 1), (1, 20_000), (3000, 1))},
 }  # fmt: skip
 
 
@@ -230,14 +232,6 @@ def test_what_users_expect_works(tmp_path, capsys, change, more):
   change(build(tmp_path))
   code, out, err = outcome(benchmark_by_mIoU, flags(tmp_path, **more), capsys)
   assert (code, err) == (0, '') and 'mean IOU: 100.0000%\n' in out
-
-
-@pytest.mark.parametrize('shape', [(1, 1), (1, 20_000), (3000, 1)])
-def test_odd_shapes_work(tmp_path, capsys, shape):
-  for part in ('pred', 'gt'):
-    scored.save(tmp_path / part / 'a.png', np.ones(shape, np.uint8))
-  code, out, _ = outcome(benchmark_by_mIoU, flags(tmp_path, boundary=None), capsys)
-  assert code == 0 and 'class 1: 01, acc: 100.0000%' in out
 
 
 def test_full_disk_is_a_fault_at_run_time(tmp_path):
@@ -256,21 +250,15 @@ def test_full_disk_is_a_fault_at_run_time(tmp_path):
 MANY = fuzz(60)
 
 
-@st.composite
-def damaged_files(draw):
-  """A PNG of class ids with some bytes changed, cut or added; or bytes of any kind."""
-  if draw(st.booleans()):
-    return draw(st.binary(max_size=80))
-  mode = draw(st.sampled_from(('L', 'P', '1', 'I;16')))
-  image = Image.fromarray(GREY.astype(np.uint16) if mode == 'I;16' else GREY)
-  data = bytearray(encoded(image.convert(mode) if mode in 'P1' else image))
-  for _ in range(draw(st.integers(1, 4))):
-    data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
-  return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
+LABELS = [encoded(Image.fromarray(GREY).convert(mode)) for mode in ('L', 'P', '1', 'I;16')]
 
 
 @MANY
-@given(data=damaged_files(), part=st.sampled_from(('pred', 'gt', 'inst')), more=st.booleans())
+@given(
+  data=damaged_pictures(LABELS) | st.binary(max_size=80),
+  part=st.sampled_from(('pred', 'gt', 'inst')),
+  more=st.booleans(),
+)
 def test_any_bytes_score_or_are_refused_in_one_line(tmp_path, capsys, data, part, more):
   if not (tmp_path / 'inst').exists():
     build(tmp_path)
@@ -280,17 +268,6 @@ def test_any_bytes_score_or_are_refused_in_one_line(tmp_path, capsys, data, part
   code, _, err = outcome(benchmark_by_mIoU, argv, capsys)
   assert code == 0 or (code == 2 and err.startswith('error: ') and err.count('\n') == 1 and str(path) in err), err
   scored.save(path, GREY)
-
-
-@MANY
-@given(text=st.text(max_size=12))
-def test_any_replacement_is_a_pair_or_refused(text):
-  try:
-    old, new = pairs.replacement(text)
-  except argparse.ArgumentTypeError:
-    assert text.count(',') != 1 or text.startswith(',')
-  else:
-    assert f'{old},{new}' == text and (old or not new)
 
 
 @MANY

@@ -193,14 +193,10 @@ def test_string_replace_acts_below_the_folder(data, printed):
   assert printed(*folders, '--string-replace', 'image,label') == before
 
 
-def test_path_comes_before_name(data, printed):
+def test_path_comes_before_name_and_truth_without_prediction_is_noted(data, printed):
   scored.save(data / 'gt/other/a.png', np.zeros((20, 30), np.uint8))
-  assert printed() == (lines_of(matrix_of(data)), f'note: 1 files in {data}/gt have no prediction; scored: 3\n')
-
-
-def test_truth_without_prediction_is_noted(data, printed):
   (data / 'pred/b.png').unlink()
-  note = f'note: 1 files in {data}/gt have no prediction; scored: 2\n'
+  note = f'note: 2 files in {data}/gt have no prediction; scored: 2\n'
   assert printed() == (lines_of(matrix_of(data, 'ac')), note)
 
 
