@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 import zlib
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -73,18 +74,23 @@ def open_picture(path: str):
     raise InputError(f'{path}: cannot be decoded ({reason}); replace the file') from None
 
 
-def list_images(folder: str) -> list[str]:
-  """The JPEG and PNG files of a folder (not of its sub-folders), sorted by name; hidden files are skipped.
+def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
+  """The JPEG and PNG files of a folder and its sub-folders, sorted by path.
+
+  Hidden files and folders, links to folders and the folders whose real paths are in `skip` are left out.
 
   Raises:
-    InputError: there is no such folder, or no image in it.
+    InputError: a folder cannot be read, or there is no image.
   """
-  try:
-    names = sorted(os.listdir(folder))
-  except OSError as e:
-    raise InputError(f'{folder}: {e.strerror}; give a folder of images') from None
-  names = [name for name in names if name.lower().endswith(('.jpg', '.jpeg', '.png')) and not name.startswith('.')]
-  images = [os.path.join(folder, name) for name in names]
+
+  def refuse(error: OSError):
+    raise InputError(f'{error.filename}: {error.strerror}; give a folder of images') from None
+
+  images = []
+  for parent, folders, names in os.walk(folder, onerror=refuse):
+    folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
+    names = [name for name in names if name.lower().endswith(('.jpg', '.jpeg', '.png')) and name[0] != '.']
+    images += (os.path.join(parent, name) for name in names)
   if not images:
     raise InputError(f'{folder}: holds no .jpg, .jpeg or .png file; give a folder of images')
-  return images
+  return sorted(images)

@@ -92,6 +92,7 @@ CASES = {
   'shard 0': ('more', ['--shard', '0/4'], ['--shard', 'from 1 to N']),
   'shard 5 of 4': ('more', ['--shard', '5/4'], ['--shard', 'from 1 to N']),
   'shard of a word': ('more', ['--shard', 'x'], ['--shard', '1/4']),
+  'shard of no job array': ('more', ['--shard', 'auto'], ['--shard', 'SLURM_ARRAY_TASK_ID']),
   'no checkpoint': ('from', [], ['--restore-from']),
   'checkpoint of no name': ('from', ['--restore-from', ''], ['--restore-from is empty']),
   'checkpoint missing': ('from', ['--restore-from', 'none'], ['none: no such checkpoint', 'check --restore-from']),

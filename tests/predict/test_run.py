@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,27 @@ def test_list_and_files_and_folder_give_the_same(checkpoint, folder, whole, tmp_
   )
   want = {name: data for name, data in files(whole).items() if name[:5] in ('gray/', 'color') and name[-5] in '013'}
   assert files(tmp_path / 'list') == files(tmp_path / 'files') == want
+
+
+def test_sub_folders_are_kept_and_outputs_below_the_images_are_not_predicted(checkpoint, folder, whole, tmp_path):
+  for path in ('0.png', 'a/0.png', 'a/b/1.png', '.hidden/2.png'):
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    os.link(folder / path[-5:], tmp_path / path)
+  for _ in range(2):
+    assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path)) == 0
+    names = ('0.png', 'a/0.png', 'a/b/1.png')
+    want = {f'{kind}/{name}': files(whole)[f'{kind}/{name[-5:]}'] for kind in ('gray', 'color') for name in names}
+    assert files(tmp_path / 'out') == want
+
+
+def test_missing_outputs_are_listed(checkpoint, folder, whole, tmp_path, capsys):
+  shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+  words = flags('/no/such/checkpoint', tmp_path, '--image-dir', folder, '--overlay', '--list-missing')
+  assert run(words) == 0 and capsys.readouterr().out == ''
+  for lost in ('gray/1.png', 'overlay/4.png', 'probs/3.npy'):
+    (tmp_path / lost).unlink()
+  assert run(words) == 1 and capsys.readouterr().out == f'{folder}/1.png\n{folder}/4.png\n'
+  assert run([*words, '--shard', '1/2']) == 1 and capsys.readouterr().out == f'{folder}/4.png\n'
 
 
 def test_shards_are_the_whole(checkpoint, folder, whole, tmp_path):
@@ -129,7 +151,7 @@ def test_palette_images_hold_the_same_ids(checkpoint, folder, whole, tmp_path):
 def test_default_colours_are_the_data_sets(tmp_path):
   for classes, first in ((21, (0, 0, 0)), (19, (128, 64, 128)), (11, (128, 128, 128)), (200, (0, 0, 0))):
     args = type('Args', (), {'save_dir': '', 'palette': 0, 'colormap': '', 'num_classes': classes, 'overlay': 0})
-    args.save_probs = False
+    args.save_probs, args.image_dir = False, None
     colours = outputs.Outputs(args).colours
     assert len(colours) >= classes and tuple(colours[0]) == first
 
@@ -316,6 +338,21 @@ def test_killed_run_goes_on_where_it_was_and_a_second_process_is_sent_away(check
   for i in range(200):
     for kind in ('gray', 'color'):
       assert got[f'{kind}/{i:03}.png'] == want[f'{kind}/{i % 5}.png']
+
+
+def test_a_lost_shard_is_completed_elsewhere(checkpoint, many, whole, tmp_path, capsys):
+  """The machine of part 2 of 2 dies; part 2, started again with --skip-existing, predicts the rest and nothing else."""
+  process = slowly(checkpoint, many, tmp_path, '--shard', '2/2')
+  started(process, tmp_path)
+  process.send_signal(signal.SIGKILL)
+  process.communicate(timeout=60)
+  done = len(list((tmp_path / 'gray').glob('[!.]*')))
+  assert run(flags(checkpoint, tmp_path, '--image-dir', many, '--shard', '2/2', '--skip-existing')) == 0
+  assert f'{100 - done} of {100 - done} images' in capsys.readouterr().out
+  want = {
+    f'{kind}/{i:03}.png': files(whole)[f'{kind}/{i % 5}.png'] for kind in ('gray', 'color') for i in range(1, 200, 2)
+  }
+  assert files(tmp_path) == want
 
 
 def test_shards_run_side_by_side(checkpoint, folder, whole, tmp_path):

@@ -6,7 +6,9 @@ from seg_models.input_size import size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
 from utils.errors import InputError
 from utils.predict.outputs import Outputs, images_to_do
+from utils.predict.shards import shard
 
+SHARD_HELP = 'the I-th of N parts of the images, I from 1; auto: as the task of a Slurm or Grid Engine job array'
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of --scale-aug
 
 
@@ -21,8 +23,8 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--data-dir', default='', help='the folder that the list is relative to')
   group.add_argument('--data-list', default='', help='list file, one line an image: `image` or `image label`')
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
-  group.add_argument('--image-dir', metavar='DIR', help='all JPEG and PNG images of a folder, without a list')
-  group.add_argument('--shard', type=_shard, metavar='I/N', help='the I-th of N parts of the images, I from 1')
+  group.add_argument('--image-dir', metavar='DIR', help='all JPEG and PNG images of a folder and its sub-folders')
+  group.add_argument('--shard', type=shard, metavar='I/N', help=SHARD_HELP)
   add_prediction_flags(parser, multi_scale)
   parser.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
   group = parser.add_argument_group('output')
@@ -36,6 +38,7 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--overlay', action='store_true', help='write overlay/NAME.png too, the colours over the image')
   group.add_argument('--save-probs', action='store_true', help='write probs/NAME.npy too, float16 [h, w, classes]')
   group.add_argument('--skip-existing', action='store_true', help='leave out images whose outputs are all there')
+  group.add_argument('--list-missing', action='store_true', help='print the images that lack outputs; predict none')
   args = parser.parse_args(argv)
   _check(args)
   return args
@@ -55,9 +58,13 @@ def add_prediction_flags(parser: Parser, multi_scale: bool) -> None:
 
 
 def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
-  """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed."""
+  """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed or is missing."""
   outputs = Outputs(args)
   paths = images_to_do(args, outputs)
+  if args.list_missing:
+    missing = [path for path in paths if not outputs.all_there(path)]
+    print(*missing, sep='\n', end='\n' if missing else '')
+    return int(bool(missing))
   with outputs.claim(args.shard):
     outputs.remove_unfinished(paths)
     if args.skip_existing:
@@ -68,16 +75,6 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
     from utils.predict.run import predict  # here, so that --help and bad input are answered before TensorFlow loads
 
     return predict(args, paths, outputs, scales, flip)
-
-
-def _shard(text: str) -> tuple[int, int]:
-  try:
-    part, parts = (int(number) for number in text.split('/'))
-  except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not I/N, for example 1/4') from None
-  if not 1 <= part <= parts:
-    raise argparse.ArgumentTypeError(f'{text!r}: I must be from 1 to N')
-  return part, parts
 
 
 def _check(args):

@@ -1,7 +1,7 @@
 """What a prediction run reads and where it writes, settled and checked before TensorFlow loads.
 
 Conventions: images are uint8 RGB [h, w, 3], scores float32 [h, w, C]. Image DIR/NAME.jpg is predicted to KIND/NAME.png
-below the output folder, whatever DIR is; so nothing is written outside it.
+below the output folder, whatever DIR is; of --image-dir, the sub-folders are kept. So nothing is written outside it.
 """
 
 import collections
@@ -24,7 +24,7 @@ class Outputs:
   """The files that a run writes of each image."""
 
   def __init__(self, args):
-    self.folder, self.as_palette = pathlib.Path(args.save_dir), args.palette
+    self.folder, self.as_palette, self.image_dir = pathlib.Path(args.save_dir), args.palette, args.image_dir
     self.colours = read_colormap(args.colormap) if args.colormap else colours(args.num_classes)
     if len(self.colours) < args.num_classes:
       raise InputError(
@@ -35,8 +35,13 @@ class Outputs:
     self.kinds |= {'overlay': '.png'} if args.overlay else {}
     self.kinds |= {'probs': '.npy'} if args.save_probs else {}
 
+  def name(self, image_path: str) -> str:
+    """The image's name below each kind's folder, without suffix."""
+    below = os.path.relpath(image_path, self.image_dir) if self.image_dir else os.path.basename(image_path)
+    return os.path.splitext(below)[0]
+
   def path(self, kind: str, image_path: str) -> pathlib.Path:
-    return self.folder / kind / (stem(image_path) + self.kinds[kind])
+    return self.folder / kind / (self.name(image_path) + self.kinds[kind])
 
   def all_there(self, image_path: str) -> bool:
     return all(self.path(kind, image_path).is_file() for kind in self.kinds)
@@ -79,20 +84,15 @@ def class_map(score: np.ndarray) -> np.ndarray:
   return np.argmax(score, -1).astype(np.uint8)
 
 
-def stem(path: str) -> str:
-  """The file's name without folder and suffix."""
-  return os.path.splitext(os.path.basename(path))[0]
-
-
 def images_to_do(args, outputs: Outputs) -> list[str]:
   """The image files of this run: all, or the shard's.
 
   Raises:
     InputError: none at all, two that would write the same file, or one that an output would replace.
   """
-  paths = _images(args)
-  _check_names(paths)
   written = {os.path.realpath(outputs.folder / kind) for kind in outputs.kinds}
+  paths = _images(args, written)
+  _check_names(paths, outputs)
   for path in paths:
     if os.path.realpath(os.path.dirname(path)) in written:
       raise InputError(f'{path}: lies where the outputs go; name another --save-dir than {outputs.folder}')
@@ -101,11 +101,11 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
   return paths
 
 
-def _images(args) -> list[str]:
+def _images(args, written: set[str]) -> list[str]:
   if args.data_list:
     return [pair.image for pair in read_list(args.data_list, args.data_dir, need_label=False)]
   if args.image_dir:
-    return list_images(args.image_dir)
+    return list_images(args.image_dir, skip=written)
   for path in args.image:
     if not os.path.isfile(path):
       what = 'is a folder; give --image-dir for all its images' if os.path.isdir(path) else 'no such file'
@@ -113,10 +113,10 @@ def _images(args) -> list[str]:
   return args.image
 
 
-def _check_names(paths):
+def _check_names(paths, outputs):
   by_name = collections.defaultdict(list)
   for path in paths:
-    by_name[stem(path)].append(path)
+    by_name[outputs.name(path)].append(path)
   for name, same in by_name.items():
     if same[1:] and same[0] == same[1]:
       raise InputError(f'{same[0]}: is to be predicted twice; name every image once')
