@@ -106,47 +106,6 @@ def test_death_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path, monkey
   assert files == {f'model.ckpt-{s}{part}' for s in checkpoint.steps_in(folder) for part in checkpoint.PARTS}
 
 
-@pytest.mark.parametrize(
-  ('change', 'says'),
-  [
-    (
-      lambda v: v.pop('resnet_v1_14/conv1/weights'),
-      r'lacks resnet_v1_14/conv1/weights \(3, 3, 3, 6\); check --backbone',
-    ),
-    (
-      lambda v: v.update({'resnet_v1_14/conv1/BatchNorm/beta': np.ones(7, 'f')}),
-      r'beta is \(7,\) there and \(6,\) here',
-    ),
-    (lambda v: v.update({'resnet_v1_14/conv1/BatchNorm/beta': np.full(6, np.nan, 'f')}), 'not finite; take an earlier'),
-    (
-      lambda v: v.pop('resnet_v1_14/block5/fc1_voc12/biases'),
-      r'lacks resnet_v1_14/block5/fc1_voc12/biases \(3,\); check --model and --num-classes, or give --not-restore-cl',
-    ),
-  ],
-)
-def test_what_does_not_fit_is_refused(data, toy, tmp_path, change, says):
-  values = randomised(Toy())
-  change(values)
-  checkpoint.save(str(tmp_path / 'other'), values)
-  assert re.search(says, refusal(data, tmp_path / 'run', restore_from=tmp_path / 'other'))
-
-
-def test_what_is_no_checkpoint_is_refused(data, toy, tmp_path):
-  def says(path):
-    return refusal(data, tmp_path / 'run', restore_from=path)
-
-  checkpoint.save(str(tmp_path / 'snapshots' / 'model.ckpt-3'), randomised(Toy()))
-  checkpoint.keep_newest(str(tmp_path / 'snapshots'), 1, -1)
-  assert 'no such checkpoint' in says(tmp_path / 'nothing')
-  assert 'is a folder' in says(tmp_path / 'snapshots') and 'model.ckpt-3' in says(tmp_path / 'snapshots')
-  assert 'did you mean' in says(tmp_path / 'snapshots' / 'model.ckpt')
-  (tmp_path / 'text').write_text('not a checkpoint')
-  assert 'cannot be read as a checkpoint' in says(tmp_path / 'text')
-  os.truncate(tmp_path / 'snapshots' / 'model.ckpt-3.data-00000-of-00001', 40)
-  assert 'the file is damaged' in says(tmp_path / 'snapshots' / 'model.ckpt-3')
-  assert checkpoint.steps_in(str(tmp_path / 'run')) == []
-
-
 def test_the_classifier_can_be_left_as_initialised(data, toy, tmp_path, capsys):
   """For another class count: the backbone is the checkpoint's, the head the one of a run from nothing."""
   want = randomised(Toy(num_classes=7))
@@ -204,8 +163,7 @@ def test_a_pspnet_warms_up_a_deeplab_but_no_other_backbone(data, tmp_path):
   assert_same({name: want[name] for name in shared}, {name: got[name] for name in shared})
 
 
-def test_a_folder_that_cannot_be_written_is_said(data, toy, tmp_path):
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
   (tmp_path / 'file').write_text('')
-  assert 'cannot be made' in refusal(data, tmp_path / 'file' / 'run')
   with pytest.raises(errors.RunError, match='could not be written .* the earlier ones are whole'):
     checkpoint.save(str(tmp_path / 'file' / 'model.ckpt-1'), {'v': np.zeros(CLASSES)})

@@ -1,6 +1,7 @@
 """What the training scripts say about bad input: one line with the thing and the mend, exit code 2, before the first
 step, nothing written. And what users expect to work, works."""
 
+import json
 import os
 import pathlib
 
@@ -97,7 +98,8 @@ def in_use(folder) -> dict:
 def unlike(folder) -> dict:
   """A snapshot folder of a run with another rate, to be resumed."""
   saved(folder, name='model.ckpt-3')
-  (folder / 'config').write_text('{"learning_rate": 0.5}')
+  earlier = {**vars(tiny.arguments(pathlib.Path(), folder)), 'learning_rate': 0.5, 'snapshot_dir': ''}
+  (folder / 'config').write_text(json.dumps(earlier, default=str))
   return {'snapshot_dir': folder, 'resume': True}
 
 
@@ -145,6 +147,7 @@ FLAGS = {
   'profile backwards': ({'profile_steps': '5,2'}, ['--profile-steps', 'first <= last']),
   'validation strides too large': ({'val_strides': '64,32'}, ['--val-strides 64,32', 'larger than']),
   'clip to nothing': ({'clip_norm': 0}, ['--clip-norm']),
+  'float16 on a CPU': ({'precision': 'float16'}, ['no float16 gradient of dilated convolutions on a CPU', 'bfloat16']),
 }
 AFFINITY = {
   'distance of zero': ({'kld_sizes': '0,1'}, ['--kld-sizes', "'0,1'", '1,2,3']),
@@ -158,7 +161,10 @@ AFFINITY = {
 SEVERAL = {
   'a million GPUs': ({'num_gpu': 10**6, 'batch_size': 10**6}, ['--num-gpu', 'from 1 to']),
   'no GPU': ({'num_gpu': 0}, ['--num-gpu']),
-  'batch that does not divide': ({'num_gpu': 2, 'batch_size': 3}, ['--batch-size 3', '2 replicas', 'give 2']),
+  'batch that does not divide': (
+    {'num_gpu': 2, 'batch_size': 3},
+    ['--batch-size 3 does not', 'among 2 replicas; give 2'],
+  ),
 }
 LISTS = {
   'list is a device': (lambda f: {'data_list': '/dev/zero'}, ['/dev/zero: is a device']),
@@ -203,14 +209,17 @@ CHECKPOINTS = {
   'checkpoint is text': (lambda f: {'restore_from': listed(f, 'no')['data_list']}, ['cannot be read as a checkpoint']),
   'checkpoint without data': (lambda f: damaged(f, '.data-00000-of-00001', None), ['other.ckpt']),
   'checkpoint without index': (lambda f: damaged(f, '.index', None), ['no such checkpoint']),
-  'checkpoint data cut off': (lambda f: damaged(f, '.data-00000-of-00001', 100), ['other.ckpt', 'damaged']),
+  'checkpoint data cut off': (lambda f: damaged(f, '.data-00000-of-00001', 40), ['other.ckpt', 'the file is damaged']),
   'checkpoint index cut off': (lambda f: damaged(f, '.index', 50), ['cannot be read as a checkpoint']),
-  'checkpoint with NaN': (lambda f: saved(f, with_nan), ['not finite']),
+  'checkpoint with NaN': (lambda f: saved(f, with_nan), ['not finite; take an earlier']),
   'checkpoint of another backbone': (
     lambda f: saved(f, lambda t: {k.replace('_14', '_50'): v for k, v in t.items()}),
-    ['lacks resnet_v1_14/', '--backbone'],
+    ['lacks resnet_v1_14/', '--backbone', 'it holds resnet_v1_50'],
   ),
-  'checkpoint of more classes': (lambda f: {**saved(f), 'num_classes': 4}, ['(4,) here', '--num-classes']),
+  'checkpoint of more classes': (
+    lambda f: {**saved(f), 'num_classes': 4},
+    ['(3,) there and (4,) here', '--num-classes', '--not-restore-c'],
+  ),
   'checkpoint of nothing known': (lambda f: saved(f, lambda t: {'a': np.zeros(3)}), ['lacks resnet_v1_14/']),
 }
 FOLDERS = {

@@ -204,11 +204,6 @@ def test_what_a_killed_run_leaves_is_removed(data, tmp_path):
   assert_same(want, last_checkpoint(folder))
 
 
-def test_a_missing_list_of_validation_is_refused_at_once(data, tmp_path):
-  assert 'no-such.txt: no such list file' in refusal(data, tmp_path / 'run', val_list=tmp_path / 'no-such.txt')
-  assert not (tmp_path / 'run').exists()
-
-
 def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch):
   original = loop.make_step
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils.atomic import write_text
-from utils.errors import InputError, RunError
+from utils.errors import InputError, RunError, one_line
 
 PREFIX = 'model.ckpt'
 OWN = 'training/'  # begins the names of what a checkpoint holds besides variables and momentum
@@ -49,7 +49,7 @@ def save(prefix: str, tensors: dict) -> None:
     _sync(folder)
   except (OSError, tf.errors.OpError) as e:
     raise RunError(
-      f'{prefix}: the checkpoint could not be written ({_reason(e)}); the earlier ones are whole'
+      f'{prefix}: the checkpoint could not be written ({one_line(e)}); the earlier ones are whole'
     ) from None
   finally:
     if temporary:
@@ -72,10 +72,6 @@ def _remove_parts(prefix):
       os.remove(prefix + part)
 
 
-def _reason(error) -> str:
-  return ' '.join(str(getattr(error, 'message', None) or error).split())
-
-
 class Reader:
   """A checkpoint opened for reading.
 
@@ -90,23 +86,23 @@ class Reader:
       mend = f'name a checkpoint in it, for example {latest}' if latest else 'it holds no checkpoint'
       raise InputError(f'{prefix}: is a folder, not a checkpoint; {mend}')
     if not os.path.isfile(prefix) and not os.path.isfile(f'{prefix}.index'):
-      beside = sorted(glob.glob(glob.escape(prefix) + '*'))
-      hint = f'; did you mean {_prefix(beside[0])}?' if beside else '; check --restore-from'
-      fetched = re.fullmatch(r'((resnet)_v1_(50|101)|(efficientnet)_lite[012])\.ckpt', os.path.basename(prefix))
+      beside = [re.sub(r'\.(index|data-.*)$', '', path) for path in sorted(glob.glob(glob.escape(prefix) + '*'))]
+      hint = f'; did you mean {beside[0]}?' if beside else '; check --restore-from'
+      fetched = re.fullmatch(r'((resnet|efficientnet)_(v1_50|v1_101|lite[012]))\.ckpt', os.path.basename(prefix))
       if fetched:
-        hint = f'; fetch it with `python dataset/fetch_{fetched[2] or fetched[4]}.py --backbone {fetched[1]}`'
+        hint = f'; fetch it with `python dataset/fetch_{fetched[2]}.py --backbone {fetched[1]}`'
       raise InputError(f'{prefix}: no such checkpoint (neither {prefix}.index nor a V1 file){hint}')
     try:
       self._reader = tf.train.load_checkpoint(prefix)
       self.shapes = {k: tuple(v) for k, v in self._reader.get_variable_to_shape_map().items()}
     except UNREADABLE as e:
-      raise InputError(f'{prefix}: cannot be read as a checkpoint ({_reason(e)}); fetch or save it again') from None
+      raise InputError(f'{prefix}: cannot be read as a checkpoint ({one_line(e)}); fetch or save it again') from None
 
   def get(self, name: str) -> np.ndarray:
     try:
       return self._reader.get_tensor(name)
     except UNREADABLE as e:
-      raise InputError(f'{self.prefix}: {name} cannot be read ({_reason(e)}); the file is damaged') from None
+      raise InputError(f'{self.prefix}: {name} cannot be read ({one_line(e)}); the file is damaged') from None
 
 
 def readable(prefix: str) -> bool:
@@ -118,11 +114,6 @@ def readable(prefix: str) -> bool:
   except InputError:
     return False
   return True
-
-
-def _prefix(path: str) -> str:
-  """The checkpoint that a file belongs to."""
-  return re.sub(r'\.(index|data-\d+-of-\d+)$', '', path)
 
 
 def restore(prefix: str, variables: dict, mend: str) -> None:
@@ -203,10 +194,10 @@ def clear(folder: str) -> None:
 
 def remove_unfinished(folder: str) -> None:
   """Removes what a run killed while it wrote or removed a checkpoint has left: no whole checkpoint is touched."""
-  for path in glob.glob(os.path.join(glob.escape(folder), '.writing-*')):
-    shutil.rmtree(path, ignore_errors=True)
-  whole = {path_of(folder, step) + part for step in steps_in(folder) for part in PARTS}
-  for part in PARTS:
-    for path in set(glob.glob(os.path.join(glob.escape(folder), f'{PREFIX}-*{part}'))) - whole:
-      if re.fullmatch(re.escape(PREFIX) + r'-\d+' + re.escape(part), os.path.basename(path)):
-        os.remove(path)
+  steps = steps_in(folder)
+  for name in os.listdir(folder):
+    part = re.fullmatch(rf'{re.escape(PREFIX)}-(\d+)({"|".join(map(re.escape, PARTS))})', name)
+    if name.startswith('.writing-'):
+      shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+    elif part and int(part[1]) not in steps:
+      os.remove(os.path.join(folder, name))

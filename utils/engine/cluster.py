@@ -10,7 +10,6 @@ from typing import NamedTuple
 from utils.errors import InputError, RunError
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
-GREETING = {'worker': 0}
 ANSWER_SECONDS = 5  # that an open connection may take to send a line
 
 
@@ -55,19 +54,17 @@ def from_tf_config(text: str) -> Cluster | None:
     others = sorted(set(roles) - {'chief', 'worker'})
     if others:
       raise ValueError(f'the role {others[0]!r} is not supported, only "chief" and "worker"')
-    workers = [*roles.get('chief', []), *roles.get('worker', [])]
-    for address in workers:
+    tasks = {(role, i): address for role in ('chief', 'worker') for i, address in enumerate(roles.get(role, []))}
+    for address in tasks.values():
       host_and_port(address)
-    if len(set(workers)) < len(workers):
+    if len(set(tasks.values())) < len(tasks):
       raise ValueError('an address occurs twice')
-    if task.get('type') not in roles or 'index' not in task:
-      raise ValueError(f'its task needs a type, one of {sorted(roles)}, and an index')
-    index, number = int(task['index']), len(roles[task['type']])
-    if not 0 <= index < number:
-      raise ValueError(f'the task has index {index}, but there are {number} of its type, counted from 0')
+    this = task.get('type'), int(task.get('index', -1))
+    if this not in tasks:
+      raise ValueError(f'its task (type, index) is {this}, none of {", ".join(map(str, tasks))}')
   except (ValueError, AttributeError, TypeError) as e:
     raise InputError(f'TF_CONFIG={text}: {e}; write {EXAMPLE}') from None
-  return Cluster(workers, index + (len(roles.get('chief', [])) if task['type'] == 'worker' else 0))
+  return Cluster(list(tasks.values()), list(tasks).index(this))
 
 
 def host_and_port(address: str) -> tuple[str, int]:
@@ -105,63 +102,58 @@ def wait_for_workers(cluster: Cluster, settings: dict, seconds: float) -> None:
 
   This protects hours of many machines: TensorFlow itself waits an hour, and ignores Ctrl-C, for a worker that never
   starts, and hangs in the first step if one has other flags. So the workers first connect to the chief's port here,
-  before its TensorFlow listens there.
+  before its TensorFlow listens there. Each sends one line of JSON and gets one, when all have come or something is
+  wrong.
 
   Raises:
     InputError: the settings differ, a port is taken, or a host is unknown.
     RunError: a worker is missing after `seconds`.
   """
-  deadline = time.monotonic() + seconds
   number, here = len(cluster.workers), cluster.workers[cluster.index]
   print(f'worker {cluster.index} of {number}, {here}: waiting up to {seconds:g} s for the others', flush=True)
-  settings = json.loads(json.dumps(settings))
+  deadline = time.monotonic() + seconds
   try:
     server = socket.create_server(('', cluster.port), backlog=number)
   except OSError as e:
     raise InputError(f'{here}: cannot listen on port {cluster.port} here ({e.strerror}); give another') from None
   with server:
     if cluster.index == 0:
-      gather_workers(server, cluster, settings, seconds, deadline)
+      gather_workers(server, cluster.workers, settings, deadline)
   if cluster.index:
-    report_to_chief(cluster, settings, seconds, deadline)
+    report_to_chief(cluster, settings, deadline)
 
 
-def gather_workers(server, cluster, settings, seconds, deadline) -> None:
+def gather_workers(server, workers: list[str], settings: dict, deadline: float) -> None:
   """The chief's part: waits for every other worker, compares the settings, and sends the outcome to all."""
-  connections, answer = {}, {}
-  try:
-    while len(connections) + 1 < len(cluster.workers):
-      server.settimeout(max(deadline - time.monotonic(), 0.01))
-      try:
-        connection, _ = server.accept()
-      except TimeoutError:
-        missing = [f'{i} ({address})' for i, address in enumerate(cluster.workers) if i and i not in connections]
-        raise RunError(f'worker {", ".join(missing)} has not come within {seconds:g} s; start all of them') from None
-      send(connection, GREETING)
-      connection.settimeout(ANSWER_SECONDS)
-      with connection.makefile('rb') as lines:
-        message = receive(lines)
-      index = message.get('index')
-      if index not in range(1, len(cluster.workers)):
-        connection.close()  # not a worker
-        continue
-      if index in connections:  # it was restarted
-        connections[index].close()
-      connections[index] = connection
-      compare(message.get('settings', {}), settings, index)
-    answer = {'error': ''}
-  except (InputError, RunError) as e:
-    answer = {'error': str(e), 'exit_code': e.exit_code}
-    raise
-  finally:
-    for connection in connections.values():
-      send(connection, answer)
-      with connection, contextlib.suppress(OSError):
-        connection.recv(1)  # until the other side has closed: then this port is free at once
+  connections, outcome = {}, {}
+  with contextlib.ExitStack() as opened:
+    try:
+      while len(connections) + 1 < len(workers):
+        server.settimeout(max(deadline - time.monotonic(), 0.01))
+        try:
+          connection = opened.enter_context(server.accept()[0])
+        except TimeoutError:
+          missing = ', '.join(f'{i} ({address})' for i, address in enumerate(workers) if i and i not in connections)
+          raise RunError(f'worker {missing} has not come within --worker-timeout; start all of them') from None
+        connection.settimeout(ANSWER_SECONDS)
+        message = receive(connection)
+        if message.get('index') in range(1, len(workers)):  # else it is not a worker
+          connections[message['index']] = connection  # the later one of a worker that was restarted
+          compare(message.get('settings', {}), settings, message['index'])
+      outcome = {'exit_code': 0}
+    except (InputError, RunError) as e:
+      outcome = {'exit_code': e.exit_code, 'error': str(e)}
+      raise
+    finally:
+      for connection in connections.values():
+        with contextlib.suppress(OSError):  # it has ended: TensorFlow's own waiting reports it
+          send(connection, outcome)
+          connection.recv(1)  # until the other side has closed: then this port is free at once
 
 
 def compare(theirs: dict, ours: dict, index: int) -> None:
-  for name in sorted(set(theirs) | set(ours)):
+  ours = json.loads(json.dumps(ours))
+  for name in sorted(theirs.keys() | ours.keys()):
     if theirs.get(name) != ours.get(name):
       raise InputError(
         f'worker {index} was started with {name} {theirs.get(name)}, worker 0 with {ours.get(name)}; '
@@ -169,41 +161,35 @@ def compare(theirs: dict, ours: dict, index: int) -> None:
       )
 
 
-def report_to_chief(cluster, settings, seconds, deadline) -> None:
+def report_to_chief(cluster: Cluster, settings: dict, deadline: float) -> None:
   """The part of the other workers: sends its settings to the chief and waits for the outcome."""
-  chief = cluster.workers[0]
-  while True:
+  chief, outcome, reason = cluster.workers[0], {}, 'another program answers there'
+  while 'exit_code' not in outcome:
     try:
-      connection = socket.create_connection(host_and_port(chief), timeout=ANSWER_SECONDS)
-      with connection, connection.makefile('rb') as lines:
-        if receive(lines) == GREETING:  # not, for example, a TensorFlow that has not ended yet
-          send(connection, {'index': cluster.index, 'settings': settings})
-          connection.settimeout(max(deadline - time.monotonic(), 0) + ANSWER_SECONDS)
-          answer = receive(lines)
-          break
-      reason = 'another program answers there'
+      with socket.create_connection(host_and_port(chief), timeout=ANSWER_SECONDS) as connection:
+        send(connection, {'index': cluster.index, 'settings': settings})
+        connection.settimeout(max(deadline - time.monotonic(), 0) + ANSWER_SECONDS)
+        outcome = receive(connection)  # {} of, for example, a TensorFlow that has not ended yet
     except socket.gaierror as e:
       raise InputError(f'worker 0, {chief}: no such host ({e.strerror}); check the addresses') from None
     except OSError as e:
       reason = e
-    if time.monotonic() > deadline:
-      raise RunError(f'worker 0, {chief}, cannot be reached for {seconds:g} s ({reason}); start all workers')
+    if time.monotonic() > deadline and not outcome:
+      raise RunError(f'worker 0, {chief}, cannot be reached within --worker-timeout ({reason}); start all workers')
     time.sleep(0.2)
-  if answer.get('error'):
-    raise (InputError if answer.get('exit_code') == InputError.exit_code else RunError)(answer['error'])
-  if 'error' not in answer:
-    raise RunError(f'worker 0, {chief}, has ended; start all workers again')
+  if outcome['exit_code']:
+    raise (InputError if outcome['exit_code'] == InputError.exit_code else RunError)(outcome['error'])
 
 
-def receive(lines) -> dict:
-  """A line of JSON from the other side; {} if none comes."""
+def receive(connection) -> dict:
+  """A line of JSON from the other side; {} if something else or nothing comes."""
   try:
-    message = json.loads(lines.readline(1 << 20))
+    with connection.makefile('rb') as lines:
+      message = json.loads(lines.readline(1 << 20))
   except (OSError, ValueError):
     return {}
   return message if isinstance(message, dict) else {}
 
 
 def send(connection, message: dict) -> None:
-  with contextlib.suppress(OSError):  # the other side has closed: the chief's timeout reports it
-    connection.sendall(json.dumps(message).encode() + b'\n')
+  connection.sendall(json.dumps(message).encode() + b'\n')

@@ -8,6 +8,7 @@ chief (the first worker) alone writes.
 import contextlib
 import os
 import sys
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +21,7 @@ from utils.list_file import list_digest
 EQUAL = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'worker_timeout')
 
 
-def choose(args, decisive: tuple[str, ...] = ()) -> tf.distribute.Strategy:
+def choose(args, decisive: Collection[str] = ()) -> tf.distribute.Strategy:
   """The strategy that the flags and the environment ask for. To be called before TensorFlow runs anything.
 
   Only the scripts with --num-gpu train on more than one device; the others do not look at TF_CONFIG. `decisive` names
@@ -90,10 +91,10 @@ def multi_worker_strategy(args, workers: cluster.Cluster, gpus, decisive) -> tf.
 
 def common_settings(args, decisive) -> dict:
   """The flags that must be equal on all workers."""
-  flags = vars(args)
-  settings = {f'--{name.replace("_", "-")}': flags[name] for name in (*decisive, *EQUAL) if name in flags}
-  lists = {f'--{name.replace("_", "-")}': list_digest(flags[name]) for name in ('data_list', 'val_list') if flags[name]}
-  return {'script': os.path.basename(sys.argv[0]), **settings, **lists}
+  flags = {name: value for name, value in vars(args).items() if name in (*decisive, *EQUAL)}
+  flags |= {name: list_digest(path) for name in ('data_list', 'val_list') if (path := getattr(args, name))}
+  settings = {f'--{name.replace("_", "-")}': value for name, value in flags.items()}
+  return {'script': os.path.basename(sys.argv[0]), **settings}
 
 
 def is_multi_worker(strategy) -> bool:
@@ -125,26 +126,19 @@ def sum_over_workers(strategy, value):
   return strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None).numpy()
 
 
-def wait_for_all(strategy) -> None:
-  """Returns when every worker has called it."""
-  sum_over_workers(strategy, np.zeros(1))
-
-
 @contextlib.contextmanager
 def exit_together(strategy):
   """No worker exits before the chief has saved the last checkpoint, after the last step or after a stop that all make.
 
   A worker that exits earlier would make the others fail, the chief among them while it saves.
   """
-
-  def wait_twice():
-    wait_for_all(strategy)
-    with contextlib.suppress(tf.errors.OpError):  # another worker got past the first wait and has exited: all is saved
-      wait_for_all(strategy)
-
+  stopped = None
   try:
     yield
-  except Stopped:
-    wait_twice()
-    raise
-  wait_twice()
+  except Stopped as e:
+    stopped = e
+  sum_over_workers(strategy, np.zeros(1))
+  with contextlib.suppress(tf.errors.OpError):  # another worker got past the first wait and has exited: all is saved
+    sum_over_workers(strategy, np.zeros(1))
+  if stopped:
+    raise stopped

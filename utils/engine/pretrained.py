@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import pathlib
 import shutil
+import socket
 import tarfile
 import tempfile
 import urllib.error
@@ -37,27 +38,17 @@ def downloaded(url: str, backbone: str, folder: pathlib.Path):
   if not url.startswith(('https://', 'http://', 'file://')):
     raise InputError(f'--url {url}: begins with neither https:// nor http:// nor file://; for a file give --archive')
   folder.mkdir(parents=True, exist_ok=True)
+  socket.setdefaulttimeout(SECONDS)
   with tempfile.NamedTemporaryFile(prefix='.fetching-', suffix='.tar.gz', dir=folder) as file:
     try:
-      _copy(url, file)
+      with tqdm(desc='fetching', unit='B', unit_scale=True, delay=1) as bar:
+        urllib.request.urlretrieve(url, file.name, lambda _, size, length: bar.update(size))
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as e:
       raise RunError(
         f'{url}: cannot be fetched ({one_line(e)}); without a network here, fetch it elsewhere, bring the file and run '
         f'`python dataset/fetch_resnet.py --backbone {backbone} --archive FILE`'
       ) from None
     yield file.name
-
-
-def _copy(url: str, file) -> None:
-  with urllib.request.urlopen(url, timeout=SECONDS) as response:
-    length = int(response.headers.get('Content-Length') or 0)
-    with tqdm(total=length or None, desc='fetching', unit='B', unit_scale=True, delay=1) as bar:
-      while block := response.read(_BLOCK):
-        file.write(block)
-        bar.update(len(block))
-  file.flush()
-  if length and file.tell() != length:
-    raise ConnectionError(f'{file.tell()} of {length} bytes came')
 
 
 def install(archive: str, backbone: str, path: pathlib.Path, source: str) -> None:
@@ -80,17 +71,16 @@ def install(archive: str, backbone: str, path: pathlib.Path, source: str) -> Non
 
 def _extract(archive: str, name: str, target: str) -> None:
   """Copies the one file called `name`, then reads on to the end, where gzip has its checksum."""
-  found = 0
   with gzip.open(archive) as stream:
     with tarfile.open(fileobj=stream, mode='r|') as tar:
+      found = 0
       for member in tar:
-        if not member.isfile() or pathlib.PurePosixPath(member.name).name != name:
-          continue
-        if member.size > LARGEST:
-          raise InputError(f'{target}: would be {member.size} bytes long, which no ResNet is; fetch it again')
-        found += 1
-        with open(target, 'wb') as file:
-          shutil.copyfileobj(tar.extractfile(member), file, _BLOCK)
+        if member.isfile() and pathlib.PurePosixPath(member.name).name == name:
+          if member.size > LARGEST:
+            raise InputError(f'{target}: would be {member.size} bytes long, which no ResNet is; fetch it again')
+          found += 1
+          with open(target, 'wb') as file:
+            shutil.copyfileobj(tar.extractfile(member), file)
     while stream.read(_BLOCK):
       pass
   if found != 1:

@@ -4,10 +4,16 @@ A new flag gets one line of help that fits 120 columns (a test counts), in the g
 """
 
 import argparse
+import functools
 
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, real, whole
 from utils.train import flag_checks
 
+# A run goes on only with the flags that decide its result: all but these paths, intervals and devices.
+MAY_CHANGE = {'data_dir', 'data_list', 'val_list', 'val_every', 'val_strides', 'snapshot_dir', 'restore_from'}
+MAY_CHANGE |= {'not_restore_classifier', 'resume', 'overwrite', 'save_pred_every', 'save_minutes', 'keep'}
+MAY_CHANGE |= {'update_tb_every', 'profile_steps', 'is_training', 'xla', 'deterministic'}
+MAY_CHANGE |= {'num_gpu', 'cluster', 'worker_timeout'}
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
 
@@ -17,6 +23,18 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
   Raises:
     InputError: flags that contradict each other.
   """
+  args = make_parser(description, affinity, several_gpus, sizes).parse_args(argv)
+  flag_checks.check(args)
+  return args
+
+
+@functools.cache
+def default_of(name: str):
+  """A flag's default: what a run was trained with whose `config` does not name the flag, being older than it."""
+  return make_parser('', affinity=True, several_gpus=True).get_default(name)
+
+
+def make_parser(description: str, affinity: bool, several_gpus: bool, sizes=(1,)) -> Parser:
   parser = Parser(description, usage=USAGE)
   _add_most_used_and_network_flags(parser)
   _add_augmentation_flags(parser.add_argument_group('augmentation'))
@@ -29,9 +47,7 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
   _add_run_flags(parser.add_argument_group('the run'))
   if several_gpus:
     _add_several_gpus_flags(parser.add_argument_group('several GPUs and machines'))
-  args = parser.parse_args(argv)
-  flag_checks.check(args)
-  return args
+  return parser
 
 
 def _add_most_used_and_network_flags(parser):

@@ -21,9 +21,9 @@ from utils.data.check import check_pairs
 from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, RunError, Stopped
 from utils.list_file import Pair, read_list
-from utils.train import nonfinite
+from utils.train import flags, nonfinite
 from utils.train.initial_values import digest, set_initial_values
-from utils.train.run_folder import DECISIVE, RunFolder
+from utils.train.run_folder import RunFolder
 from utils.train.run_log import RunLog
 from utils.train.step import TrainingState, make_step
 from utils.train.stop_request import StopRequest
@@ -59,7 +59,7 @@ def train(args, make_objective) -> None:
   pairs = read_list(args.data_list, args.data_dir, need_label=True)
   val_pairs = read_list(args.val_list, args.data_dir, need_label=True) if args.val_list else []
   check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
-  strategy = distribute.choose(args, DECISIVE)
+  strategy = distribute.choose(args, vars(args).keys() - flags.MAY_CHANGE)
   precision.check(args.precision)
   if args.deterministic:
     tf.config.experimental.enable_op_determinism()
@@ -156,8 +156,7 @@ def loop(run: Run) -> None:
     due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
     if due or (args.save_minutes and time.time() - last_save > 60 * args.save_minutes):
       last_save, saved = time.time(), save(run, s)
-    if signum and s < args.num_steps - 1:
-      raise stopped(signum, s, saved)
+    stop_after(s, signum, saved, run)
   log.summary(last_checkpoint=saved, **run.history.summary(folder))
 
 
@@ -169,9 +168,7 @@ def finish_step(run: Run) -> str:
     folder.tidy(run.history)
   if validate(run, s):
     save(run, s)
-  signum = stop_signal(run)
-  if signum and s < run.args.num_steps - 1:
-    raise stopped(signum, s, folder.resumed)
+  stop_after(s, stop_signal(run), folder.resumed, run)
   return folder.resumed
 
 
@@ -201,9 +198,11 @@ def save(run: Run, s: int) -> str:
   return run.folder.save(s, {**tensors, **run.history.saved()}, run.history)
 
 
-def stopped(signum: int, s: int, saved: str) -> Stopped:
-  name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
-  return Stopped(f'stopped by {name} after step {s}; saved {saved}; go on with --resume', signum)
+def stop_after(s: int, signum: int, saved: str, run: Run) -> None:
+  """Raises Stopped if a signal asked for it and step s, saved as `saved`, is not the last."""
+  if signum and s < run.args.num_steps - 1:
+    name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
+    raise Stopped(f'stopped by {name} after step {s}; saved {saved}; go on with --resume', signum)
 
 
 def batches_of(run: Run):

@@ -21,39 +21,7 @@ from utils.engine import checkpoint
 from utils.errors import InputError
 from utils.list_file import list_digest
 from utils.locks import claim
-
-# A run goes on only with the flags that decide its result; the others (paths, cadence, devices) may change. The data's
-# order follows from the list's lines, so these count, not where the list lies.
-DECISIVE = (
-  'objective',
-  'model',
-  'backbone',
-  'output_stride',
-  'num_classes',
-  'ignore_label',
-  'data_list_contents',
-  'batch_size',
-  'iter_size',
-  'input_size',
-  'num_steps',
-  'learning_rate',
-  'power',
-  'momentum',
-  'weight_decay',
-  'clip_norm',
-  'use_global_status',
-  'batch_norm_decay',
-  'precision',
-  'random_seed',
-  'random_scale',
-  'random_mirror',
-  'random_crop',
-  'kld_margin',
-  'kld_lambda_1',
-  'kld_lambda_2',
-  'kld_sizes',
-  'kld_decay',
-)
+from utils.train import flags
 
 LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
 
@@ -138,9 +106,10 @@ class RunFolder:
       return  # checkpoints of elsewhere: their shapes are checked when they are read
     except (OSError, ValueError, TypeError):
       raise InputError(f'{path}: cannot be read as JSON; delete it to resume with the flags given') from None
-    now = json.loads(json.dumps(self.config))
-    for key in DECISIVE:
-      if key in before and key in now and before[key] != now[key]:
+    before = {**{key: flags.default_of(key) for key in self.flags}, **before}
+    before, now = json.loads(json.dumps([before, self.config]))
+    for key in sorted(now.keys() - flags.MAY_CHANGE):
+      if key in before and before[key] != now[key]:
         name = f'--{key.replace("_", "-")}' if key in self.flags else key.replace('_', ' ')
         raise InputError(
           f'{path}: the run to resume has {name} {before[key]}, not {now[key]}; give that, or another --snapshot-dir'
