@@ -20,6 +20,13 @@ def size_problem(model: str, height: int, width: int, output_stride: int | None 
   return None
 
 
+def padded_size(model: str, height: int, width: int, output_stride: int | None = None) -> tuple[int, int]:
+  """The smallest size that `model` takes of an image with zeros at the bottom and right; for PSPNet a square."""
+  multiple = size_multiple(model, output_stride)
+  padded = tuple(-(-side // multiple) * multiple for side in (height, width))
+  return (max(padded),) * 2 if model == 'pspnet' else padded
+
+
 def nearest(length: int, multiple: int) -> int:
   return max(multiple, round(length / multiple) * multiple)
 

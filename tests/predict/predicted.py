@@ -27,11 +27,15 @@ WINDOWS = ['--input-size', '48,48', '--strides', '32,32']
 @pytest.fixture(scope='session')
 def checkpoint(tmp_path_factory) -> str:
   """The prefix of a checkpoint of the network above, of weights that make unlike pixels unlike."""
-  prefix = str(tmp_path_factory.mktemp('checkpoint') / 'model.ckpt-7')
-  model = build('fcn8s', 'resnet_v1_14', CLASSES)
+  return save_drawn('fcn8s', tmp_path_factory.mktemp('checkpoint') / 'model.ckpt-7')
+
+
+def save_drawn(model: str, prefix) -> str:
+  """Saves a checkpoint of `model` on the small ResNet, of the recorded weights; returns its prefix."""
+  model = build(model, 'resnet_v1_14', CLASSES)
   shapes = {checkpoints.name_of(v): v.shape for v in model.variables}
-  checkpoints.save(prefix, {name: recorded.weights(name, shape) for name, shape in shapes.items()})
-  return prefix
+  checkpoints.save(str(prefix), {name: recorded.weights(name, shape) for name, shape in shapes.items()})
+  return str(prefix)
 
 
 LIGHT = ['--model', 'deeplabv3plus', '--backbone', 'efficientnet_lite0', '--num-classes', str(CLASSES)]

@@ -108,6 +108,11 @@ CASES = {
   'strides of 0': ('windows', windows('48,48', '0,0'), ['--strides', 'positive']),
   'batch of many digits': ('more', ['--batch-size', '9' * 5000], ['--batch-size', 'not a whole number']),
   'batch of 0': ('more', ['--batch-size', '0'], ['--batch-size', 'at least 1']),
+  'batches of whole images': (
+    'more',
+    ['--whole-image', '--batch-size', '2'],
+    ['--batch-size 2', 'one image at a time'],
+  ),
   'unknown precision': ('more', ['--precision', 'int8'], ['--precision', 'bfloat16']),
   'unknown flag': ('more', ['--scale-aug'], ['--scale-aug']),
   'cut flag': ('more', ['--over'], ['--over']),

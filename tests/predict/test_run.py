@@ -14,7 +14,7 @@ from PIL import Image
 
 from seg_models.image_reader import decode_image
 from tests.predict import predicted
-from tests.predict.predicted import CLASSES, ROOT, WINDOWS, files, flags, gray, picture, pixels, run
+from tests.predict.predicted import CLASSES, NETWORK, ROOT, WINDOWS, files, flags, gray, picture, pixels, run
 from utils.data import datasets, visualisation
 from utils.predict import outputs
 from utils.predict import run as predict
@@ -114,6 +114,19 @@ def test_skip_existing_makes_what_is_missing_and_nothing_else(checkpoint, folder
   capsys.readouterr()
   assert run(flags('/no/such/checkpoint', tmp_path, *everything)) == 0  # not even the network is needed
   assert 'nothing left to predict' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('model', 'padded'), [('fcn8s', '56,64'), ('pspnet', '96,96')])
+def test_whole_image_is_the_window_of_its_padded_size(checkpoint, folder, tmp_path, model, padded):
+  """Image 2 has 54 x 60 pixels. To the last bit."""
+  if model == 'pspnet':
+    checkpoint = predicted.save_drawn(model, tmp_path / 'model.ckpt-0')
+  network = ['--model', model, *NETWORK[2:]]
+  images = ['--image', folder / '2.png', '--save-probs']
+  assert run(flags(checkpoint, tmp_path / 'whole', *images, '--whole-image', network=network)) == 0
+  windows = ['--input-size', padded, '--strides', padded, '--batch-size', '1']
+  assert run(flags(checkpoint, tmp_path / 'windows', *images, network=network, windows=windows)) == 0
+  assert files(tmp_path / 'whole') == files(tmp_path / 'windows')
 
 
 def test_several_scales_and_flips(checkpoint, folder, whole, tmp_path):

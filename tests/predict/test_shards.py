@@ -7,9 +7,10 @@ import pytest
 from utils.predict.shards import shard_of_job_array
 
 
-def slurm(task, first, step, count):
-  names = ('TASK_ID', 'TASK_MIN', 'TASK_STEP', 'TASK_COUNT')
-  return {f'SLURM_ARRAY_{name}': str(value) for name, value in zip(names, (task, first, step, count), strict=True)}
+def slurm(task, first, step, last, count):
+  names = ('TASK_ID', 'TASK_MIN', 'TASK_STEP', 'TASK_MAX', 'TASK_COUNT')
+  values = (task, first, step, last, count)
+  return {f'SLURM_ARRAY_{name}': str(value) for name, value in zip(names, values, strict=True)}
 
 
 def grid_engine(task, first, step, last):
@@ -22,7 +23,7 @@ def test_tasks_of_an_array_are_its_parts(numbers):
   """Every part once, whatever number the array starts at and whatever the step."""
   parts = [(i, len(numbers)) for i in range(1, len(numbers) + 1)]
   first, step, last = numbers.start, numbers.step, numbers[-1]
-  assert [shard_of_job_array(slurm(n, first, step, len(numbers))) for n in numbers] == parts
+  assert [shard_of_job_array(slurm(n, first, step, last, len(numbers))) for n in numbers] == parts
   assert [shard_of_job_array(grid_engine(n, first, step, last)) for n in numbers] == parts
 
 
@@ -31,9 +32,10 @@ def test_tasks_of_an_array_are_its_parts(numbers):
   [
     ({}, 'neither SLURM_ARRAY_TASK_ID nor SGE_TASK_ID is set'),
     ({'SLURM_JOB_ID': '7', 'PBS_ARRAY_INDEX': '1', 'SGE_TASK_ID': 'undefined'}, 'give I/N'),
-    ({'SLURM_ARRAY_TASK_ID': '3'}, 'SLURM_ARRAY_TASK_COUNT=undefined'),
-    (slurm(7, 1, 1, 3), 'SLURM_ARRAY_TASK_ID=7.*gaps'),  # --array=1,3,7
-    (slurm(2, 1, 2, 3), 'gaps'),
+    ({'SLURM_ARRAY_TASK_ID': '3'}, 'SLURM_ARRAY_TASK_MAX=undefined'),
+    (slurm(3, 1, 1, 7, 3), 'SLURM_ARRAY_TASK_ID=3.*gaps'),  # --array=1,3,7
+    (slurm(2, 1, 2, 5, 3), 'gaps'),
+    (slurm(9, 1, 1, 5, 5), 'gaps'),
     (grid_engine(1, 1, 0, 3), 'SGE_TASK_STEPSIZE=0'),
   ],
 )

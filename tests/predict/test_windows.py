@@ -1,5 +1,7 @@
 """Sliding windows, scales and flips against a slow reading of their definition, with a stand-in for the network."""
 
+import functools
+import itertools
 import math
 
 import cv2
@@ -9,6 +11,7 @@ import tensorflow as tf
 
 from network.common.layers import Conv
 from seg_models.image_reader import MEAN
+from seg_models.input_size import padded_size, size_problem
 from seg_models.models import MODELS, build
 from tests import recorded, tiny
 from utils.engine import precision
@@ -148,6 +151,29 @@ def test_mirrored_image_gives_the_mirrored_score():
   ((_, one),) = scores([(0, image)], stand_in, *settings)
   ((_, other),) = scores([(0, image[:, ::-1])], stand_in, *settings)
   np.testing.assert_allclose(one, other[:, ::-1], atol=1e-6)
+
+
+@pytest.mark.parametrize('size', [(20, 33), (32, 40), (5, 7)])
+def test_whole_image_is_a_window_that_covers_it(size):
+  """At every scale, mirrored or not: the window of the padded size gives the same."""
+  image = picture(*size)
+  whole = functools.partial(padded_size, 'fcn8s')
+  ((_, got),) = scores([(0, image)], stand_in, whole, (8, 8), SCALES, flip=True)
+  want = 0
+  for scale in SCALES:
+    window = whole(*(max(1, int(side * scale)) for side in size))
+    ((_, score),) = scores([(0, image)], stand_in, window, window, (scale,), flip=True)
+    want = want + score
+  np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_padded_size_is_the_smallest_that_the_model_takes(model):
+  for size in ((1, 1), (47, 48), (100, 49), (96, 97)):
+    for stride in (8, 16):
+      padded = padded_size(model, *size, stride)
+      larger = itertools.product(range(size[0], padded[0] + 1), range(size[1], padded[1] + 1))
+      assert [side for side in larger if size_problem(model, *side, stride) is None] == [padded]
 
 
 @pytest.mark.parametrize('classes', [2, 128, 129, 255, 257])

@@ -25,8 +25,9 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
   group.add_argument('--image-dir', metavar='DIR', help='all JPEG and PNG images of a folder and its sub-folders')
   group.add_argument('--shard', type=shard, metavar='I/N', help=SHARD_HELP)
-  add_prediction_flags(parser, multi_scale)
-  parser.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
+  group = add_prediction_flags(parser, multi_scale)
+  group.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
+  group.add_argument('--whole-image', action='store_true', help='no windows: an image in one piece, padded as needed')
   group = parser.add_argument_group('output')
   group.add_argument('--save-dir', required=True, help='gets gray/NAME.png (class ids) and color/NAME.png')
   group.add_argument(
@@ -44,8 +45,8 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   return args
 
 
-def add_prediction_flags(parser: Parser, multi_scale: bool) -> None:
-  """The network and its windows: the same in prediction and export."""
+def add_prediction_flags(parser: Parser, multi_scale: bool):
+  """The network and its windows: the same in prediction and export. Returns the group of the windows' flags."""
   add_network_flags(parser)
   add_precision_flag(parser)
   group = parser.add_argument_group('prediction')
@@ -55,6 +56,7 @@ def add_prediction_flags(parser: Parser, multi_scale: bool) -> None:
   if multi_scale:
     group.add_argument('--flip-aug', action='store_true', help='add the mirrored image')
     group.add_argument('--scale-aug', action='store_true', help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
+  return group
 
 
 def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
@@ -81,6 +83,10 @@ def _check(args):
   given = [flag for flag in ('data_list', 'image', 'image_dir') if getattr(args, flag)]
   if len(given) != 1:
     raise InputError('give one of --data-list, --image and --image-dir' + (', not several' if given else ''))
+  if args.whole_image and (args.batch_size or 1) > 1:
+    raise InputError(
+      f'--batch-size {args.batch_size}: --whole-image predicts one image at a time; leave one of them out'
+    )
   check_prediction(args)
 
 

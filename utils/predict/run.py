@@ -10,13 +10,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from seg_models.image_reader import decode_image
+from seg_models.input_size import padded_size
 from seg_models.models import build
 from utils import parallel
 from utils.data import convert
 from utils.data.check import image_size
 from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, RunError, one_line
-from utils.predict.windows import freeze, probability_function, scores, windows_at_once
+from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
 
 WRONG_MODEL = 'check --model, --backbone and --num-classes'
 
@@ -28,14 +29,13 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   model = restored(args)
   freeze(model)
   print(precision.described(args.precision))
-  windows = {
-    'probabilities': probability_function(model, args.input_size),
-    'window': args.input_size,
-    'strides': args.strides,
-    'scales': scales,
-    'flip': flip,
-    'batch_size': args.batch_size or windows_at_once(),
-  }
+  windows = {'strides': args.strides, 'scales': scales, 'flip': flip}
+  if args.whole_image:
+    size = functools.partial(padded_size, args.model, output_stride=args.output_stride)
+    windows |= {'probabilities': whole_image_function(model), 'window': size, 'batch_size': 1}
+  else:
+    windows |= {'probabilities': probability_function(model, args.input_size), 'window': args.input_size}
+    windows |= {'batch_size': args.batch_size or windows_at_once()}
   read = functools.partial(read_image, most_pixels=affordable_pixels(args.num_classes, scales))
   failed = run(paths, read, windows, outputs)
   print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')

@@ -4,11 +4,12 @@ import argparse
 import os
 
 # The variables of a task in a job array of Slurm and of Grid Engine: its number, the first number, the step between
-# numbers, and how many there are or the last number. PBS and Kubernetes do not say how many.
+# numbers, the last number. PBS and Kubernetes do not tell a task how many there are.
 SCHEDULERS = (
-  ('SLURM_ARRAY_TASK_ID', 'SLURM_ARRAY_TASK_MIN', 'SLURM_ARRAY_TASK_STEP', 'SLURM_ARRAY_TASK_COUNT'),
+  ('SLURM_ARRAY_TASK_ID', 'SLURM_ARRAY_TASK_MIN', 'SLURM_ARRAY_TASK_STEP', 'SLURM_ARRAY_TASK_MAX'),
   ('SGE_TASK_ID', 'SGE_TASK_FIRST', 'SGE_TASK_STEPSIZE', 'SGE_TASK_LAST'),
 )
+COUNT = 'SLURM_ARRAY_TASK_COUNT'  # fewer than from first to last where the array has gaps, as --array=1,3,7 has
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -40,11 +41,11 @@ def shard_of_job_array(environment) -> tuple[int, int]:
     )
   shown = ', '.join(f'{name}={value}' for name, value in zip(names, values, strict=True))
   try:
-    task, first, step, end = (int(value) for value in values)
-    parts = end if names[3].endswith('COUNT') else (end - first) // step + 1
-    part, remainder = divmod(task - first, step)
+    task, first, step, last = (int(value) for value in values)
+    parts = (last - first) // step + 1
+    gaps = (task - first) % step or int(environment.get(COUNT, parts)) != parts
   except (ValueError, ZeroDivisionError):
     raise argparse.ArgumentTypeError(f'auto: {shown} do not describe a job array; give I/N') from None
-  if remainder or not 0 <= part < parts:
+  if gaps or not first <= task <= last:
     raise argparse.ArgumentTypeError(f'auto: {shown}: the numbers of the array have gaps; give I/N')
-  return part + 1, parts
+  return (task - first) // step + 1, parts

@@ -9,6 +9,7 @@ added up.
 """
 
 import collections
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +42,16 @@ def probability_function(model, window: tuple[int, int]) -> Callable:
   return probabilities
 
 
+def whole_image_function(model) -> Callable:
+  """`probability_function` for windows of any size that the model takes.
+
+  Every size is a graph of its own, because the models read sizes while they are traced. The graphs of the 32 sizes last
+  used are kept, so memory does not grow with the number of sizes.
+  """
+  of_size = functools.lru_cache(maxsize=32)(functools.partial(probability_function, model))
+  return lambda windows: of_size(windows.shape[1:3])(windows)
+
+
 def freeze(model) -> None:
   """Turns a model's variables into constants of its dtype, batch norm folded into the convolutions, which spares the
   network these casts and normalisations at every call: y = (x * w - mean) gamma / sqrt(variance + eps) + beta =
@@ -65,11 +76,12 @@ class View:
   """An image at one scale, mirrored or not. Adds up the probabilities of its windows and gives their mean."""
 
   def __init__(self, image: np.ndarray, scale: float, mirrored: bool, window, strides):
-    self.image_size, self.mirrored, self.window = image.shape[:2], mirrored, window
+    self.image_size, self.mirrored = image.shape[:2], mirrored
     self.size = [max(1, int(side * scale)) for side in self.image_size]
-    padded = [max(side, least) for side, least in zip(self.size, window, strict=True)]
+    self.window = window(*self.size) if callable(window) else window
+    padded = [max(side, least) for side, least in zip(self.size, self.window, strict=True)]
     self.pixels = resize_padded(image, self.size, padded, mirrored)
-    self.starts = [window_starts(*axis) for axis in zip(padded, window, strides, strict=True)]
+    self.starts = [window_starts(*axis) for axis in zip(padded, self.window, strides, strict=True)]
     self.places = list(itertools.product(*self.starts))
     self.windows_left = len(self.places)
     self.sums = None
@@ -126,7 +138,7 @@ def resize_padded(image: np.ndarray, size, padded, mirrored: bool) -> np.ndarray
 def scores(
   images: Iterable[tuple[object, np.ndarray]],
   probabilities: Callable,
-  window: tuple[int, int],
+  window: tuple[int, int] | Callable[[int, int], tuple[int, int]],
   strides: tuple[int, int],
   scales=(1.0,),
   flip: bool = False,
@@ -136,7 +148,8 @@ def scores(
 
   Args:
     probabilities: from `probability_function`.
-    window, strides: (height, width) in pixels.
+    window, strides: (height, width) in pixels. A function of a view's height and width makes windows of any size, for
+      `probabilities` from `whole_image_function` and a `batch_size` of 1.
     batch_size: windows a run of the network.
   """
   views = list(itertools.product(scales, (False, True) if flip else (False,)))
@@ -179,5 +192,6 @@ def compute(probabilities: Callable, windows: np.ndarray) -> np.ndarray:
     return np.asarray(probabilities(windows))
   except tf.errors.ResourceExhaustedError:
     raise RunError(
-      f'out of memory with {len(windows)} windows at a time; give a smaller --batch-size (or --input-size)'
+      f'out of memory with {len(windows)} windows of {windows.shape[1]} x {windows.shape[2]} pixels at a time; '
+      'give a smaller --batch-size or --input-size, and no --whole-image'
     ) from None
