@@ -9,7 +9,7 @@ from utils.score import benchmark
 
 
 def main(argv=None) -> None:
-  benchmark.run(benchmark.parser(__doc__, inst_required=True).parse_args(argv), instance_wise=True)
+  benchmark.run(benchmark.parser(__doc__), argv, instance_wise=True)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from utils.score import benchmark
 
 
 def main(argv=None) -> None:
-  benchmark.run(benchmark.parser(__doc__).parse_args(argv))
+  benchmark.run(benchmark.parser(__doc__), argv)
 
 
 if __name__ == '__main__':

@@ -9,27 +9,30 @@ from utils.errors import InputError
 from utils.score import counting, pairs, sums
 
 
-def parser(description: str, inst_required: bool = False) -> arguments.Parser:
+def parser(description: str) -> arguments.Parser:
   flags = arguments.Parser(description)
   add = flags.add_argument
-  add('--pred-dir', required=True, help='folder of predictions: images of class ids, in sub-folders or not')
-  add_truth_flags(flags)
-  add('--inst-dir', default='', required=inst_required, help='folder of instance id images, 8 or 16 bit; 255 is void')
+  add('--pred-dir', default='', help='folder of predictions: images of class ids, in sub-folders or not')
+  add_truth_flags(flags, required=False)
+  add('--inst-dir', default='', help='folder of instance id images, 8 or 16 bit; 255 is void')
   add('--inst-string-replace', type=pairs.replacement, metavar='OLD,NEW', help='default: that of --string-replace')
   add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
   share = arguments.real(0, 1, above=True)
   add('--boundary-band', type=share, default=0.02, help="of boundary IoU: width as a fraction of the image's diagonal")
   add('--boundary-tolerance', type=share, default=0.0075, help='of the boundary F-score: a fraction of the diagonal')
   add('--cityscapes', action='store_true', help="also category IoU and, with Cityscapes' --inst-dir, iIoU")
-  add('--json', default='', metavar='FILE', help='write all scores and the confusion matrix, in percent')
+  add('--json', default='', metavar='FILE', help='write all scores, the confusion matrix and what --merge needs')
   add('--csv', default='', metavar='FILE', help='write a table in percent: a row for each class, and the means')
+  add('--merge', nargs='+', metavar='FILE', help='instead of scoring, add up --json files of parts of a data set')
   return flags
 
 
-def add_truth_flags(flags: arguments.Parser) -> None:
+def add_truth_flags(flags: arguments.Parser, required: bool = True) -> None:
   """Adds the flags of the ground truth that predictions are compared with."""
   add = flags.add_argument
-  add('--gt-dir', required=True, help='folder of the ground truth; files are searched by name where the path differs')
+  add(
+    '--gt-dir', default='', required=required, help='folder of the ground truth; where a path differs, the name counts'
+  )
   add('--num-classes', type=arguments.whole(1, 256), default=21, help='ground truth of this value and above is void')
   add('--string-replace', type=pairs.replacement, default=',', metavar='OLD,NEW',
       help='turns the path of a prediction into its ground truth')  # fmt: skip
@@ -53,13 +56,18 @@ def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
   return found
 
 
-def run(args, instance_wise: bool = False) -> None:
-  """Scores, prints and writes what the flags ask for."""
-  names = labels.class_names(args.num_classes, args.class_names)
-  if instance_wise:
-    pairs.check_folder('--inst-dir', args.inst_dir)
+def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
+  """Scores or merges, prints and writes what the flags ask for."""
+  args = flags.parse_args(argv)
   atomic.check_output_file('--json', args.json)
   atomic.check_output_file('--csv', args.csv)
+  if args.merge:
+    merge(flags, args, instance_wise)
+    return
+  for folder in ('pred_dir', 'gt_dir', *['inst_dir'] * instance_wise):
+    if not getattr(args, folder):
+      raise InputError(f'{flag_of(folder)} is empty; give a folder of label images')
+  names = labels.class_names(args.num_classes, args.class_names)
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
   found = find_files(args.pred_dir, args, args.inst_dir)
@@ -70,22 +78,49 @@ def run(args, instance_wise: bool = False) -> None:
     print_iou(counting.iou(counted, args.num_classes), counting.pixel_accuracy(counted), names)
 
 
-def score_all(args, found: list[pairs.Files], names: list[str], instance_wise: bool) -> None:
-  from utils.score import files, scoring  # NumPy and OpenCV, not needed for IoU alone
+def flag_of(name: str) -> str:
+  return '--' + name.replace('_', '-')
 
-  chosen = chosen_scores(args)
-  counted = scoring.score(found, args.num_classes, [count for count, _ in chosen])
-  report = scoring.merged(scoring.report(counted), *(report(counted) for _, report in chosen))
+
+def score_all(args, found: list[pairs.Files], names: list[str], instance_wise: bool) -> None:
+  from utils.score import parts, scoring  # NumPy and OpenCV, not needed for IoU alone
+
+  counted = scoring.score(found, args.num_classes, [count for count, _ in chosen_scores(args)])
+  publish(args, parts.Part(parts.settings(args, names), parts.images(found, args.gt_dir), counted), instance_wise)
+
+
+def merge(flags: arguments.Parser, args, instance_wise: bool) -> None:
+  """Adds up parts of a data set; raises an InputError for flags beside --merge that would have no effect."""
+  from utils.score import parts
+
+  for name, default in vars(flags.parse_args([])).items():
+    if name not in ('merge', 'json', 'csv') and getattr(args, name) != default:
+      raise InputError(f'{flag_of(name)}: has no effect on --merge, which adds up what was scored; leave it out')
+  part = parts.merged(args.merge)
+  vars(args).update({name: part.settings[name] for name in parts.SETTINGS})
+  if instance_wise and not args.inst_dir:
+    raise InputError(f'{args.merge[0]}: was scored without --inst-dir; merge it with benchmark_by_mIoU.py')
+  publish(args, part, instance_wise)
+
+
+def publish(args, part, instance_wise: bool) -> None:
+  """Prints and writes the scores of a `parts.Part`."""
+  from utils.score import files, scoring
+
+  names = [part.settings[f'class {i}'] for i in range(args.num_classes)]
+  reports = [report(part.sums) for _, report in chosen_scores(args)]
+  report = scoring.merged(scoring.report(part.sums), *reports)
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
-  if not instance_wise or args.boundary or args.cityscapes or args.json or args.csv:
+  if not instance_wise or args.boundary or args.cityscapes or args.json or args.csv or args.merge:
     for name, value in list(report.means.items())[2:]:
       print(f'{name}: {percent(value)}')
-  settings = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': len(found)}
+  source = {'merged': args.merge} if args.merge else {'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir}
+  settings = {'unit': 'percent', **source, 'images': len(part.images)}
   if args.boundary:
     settings |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
   content = files.as_dict(report, names, **settings)
   if args.json:
-    files.write_json(args.json, content)
+    files.write_json(args.json, {**content, 'part': part.packed()})
   if args.csv:
     files.write_csv(args.csv, content)
 
