@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from utils import errors
-from utils.score import pairs, scoring, sums
+from utils.score import counting, pairs, scoring
 from utils.score.image import ScoredImage
 
 VOID = 255
@@ -49,7 +49,7 @@ def image(pred: np.ndarray, truth: np.ndarray, num_classes: int, instances: np.n
   return made
 
 
-def counted(images, *counts) -> sums.Sums:
+def counted(images, *counts) -> counting.Sums:
   """What the counting functions count, and the confusion matrix, summed over the images."""
   each = ({name: x for count in (scoring.count, *counts) for name, x in count(image).items()} for image in images)
-  return functools.reduce(sums.add, each, {})
+  return functools.reduce(counting.add, each, {})

@@ -234,7 +234,7 @@ def test_counting_by_pillow_equals_the_confusion_matrix(tmp_path, mode, classes)
     if mode == 'P':
       picture.putpalette([i for i in range(256) for _ in range(3)][::-1])
     picture.save(tmp_path / f'{name}.png')
-  counted = counting.count(pairs.Files('', str(tmp_path / 'pred.png'), str(tmp_path / 'truth.png')), classes)
+  counted = counting.class_counts(pairs.Files('', str(tmp_path / 'pred.png'), str(tmp_path / 'truth.png')), classes)
   matrix = metrics.confusion(pred, truth.astype(np.uint8) if mode == '1' else truth, classes)
   pixels = [[counted[name][c] for c in range(classes)] for name in ('truth', 'pred', 'both')]
   np.testing.assert_array_equal(pixels, metrics.class_pixels(matrix))

@@ -112,7 +112,11 @@ def test_folders_are_told_apart_by_name(folders, names):
 
 REFUSED = [
   ('a name too few', lambda f: args(f, '--name', 'one'), ['--name', '1 names for 2 folders']),
-  ('other images', lambda f: args(f, preds=('old', 'few')), ['has no prediction for', 'old', 'few', '--data-list']),
+  (
+    'other images',
+    lambda f: args(f, preds=('old', 'few')),
+    ['few/gray: has no prediction', 'b.png', '--data-list'],
+  ),
   ('folder missing', lambda f: args(f, preds=('old', 'none')), ['none', 'missing']),
   ('image folder missing', lambda f: args(f, '--image-dir', f / 'none'), ['--image-dir', 'missing']),
   ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['no image carries its name', '--image-dir']),

@@ -6,7 +6,7 @@ import sys
 from utils import arguments, atomic
 from utils.data import labels
 from utils.errors import InputError
-from utils.score import counting, pairs, sums
+from utils.score import counting, pairs
 
 
 def parser(description: str) -> arguments.Parser:
@@ -72,21 +72,17 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
   found = find_files(args.pred_dir, args, args.inst_dir)
   if args.boundary or args.cityscapes or args.json or args.csv or args.inst_dir:
-    score_all(args, found, names, instance_wise)
+    from utils.score import parts, scoring  # NumPy and OpenCV, not needed for IoU alone
+
+    sums = scoring.score(found, args.num_classes, [count for count, _ in chosen_scores(args)])
+    publish(args, parts.Part(parts.settings(args, names), parts.images(found, args.gt_dir), sums), instance_wise)
   else:
-    counted = sums.over(found, functools.partial(counting.count, num_classes=args.num_classes))
-    print_iou(counting.iou(counted, args.num_classes), counting.pixel_accuracy(counted), names)
+    sums = counting.summed(found, functools.partial(counting.class_counts, num_classes=args.num_classes))
+    print_iou(counting.iou(sums, args.num_classes), counting.pixel_accuracy(sums), names)
 
 
 def flag_of(name: str) -> str:
   return '--' + name.replace('_', '-')
-
-
-def score_all(args, found: list[pairs.Files], names: list[str], instance_wise: bool) -> None:
-  from utils.score import parts, scoring  # NumPy and OpenCV, not needed for IoU alone
-
-  counted = scoring.score(found, args.num_classes, [count for count, _ in chosen_scores(args)])
-  publish(args, parts.Part(parts.settings(args, names), parts.images(found, args.gt_dir), counted), instance_wise)
 
 
 def merge(flags: arguments.Parser, args, instance_wise: bool) -> None:

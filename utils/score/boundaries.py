@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from utils.score import metrics
+from utils.score.counting import Sums
 from utils.score.image import Report, ScoredImage
-from utils.score.sums import Sums
 
 BAND = 0.02  # of the image's diagonal: the distance of boundary IoU
 TOLERANCE = 0.0075  # of the image's diagonal: the distance of the F-score
@@ -34,16 +34,16 @@ def count(image: ScoredImage, share: float = BAND, tolerance: float = TOLERANCE)
   }
 
 
-def report(counted: Sums) -> Report:
-  truth, pred, both = counted['near_contours']
-  iou, f = metrics.ratio(both, truth + pred - both), metrics.ratio(*counted['f_scores'])
-  curve = trimap_curve(counted)
+def report(sums: Sums) -> Report:
+  truth, pred, both = sums['near_contours']
+  iou, f = metrics.ratio(both, truth + pred - both), metrics.ratio(*sums['f_scores'])
+  curve = trimap_curve(sums)
   means = {'mean boundary IOU': metrics.mean(iou), 'mean boundary F': metrics.mean(f), **curve.means}
   return Report(means, {'boundary_iou': iou, 'boundary_f': f, **curve.columns})
 
 
-def trimap_curve(counted: Sums) -> Report:
-  curve = {width: metrics.iou(matrix) for width, matrix in zip(WIDTHS, counted['rings'].cumsum(axis=0), strict=True)}
+def trimap_curve(sums: Sums) -> Report:
+  curve = {width: metrics.iou(matrix) for width, matrix in zip(WIDTHS, sums['rings'].cumsum(axis=0), strict=True)}
   means = {f'mean IOU within {width} px of boundaries': metrics.mean(iou) for width, iou in curve.items()}
   return Report(means, {f'iou_within_{width}px': iou for width, iou in curve.items()})
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from utils import list_file
 from utils.errors import InputError
-from utils.score import sums
+from utils.score import counting
+from utils.score.counting import Sums
 from utils.score.pairs import Files
-from utils.score.sums import Sums
 
 SETTINGS = ('num_classes', 'inst_dir', 'boundary', 'boundary_band', 'boundary_tolerance', 'cityscapes')
 
@@ -71,5 +71,5 @@ def merged(paths: list[str]) -> Part:
       if image in file_of:
         raise InputError(f'{path}: {image} is scored in {file_of[image]} already; score each image in one part')
       file_of[image] = path
-    whole = Part(first, whole.images + part.images, sums.add(whole.sums, part.sums))
+    whole = Part(first, whole.images + part.images, counting.add(whole.sums, part.sums))
   return whole

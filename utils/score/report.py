@@ -16,9 +16,9 @@ from utils import image_file
 from utils.data import datasets
 from utils.errors import InputError
 from utils.score import boundaries, files, metrics, pairs, scoring
+from utils.score.counting import Sums
 from utils.score.files import percent
 from utils.score.image import ScoredImage
-from utils.score.sums import Sums
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'benchmark'
 RIGHT, WRONG, VOID = (222, 222, 222), (200, 30, 45), (150, 150, 150)  # colours of the picture of errors
@@ -58,12 +58,12 @@ class Folder:
 def check_same_images(names: list[str], folders: list[list[pairs.Files]]) -> None:
   """Raises InputError unless all folders predict the same images: other scores cannot be compared."""
   truths = [{file.truth for file in files} for files in folders]
-  for (name, first), (other, second) in itertools.pairwise(zip(names, truths, strict=True)):
-    if first != second:
-      has, lacks = (name, other) if first - second else (other, name)
+  every = set().union(*truths)
+  for name, predicted in zip(names, truths, strict=True):
+    if predicted != every:
       raise InputError(
-        f'{lacks}: has no prediction for {min(first ^ second)}, and {has} has; predict the same images, or list them '
-        'in --data-list'
+        f'{name}: has no prediction for {min(every - predicted)}, which another folder has; predict the same images, '
+        'or list them in --data-list'
       )
 
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from utils.score import metrics, sums
+from utils.score import counting, metrics
+from utils.score.counting import Sums
 from utils.score.image import Report, ScoredImage
 from utils.score.pairs import Files
-from utils.score.sums import Sums
 
 
 def score(files: list[Files], num_classes: int, counts: Sequence[Callable[[ScoredImage], Sums]]) -> Sums:
   """What each of `counts` counts, and the confusion matrix, summed over all files."""
-  return sums.over(files, functools.partial(_count_all, num_classes, [count, *counts]))
+  return counting.summed(files, functools.partial(_count_all, num_classes, [count, *counts]))
 
 
 def _count_all(num_classes: int, counts, files: Files) -> Sums:
@@ -34,8 +34,8 @@ def count(image: ScoredImage) -> Sums:
   return {'confusion': image.confusion}
 
 
-def report(counted: Sums) -> Report:
-  matrix = counted['confusion']
+def report(sums: Sums) -> Report:
+  matrix = sums['confusion']
   truth, pred, both = metrics.class_pixels(matrix)
   iou, accuracy = metrics.iou(matrix), metrics.ratio(both, truth)
   means = {
