@@ -88,7 +88,7 @@ def whole_images(args, probabilities, batch_size: int, gflop: float, matmul) -> 
     paths = [f'{folder}/{i}.png' for i in range(args.images)]
     for path in paths:
       Image.fromarray(pixels).save(path)
-    flags = {'image_dir': None, 'colormap': '', 'palette': False, 'overlay': False, 'save_probs': False}
+    flags = {'image_dir': None, 'video': None, 'colormap': '', 'palette': False, 'overlay': False, 'save_probs': False}
     for name, value in {**flags, 'save_dir': folder}.items():
       setattr(args, name, value)
     before = timing.median_seconds(product)

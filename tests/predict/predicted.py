@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -100,6 +101,19 @@ def start(words, script='inference/inference.py', before='') -> subprocess.Popen
     text=True,
     env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'},
   )
+
+
+def start_slowly(words, save_dir) -> subprocess.Popen:
+  """A prediction that would last a while, once it has written something."""
+  before = (
+    'import time; from utils.predict.outputs import Outputs; write = Outputs.write\n'
+    'Outputs.write = lambda *a: (time.sleep(0.05), write(*a))'
+  )
+  process, limit = start(words, before=before), time.time() + 120
+  while not list(pathlib.Path(save_dir).glob('gray/*.png')):
+    assert process.poll() is None and time.time() < limit, process.communicate()
+    time.sleep(0.02)
+  return process
 
 
 def files(folder) -> dict[str, bytes]:

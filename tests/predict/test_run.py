@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,7 +13,19 @@ from PIL import Image
 
 from seg_models.image_reader import decode_image
 from tests.predict import predicted
-from tests.predict.predicted import CLASSES, NETWORK, ROOT, WINDOWS, files, flags, gray, picture, pixels, run
+from tests.predict.predicted import (
+  CLASSES,
+  NETWORK,
+  ROOT,
+  WINDOWS,
+  files,
+  flags,
+  gray,
+  picture,
+  pixels,
+  run,
+  start_slowly,
+)
 from utils.data import datasets, visualisation
 from utils.predict import outputs
 from utils.predict import run as predict
@@ -164,7 +175,7 @@ def test_palette_images_hold_the_same_ids(checkpoint, folder, whole, tmp_path):
 def test_default_colours_are_the_data_sets(tmp_path):
   for classes, first in ((21, (0, 0, 0)), (19, (128, 64, 128)), (11, (128, 128, 128)), (200, (0, 0, 0))):
     args = type('Args', (), {'save_dir': '', 'palette': 0, 'colormap': '', 'num_classes': classes, 'overlay': 0})
-    args.save_probs, args.image_dir = False, None
+    args.save_probs, args.image_dir, args.video = False, None, None
     colours = outputs.Outputs(args).colours
     assert len(colours) >= classes and tuple(colours[0]) == first
 
@@ -293,14 +304,6 @@ def test_links_and_dots_are_followed_and_outputs_stay_in_the_folder(checkpoint, 
 # In processes of their own: signals, kills, neighbours.
 
 
-def started(process, save_dir):
-  """Waits until the run has written something, and whether it still runs."""
-  limit = time.time() + 120
-  while not list(save_dir.glob('gray/*.png')):
-    assert process.poll() is None and time.time() < limit, process.communicate()
-    time.sleep(0.02)
-
-
 @pytest.fixture(scope='session')
 def many(folder, tmp_path_factory):
   many = tmp_path_factory.mktemp('many')
@@ -309,21 +312,11 @@ def many(folder, tmp_path_factory):
   return many
 
 
-def slowly(checkpoint, many, save_dir, *more):
-  """A run that would last a while."""
-  before = (
-    'import time; from utils.predict.outputs import Outputs; write = Outputs.write\n'
-    'Outputs.write = lambda *a: (time.sleep(0.05), write(*a))'
-  )
-  return predicted.start(flags(checkpoint, save_dir, '--image-dir', many, *more), before=before)
-
-
 @pytest.mark.parametrize(
   ('signum', 'code', 'words'), [(signal.SIGTERM, 143, 'stopped by SIGTERM'), (signal.SIGINT, 130, 'interrupted')]
 )
 def test_stopped_runs_leave_whole_files(checkpoint, many, whole, tmp_path, signum, code, words):
-  process = slowly(checkpoint, many, tmp_path)
-  started(process, tmp_path)
+  process = start_slowly(flags(checkpoint, tmp_path, '--image-dir', many), tmp_path)
   process.send_signal(signum)
   _, err = process.communicate(timeout=60)
   assert process.returncode == code
@@ -336,8 +329,7 @@ def test_stopped_runs_leave_whole_files(checkpoint, many, whole, tmp_path, signu
 
 
 def test_killed_run_goes_on_where_it_was_and_a_second_process_is_sent_away(checkpoint, many, whole, tmp_path, capsys):
-  process = slowly(checkpoint, many, tmp_path)
-  started(process, tmp_path)
+  process = start_slowly(flags(checkpoint, tmp_path, '--image-dir', many), tmp_path)
   assert run(flags(checkpoint, tmp_path, '--image-dir', many)) == 2
   assert f'process {process.pid} on' in capsys.readouterr().err
   process.send_signal(signal.SIGKILL)
@@ -355,8 +347,7 @@ def test_killed_run_goes_on_where_it_was_and_a_second_process_is_sent_away(check
 
 def test_a_lost_shard_is_completed_elsewhere(checkpoint, many, whole, tmp_path, capsys):
   """The machine of part 2 of 2 dies; part 2, started again with --skip-existing, predicts the rest and nothing else."""
-  process = slowly(checkpoint, many, tmp_path, '--shard', '2/2')
-  started(process, tmp_path)
+  process = start_slowly(flags(checkpoint, tmp_path, '--image-dir', many, '--shard', '2/2'), tmp_path)
   process.send_signal(signal.SIGKILL)
   process.communicate(timeout=60)
   done = len(list((tmp_path / 'gray').glob('[!.]*')))

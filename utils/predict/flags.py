@@ -1,6 +1,7 @@
 """The flags of the prediction scripts, and what can be checked and settled before TensorFlow loads."""
 
 import argparse
+import os
 
 from seg_models.input_size import size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
@@ -19,11 +20,12 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
     InputError: flags that contradict each other.
   """
   parser = Parser(description)
-  group = parser.add_argument_group('images: a list, or files, or a folder')
+  group = parser.add_argument_group('images: a list, or files, or a folder, or a video')
   group.add_argument('--data-dir', default='', help='the folder that the list is relative to')
   group.add_argument('--data-list', default='', help='list file, one line an image: `image` or `image label`')
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
   group.add_argument('--image-dir', metavar='DIR', help='all JPEG and PNG images of a folder and its sub-folders')
+  group.add_argument('--video', metavar='FILE', help='a video, by frames: gray/NAME_000001.png ... and video/NAME.mp4')
   group.add_argument('--shard', type=shard, metavar='I/N', help=SHARD_HELP)
   group = add_prediction_flags(parser, multi_scale)
   group.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
@@ -62,6 +64,8 @@ def add_prediction_flags(parser: Parser, multi_scale: bool):
 def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
   """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed or is missing."""
   outputs = Outputs(args)
+  if args.video:
+    return run_video(args, outputs, scales, flip)
   paths = images_to_do(args, outputs)
   if args.list_missing:
     missing = [path for path in paths if not outputs.all_there(path)]
@@ -79,10 +83,28 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
     return predict(args, paths, outputs, scales, flip)
 
 
+def run_video(args: argparse.Namespace, outputs: Outputs, scales, flip: bool) -> int:
+  """Runs a prediction script on --video; returns the exit code."""
+  if os.path.realpath(args.video) == os.path.realpath(outputs.video):
+    raise InputError(f'--video {args.video}: the output would replace it; name another --save-dir than {args.save_dir}')
+  with outputs.claim(None):
+    if args.skip_existing and outputs.video.is_file():  # it is written last
+      print(f'nothing left to predict: {outputs.video}')
+      return 0
+    from utils.predict.video import predict
+
+    return predict(args, outputs, scales, flip)
+
+
 def _check(args):
-  given = [flag for flag in ('data_list', 'image', 'image_dir') if getattr(args, flag)]
+  given = [flag for flag in ('data_list', 'image', 'image_dir', 'video') if getattr(args, flag)]
   if len(given) != 1:
-    raise InputError('give one of --data-list, --image and --image-dir' + (', not several' if given else ''))
+    raise InputError('give one of --data-list, --image, --image-dir and --video' + (', not several' if given else ''))
+  if args.video and not os.path.isfile(args.video):
+    raise InputError(f'--video {args.video}: no such file')
+  for flag in ('shard', 'overlay', 'save_probs', 'list_missing'):
+    if args.video and getattr(args, flag):
+      raise InputError(f'--{flag.replace("_", "-")} does not go with --video, which writes class ids and one video')
   if args.whole_image and (args.batch_size or 1) > 1:
     raise InputError(
       f'--batch-size {args.batch_size}: --whole-image predicts one image at a time; leave one of them out'

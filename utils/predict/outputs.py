@@ -25,13 +25,14 @@ class Outputs:
 
   def __init__(self, args):
     self.folder, self.as_palette, self.image_dir = pathlib.Path(args.save_dir), args.palette, args.image_dir
+    self.video = self.folder / 'video' / (pathlib.Path(args.video).stem + '.mp4') if args.video else None
     self.colours = read_colormap(args.colormap) if args.colormap else colours(args.num_classes)
     if len(self.colours) < args.num_classes:
       raise InputError(
         f'--colormap {args.colormap}: has {len(self.colours)} colours for --num-classes {args.num_classes}; '
         'take one with a colour a class, or leave the flag out'
       )
-    self.kinds = {'gray': '.png', 'color': '.png'}
+    self.kinds = {'gray': '.png'} if args.video else {'gray': '.png', 'color': '.png'}
     self.kinds |= {'overlay': '.png'} if args.overlay else {}
     self.kinds |= {'probs': '.npy'} if args.save_probs else {}
 
@@ -39,6 +40,10 @@ class Outputs:
     """The image's name below each kind's folder, without suffix."""
     below = os.path.relpath(image_path, self.image_dir) if self.image_dir else os.path.basename(image_path)
     return os.path.splitext(below)[0]
+
+  def frame(self, number: int) -> str:
+    """What stands for a frame of the video where an image's path is asked for."""
+    return f'{self.video.stem}_{number:06}.png'
 
   def path(self, kind: str, image_path: str) -> pathlib.Path:
     return self.folder / kind / (self.name(image_path) + self.kinds[kind])
@@ -55,7 +60,8 @@ class Outputs:
         np.save(f, (score / score.sum(-1, keepdims=True)).astype(np.float16))
     if 'overlay' in self.kinds:
       write_png(self.path('overlay', path), blend(image, pixels))
-    write_png(self.path('color', path), pixels)
+    if 'color' in self.kinds:
+      write_png(self.path('color', path), pixels)
     write_png(self.path('gray', path), labels, self.colours if self.as_palette else None)
 
   @contextlib.contextmanager

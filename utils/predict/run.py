@@ -25,6 +25,15 @@ WRONG_MODEL = 'check --model, --backbone and --num-classes'
 def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
   """Predicts the images `paths`; `args` from `flags.parse`. One bad image does not stop the others. Returns the exit
   code: 1 if an image failed."""
+  windows = load_network(args, scales, flip)
+  read = functools.partial(read_image, most_pixels=affordable_pixels(args.num_classes, scales))
+  failed = run(paths, read, windows, outputs)
+  print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
+  return convert.report(failed)
+
+
+def load_network(args, scales, flip: bool) -> dict:
+  """The network of the flags, ready to predict, and its windows: the arguments of `windows.scores`."""
   distribute.grow_memory()
   model = restored(args)
   freeze(model)
@@ -32,14 +41,9 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   windows = {'strides': args.strides, 'scales': scales, 'flip': flip}
   if args.whole_image:
     size = functools.partial(padded_size, args.model, output_stride=args.output_stride)
-    windows |= {'probabilities': whole_image_function(model), 'window': size, 'batch_size': 1}
-  else:
-    windows |= {'probabilities': probability_function(model, args.input_size), 'window': args.input_size}
-    windows |= {'batch_size': args.batch_size or windows_at_once()}
-  read = functools.partial(read_image, most_pixels=affordable_pixels(args.num_classes, scales))
-  failed = run(paths, read, windows, outputs)
-  print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
-  return convert.report(failed)
+    return windows | {'probabilities': whole_image_function(model), 'window': size, 'batch_size': 1}
+  windows |= {'probabilities': probability_function(model, args.input_size), 'window': args.input_size}
+  return windows | {'batch_size': args.batch_size or windows_at_once()}
 
 
 def restored(args):
@@ -97,16 +101,20 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # what is too large is decided here
     width, height = image_size(path)
-  if width * height > most_pixels:
-    raise InputError(
-      f'{path}: {width} x {height} pixels do not fit into the memory of this machine, about {most_pixels:.2g} do; '
-      'predict it in parts'
-    )
+  check_memory(path, height, width, most_pixels)
   try:
     with open(path, 'rb') as file:  # TensorFlow's own reading takes no names but UTF-8
       return decode_image(file.read()).numpy()
   except (OSError, tf.errors.OpError) as e:
     raise InputError(f'{path}: cannot be decoded ({one_line(e)[:200]}); replace the file') from None
+
+
+def check_memory(path: str, height: int, width: int, most_pixels: float) -> None:
+  if width * height > most_pixels:
+    raise InputError(
+      f'{path}: {width} x {height} pixels do not fit into the memory of this machine, about {most_pixels:.2g} do; '
+      'predict it in parts'
+    )
 
 
 def affordable_pixels(num_classes: int, scales) -> float:

@@ -1,0 +1,119 @@
+"""--video: class ids of frames, and the overlay video."""
+
+import signal
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.predict import predicted
+from tests.predict.predicted import CLASSES, files, flags, gray, pixels, run, start_slowly
+from utils.data import datasets
+from utils.predict import video as videos
+
+checkpoint = predicted.checkpoint
+FRAMES, SIZE = 60, (48, 64)
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory):
+  """A video of coloured blocks that change with every frame."""
+  path = tmp_path_factory.mktemp('clip') / 'street.scene.mp4'
+  writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, videos.CODEC, 12.5, SIZE[::-1])
+  for i in range(FRAMES):
+    writer.write(pixels(*SIZE, seed=i))
+  writer.release()
+  return path
+
+
+def decoded(path) -> list[np.ndarray]:
+  """The frames of a video, RGB."""
+  capture = cv2.VideoCapture(str(path))
+  frames = []
+  while (frame := capture.read()[1]) is not None:
+    frames.append(frame[..., ::-1])
+  return frames
+
+
+@pytest.fixture(scope='module')
+def whole(checkpoint, clip, tmp_path_factory):
+  """The outputs of one run over the clip."""
+  save_dir = tmp_path_factory.mktemp('whole')
+  assert run(flags(checkpoint, save_dir, '--video', clip)) == 0
+  return save_dir
+
+
+def test_frames_are_predicted_as_images_are(checkpoint, clip, whole, tmp_path):
+  names = [f'street.scene_{i:06}' for i in range(1, FRAMES + 1)]
+  assert set(files(whole)) == {f'gray/{name}.png' for name in names} | {'video/street.scene.mp4'}
+  for name, frame in zip(names, decoded(clip), strict=True):
+    Image.fromarray(frame).save(tmp_path / f'{name}.png')
+  assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path)) == 0
+  assert files(tmp_path / 'out/gray') == files(whole / 'gray')
+
+
+def test_video_is_the_colours_over_the_frames(clip, whole):
+  """But for the codec's loss, which is far less than the frames and their colours differ."""
+  written = decoded(whole / 'video/street.scene.mp4')
+  assert cv2.VideoCapture(str(whole / 'video/street.scene.mp4')).get(cv2.CAP_PROP_FPS) == 12.5
+  for i, (got, frame) in enumerate(zip(written, decoded(clip), strict=True), 1):
+    want = frame / 2 + datasets.colours(CLASSES)[gray(whole, f'street.scene_{i:06}')] / 2
+    assert np.abs(got - want).mean() < 12 < np.abs(frame - want).mean()
+
+
+@pytest.mark.parametrize(('signum', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_interrupted_video_goes_on_with_the_frames_that_it_lacks(checkpoint, clip, whole, tmp_path, signum, code):
+  process = start_slowly(flags(checkpoint, tmp_path, '--video', clip), tmp_path)
+  process.send_signal(signum)
+  _, err = process.communicate(timeout=60)
+  assert process.returncode == code and 'Traceback' not in err
+  done = {path: path.stat().st_mtime_ns for path in (tmp_path / 'gray').glob('[!.]*')}
+  assert 0 < len(done) < FRAMES and not (tmp_path / 'video').exists()
+  assert all(path.read_bytes() == (whole / 'gray' / path.name).read_bytes() for path in done)
+  assert run(flags(checkpoint, tmp_path, '--video', clip, '--skip-existing')) == 0
+  assert files(tmp_path) == files(whole)
+  assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+
+
+def test_finished_video_needs_no_network(clip, whole, capsys):
+  assert run(flags('/no/such/checkpoint', whole, '--video', clip, '--skip-existing')) == 0
+  assert 'nothing left to predict' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'more', 'words'),
+  [
+    ('none.mp4', None, [], 'none.mp4: no such file'),
+    ('text.mp4', b'no video at all', [], 'text.mp4: no frame can be decoded'),
+    ('cut.mp4', 600, [], 'cut.mp4: no frame can be decoded'),
+    ('a.mp4', -1, ['--overlay'], '--overlay does not go with --video'),
+    ('a.mp4', -1, ['--shard', '1/2'], '--shard does not go with --video'),
+    ('a.mp4', -1, ['--image-dir', '.'], 'not several'),
+    ('out/video/a.mp4', -1, [], 'the output would replace it'),
+  ],
+)
+def test_bad_videos_are_one_line(checkpoint, clip, tmp_path, capfd, name, content, more, words):
+  path = tmp_path / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if content is not None:
+    path.write_bytes(clip.read_bytes()[:content] if isinstance(content, int) else content)
+  before = files(tmp_path)
+  assert run(flags(checkpoint, tmp_path / 'out', '--video', path, *more)) == 2
+  err = capfd.readouterr().err
+  assert words in err and err.startswith('error: ') and err.count('\n') == 1
+  assert files(tmp_path) == before
+
+
+def test_missing_codec_is_said_before_the_prediction(checkpoint, clip, tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(videos, 'CODEC', cv2.VideoWriter_fourcc(*'zzzz'))
+  assert run(flags(checkpoint, tmp_path, '--video', clip)) == 1
+  assert 'cannot write mp4v videos of 64 x 48 pixels' in capsys.readouterr().err and files(tmp_path) == {}
+
+
+def test_video_that_cannot_be_written_whole_is_said(checkpoint, clip, tmp_path, monkeypatch, capsys):
+  """As on a full disk: OpenCV drops frames without a word. Here for their size."""
+  monkeypatch.setattr(videos, 'blend', lambda image, colours: image[:-8] if image[0, 0, 0] > 128 else image)
+  assert run(flags(checkpoint, tmp_path, '--video', clip)) == 1
+  assert 'frames could be written' in capsys.readouterr().err
+  assert len(list((tmp_path / 'gray').iterdir())) == FRAMES and not list((tmp_path / 'video').iterdir())

@@ -1,0 +1,140 @@
+"""--video: the class ids of every frame as PNGs, and the colours over the frames as a video. OpenCV reads and writes.
+
+Conventions: frames are uint8 RGB [h, w, 3], numbered from 1. The frames' class ids are written first and the video is
+made from them, so that an interrupted run goes on with the frames that it lacks.
+"""
+
+import functools
+import itertools
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from utils import parallel
+from utils.atomic import remove_unfinished, whole_file
+from utils.data.visualisation import blend, colour
+from utils.errors import InputError, RunError
+from utils.image_file import read_label
+from utils.predict import run
+from utils.predict.windows import scores
+
+CODEC = cv2.VideoWriter_fourcc(*'mp4v')  # MPEG-4 part 2: every build of OpenCV's own packages has it
+DEFAULT_RATE = 25.0  # frames a second, where the file names no rate
+
+
+class Video:
+  """A video file.
+
+  Raises:
+    InputError: no frame of it can be decoded.
+  """
+
+  def __init__(self, path: str):
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # quiet: what is wrong with a file is said here, in one line
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    self.path = path
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    read, frame = capture.read()
+    if not read:
+      raise InputError(f'--video {path}: no frame can be decoded; give a video file that FFmpeg reads, such as .mp4')
+    self.size = frame.shape[:2]
+    self.rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
+    self.frame_count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))  # as the file says; 0: it does not
+    capture.release()
+
+  def frames(self, title: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (number, frame) from the first to the last that can be decoded, with a progress bar."""
+    capture = cv2.VideoCapture(self.path, cv2.CAP_FFMPEG)
+    try:
+      with tqdm(total=self.frame_count or None, desc=title, unit='frame') as bar:
+        for number in itertools.count(1):
+          read, frame = capture.read()
+          if not read:
+            return
+          yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+          bar.update()
+    finally:
+      capture.release()
+
+
+def predict(args, outputs, scales=(1.0,), flip: bool = False) -> int:
+  """Predicts the video of --video; `args` from `flags.parse`. Returns the exit code.
+
+  Raises:
+    InputError: the video cannot be read, or its frames are too large for the memory.
+    RunError: the outputs cannot be written.
+  """
+  video = Video(args.video)
+  run.check_memory(args.video, *video.size, run.affordable_pixels(args.num_classes, scales))
+  check_codec(video)
+  remove_unfinished(
+    [outputs.video, *(outputs.path('gray', outputs.frame(number)) for number in range(1, video.frame_count + 1))]
+  )
+  predict_frames(video, outputs, run.load_network(args, scales, flip), args.skip_existing)
+  count = write_overlay(video, outputs)
+  if count < video.frame_count:
+    print(f'{args.video}: {count} of the {video.frame_count} frames that the file names could be decoded')
+  print(f'{count} frames predicted: {outputs.video}')
+  return 0
+
+
+def predict_frames(video: Video, outputs, windows: dict, skip_existing: bool) -> None:
+  """Writes the class ids of every frame, or of those that lack them."""
+
+  def images():
+    for number, image in video.frames('predicting'):
+      name = outputs.frame(number)
+      if not (skip_existing and outputs.all_there(name)):
+        yield (name, image), image
+
+  for writing in parallel.in_background(functools.partial(run.write, outputs), scores(images(), **windows)):
+    writing.result()
+
+
+def write_overlay(video: Video, outputs) -> int:
+  """Writes the video of the colours over the frames, from the frames' class ids; returns the number of frames.
+
+  OpenCV tells of no error while it writes (a full disk), so the frames are counted in the file.
+  """
+  with whole_file(outputs.video) as temporary:
+    writer = open_writer(temporary, video)
+    count = 0
+    for count, image in video.frames('writing video'):
+      labels = read_label(str(outputs.path('gray', outputs.frame(count))))
+      writer.write(cv2.cvtColor(blend(image, colour(labels, outputs.colours)), cv2.COLOR_RGB2BGR))
+    writer.release()
+    capture = cv2.VideoCapture(temporary, cv2.CAP_FFMPEG)
+    written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    if written != count:
+      raise RunError(
+        f'{outputs.video}: only {written} of {count} frames could be written (disk full?); mend it and go on with '
+        '--skip-existing'
+      )
+  return count
+
+
+def open_writer(path: str, video: Video) -> cv2.VideoWriter:
+  return cv2.VideoWriter(path, cv2.CAP_FFMPEG, CODEC, video.rate, video.size[::-1])
+
+
+def check_codec(video: Video) -> None:
+  """Checks before long work that this OpenCV writes videos of this size.
+
+  Raises:
+    RunError: it does not.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    writer = open_writer(str(pathlib.Path(folder) / 'test.mp4'), video)
+    opened = writer.isOpened()
+    writer.release()
+  if not opened:
+    raise RunError(
+      f'this OpenCV cannot write mp4v videos of {video.size[1]} x {video.size[0]} pixels; install '
+      'opencv-python-headless with `pip`, which has the codec, or give larger frames'
+    )
