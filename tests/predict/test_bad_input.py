@@ -75,7 +75,7 @@ def inside(case):
 
 # name -> (part of the command line, what takes its place or makes it, words of the one line)
 CASES = {
-  'no images': ('images', [], ['--data-list, --image and --image-dir']),
+  'no images': ('images', [], ['--data-list, --image, --image-dir and --video']),
   'list and folder': ('images', lambda c: [*c.listed('a.png'), '--image-dir', c.there], ['not several']),
   'image missing': ('images', ['--image', 'none.jpg'], ['--image none.jpg', 'no such file']),
   'image is a folder': ('images', lambda c: ['--image', c.there], ['--image-dir']),

@@ -23,6 +23,10 @@ from utils.image_file import read_label
 from utils.predict import run
 from utils.predict.windows import scores
 
+# Quiet: what is wrong with a file is one line from here.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 CODEC = cv2.VideoWriter_fourcc(*'mp4v')  # MPEG-4 part 2: every build of OpenCV's own packages has it
 DEFAULT_RATE = 25.0  # frames a second, where the file names no rate
 
@@ -35,8 +39,6 @@ class Video:
   """
 
   def __init__(self, path: str):
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # quiet: what is wrong with a file is said here, in one line
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     self.path = path
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     read, frame = capture.read()
