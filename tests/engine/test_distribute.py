@@ -56,7 +56,7 @@ def deal(strategy, whole):
 def state_and_step(strategy, make_objective, frozen=False, make_model=Toy, **changes):
   args = arguments(pathlib.Path('none'), 'none', num_steps=10, use_global_status=frozen, **changes)
   with strategy.scope():
-    state = TrainingState(make_model(), make_objective(), 0.1, frozen)
+    state = TrainingState(make_model(), make_objective(), 0.1, frozen, args.optimizer)
   return state, make_step(strategy, state, args)
 
 
@@ -104,9 +104,14 @@ def test_replicas_are_one_device_for_the_light_network(mirrored):
 
 
 @pytest.mark.parametrize(
-  ('steps', 'changes'), [([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}), ([[VERY_UNEQUAL]], {'clip_norm': 0.01})]
+  ('steps', 'changes'),
+  [
+    ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}),
+    ([[VERY_UNEQUAL]], {'clip_norm': 0.01}),
+    ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {'optimizer': 'adamw'}),
+  ],
 )
-def test_replicas_are_one_device_over_several_batches_and_with_clipping(mirrored, steps, changes):
+def test_replicas_are_one_device_over_several_batches_with_clipping_and_adamw(mirrored, steps, changes):
   one = outcome(tf.distribute.get_strategy(), OBJECTIVES['adaptive affinity'], steps, **changes)
   assert_close(one, outcome(mirrored(2), OBJECTIVES['adaptive affinity'], steps, **changes))
 

@@ -48,7 +48,14 @@ def die():
 
 
 @pytest.mark.usefixtures('deterministic')
-@pytest.mark.parametrize('flags', [{}, {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16'}])
+@pytest.mark.parametrize(
+  'flags',
+  [
+    {},
+    {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16'},
+    {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'iter_size': 2, 'precision': 'bfloat16'},
+  ],
+)
 def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, monkeypatch, flags):
   flags |= {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 2, 'num_steps': 7}
   train(data, tmp_path / 'unbroken', **flags)

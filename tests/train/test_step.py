@@ -1,4 +1,6 @@
-"""The update rule, the schedules, which variable learns how fast, and what one step does."""
+"""Which variable learns how fast, and what one step does."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -6,7 +8,6 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
-from utils.train import step as training
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
 from utils.train.step import TrainingState, adapt_loss_scale, make_step
 
@@ -25,7 +26,7 @@ def batch(seed, void=0.0, size=4, side=32):
 def state_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, stride=8, **changes):
   changes |= {'num_steps': num_steps, 'learning_rate': RATE, 'weight_decay': weight_decay}
   args = arguments(data, 'unused', use_global_status=frozen, **changes)
-  state = TrainingState(Toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen)
+  state = TrainingState(Toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen, args.optimizer)
   return state, make_step(tf.distribute.get_strategy(), state, args)
 
 
@@ -33,31 +34,9 @@ def values(variables):
   return [v.numpy() for v in variables]
 
 
-def test_momentum_is_that_of_tensorflow_1_with_a_changing_rate():
-  ours, accumulator = tf.Variable([1.0, -2.0]), tf.Variable([0.0, 0.0])
-  gradients, rates = np.float32([[1, 2], [-3, 0.5], [0.25, -1]]), [0.5, 0.1, 0.02]
-  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    theirs = tf.compat.v1.get_variable('v', initializer=[1.0, -2.0], use_resource=True)
-    gradient, rate = tf.compat.v1.placeholder(tf.float32, [2]), tf.compat.v1.placeholder(tf.float32, [])
-    update = tf.compat.v1.train.MomentumOptimizer(rate, 0.9).apply_gradients([(gradient, theirs)])
-    session.run(tf.compat.v1.global_variables_initializer())
-    for g, r in zip(gradients, rates, strict=True):
-      session.run(update, {gradient: g, rate: r})
-    expected = session.run(theirs)
-  for g, r in zip(gradients, rates, strict=True):
-    training.momentum_update(ours, accumulator, tf.constant(g), tf.constant(r), 0.9)
-  np.testing.assert_allclose(ours, expected, rtol=1e-6)
-
-
-def test_schedules():
-  steps = tf.constant([0, 5, 9])
-  np.testing.assert_allclose(training.learning_rate(steps, 10, 2.0, 0.9), 2 * np.array([1, 0.5, 0.1]) ** 0.9, rtol=1e-6)
-  np.testing.assert_allclose(training.affinity_decay(steps, 10), 10 ** -np.array([0, 0.5, 0.9]), rtol=1e-6)
-
-
 def test_which_variable_learns_how():
   state = TrainingState(Toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), 5e-4, frozen_batch_norm=False)
-  table = {a.name: row for a, *row in zip(state.accumulators, state.rates, state.weight_decays, strict=True)}
+  table = {slots[0].name: row for slots, *row in zip(state.slots, state.rates, state.weight_decays, strict=True)}
   assert table == {
     'resnet_v1_14/conv1/weights/Momentum:0': [1, 5e-4],
     'resnet_v1_14/conv1/BatchNorm/gamma/Momentum:0': [1, 0],
@@ -127,7 +106,7 @@ def test_iter_size_is_one_larger_batch(data, make_objective):
     state, step = state_and_step(data, objective, iter_size=iter_size, weight_decay=0.1, clip_norm=0.5)
     for s in range(2):
       metrics = step(batches if iter_size == 3 else [joint], tf.constant(s))
-    results.append((values(state.trained), values(state.accumulators), metrics))
+    results.append((values(state.trained), values(itertools.chain(*state.slots)), metrics))
   (one, one_momentum, one_metrics), (three, three_momentum, three_metrics) = results
   for a, b in zip(one + one_momentum, three + three_momentum, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
@@ -163,7 +142,7 @@ def test_clip_norm_bounds_the_gradient(data):
   for clip in (None, 1e-3, 1e6):
     state, step = state_and_step(data, clip_norm=clip)
     step([batch(0)], tf.constant(0))
-    norms[clip] = float(tf.linalg.global_norm(state.accumulators))  # of the first step: the gradient itself
+    norms[clip] = float(tf.linalg.global_norm([a for [a] in state.slots]))  # of the first step: the gradient itself
   assert norms[None] > 1e-3
   np.testing.assert_allclose([norms[1e-3], norms[1e6]], [1e-3, norms[None]], rtol=1e-5)
 

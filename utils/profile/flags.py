@@ -22,4 +22,5 @@ def parse_step(description: str, argv, add_more=None):
   result.add_argument('--use-global-status', action='store_true', help='freeze batch norm')
   result.add_argument('--xla', action='store_true', help='compile the whole step (one GPU)')
   result.set_defaults(iter_size=1, clip_norm=None, num_steps=100, learning_rate=1e-4, power=0.9, momentum=0.9)
+  result.set_defaults(schedule='poly', warmup_steps=0)
   return result.parse_args(argv)

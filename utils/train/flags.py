@@ -60,7 +60,7 @@ def _add_most_used_and_network_flags(parser):
   group.add_argument('--input-size', type=height_width, default=(336, 336), help='training crop, in pixels')
   group.add_argument('--batch-size', type=whole(1), default=1, help='images a batch, over all GPUs')
   group.add_argument('--num-steps', type=whole(1), default=20000, help='updates in total')
-  group.add_argument('--learning-rate', type=real(0, above=True), default=2.5e-4, help='base rate; the head: 10 times')
+  group.add_argument('--learning-rate', type=real(0, above=True), default=2.5e-4, help='base rate, before --schedule')
 
 
 def _add_augmentation_flags(group):
@@ -83,9 +83,15 @@ def _add_affinity_flags(group, sizes):
 
 
 def _add_optimisation_flags(group):
-  group.add_argument('--power', type=real(0), default=0.9, help='of the polynomial decay of the rate')
-  group.add_argument('--momentum', type=real(0, 1, below=True), default=0.9, help='of the gradients')
-  group.add_argument('--weight-decay', type=real(0), default=5e-4, help='of convolution weights')
+  group.add_argument('--schedule', choices=('poly', 'cosine', 'constant'), default='poly', help='of the learning rate')
+  group.add_argument('--power', type=real(0), default=0.9, help='of --schedule poly')
+  group.add_argument('--warmup-steps', type=whole(0), default=0, metavar='N', help='over which the rate rises linearly')
+  group.add_argument('--head-rate-multiple', type=real(0), default=10.0, help="of the head's rate")
+  group.add_argument('--optimizer', choices=('momentum', 'adamw'), default='momentum', help='update rule')
+  group.add_argument('--momentum', type=real(0, 1, below=True), default=0.9, help='of --optimizer momentum')
+  group.add_argument(
+    '--weight-decay', type=real(0), default=5e-4, help='of convolution weights; norms and biases: none'
+  )
   group.add_argument('--iter-size', type=whole(1), default=10, help='batches whose joint loss one update minimises')
   group.add_argument('--clip-norm', type=real(0, above=True), help='clip the global norm of the gradients')
 

@@ -75,7 +75,9 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     model = build(args.model, args.backbone, args.num_classes, args.random_seed, args.output_stride)
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
-    state = TrainingState(model, objective, args.weight_decay, args.use_global_status)
+    state = TrainingState(
+      model, objective, args.weight_decay, args.use_global_status, args.optimizer, args.head_rate_multiple
+    )
   precision.apply(model, args.precision)
   with RunFolder(args, type(objective).__name__, chief=distribute.is_chief(strategy)) as folder:
     if folder.writes:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from network.aaf.layers import valid_labels
 from network.aaf.losses import SIZES, affinity_counts, affinity_sums
-from utils.train.step import DECAY
+from utils.train.schedules import DECAY
 
 
 class CrossEntropy(tf.Module):

@@ -1,64 +1,64 @@
-"""One training step: the gradients, the update rule, the schedules.
+"""One training step: the gradients of the joint loss and the update.
 
 Conventions: step s counts from 0. Images are float32 [B, H, W, 3], labels int32 [B, H, W].
 """
 
+import itertools
+
 import tensorflow as tf
 
 from utils.engine import checkpoint
-
-DECAY = 10.0  # the affinity terms shrink to a tenth over a run
-
-
-def learning_rate(step, num_steps: int, base: float, power: float):
-  """The polynomial schedule: base * (1 - step / num_steps)^power."""
-  return base * (1 - tf.cast(step, tf.float32) / num_steps) ** power
-
-
-def affinity_decay(step, num_steps: int, base: float = DECAY):
-  """The factor of both affinity terms: base^(-step / num_steps)."""
-  return base ** (-tf.cast(step, tf.float32) / num_steps)
-
-
-def momentum_update(variable, accumulator, gradient, rate, momentum: float):
-  """TensorFlow 1's momentum, in which the rate does not enter the accumulator:
-
-  a <- momentum * a + g;  v <- v - rate * a.
-
-  By TensorFlow's one kernel for both: as products and sums, the passes over the weights cost 5 % of a bfloat16 step.
-  """
-  tf.raw_ops.ResourceApplyMomentum(
-    var=variable.handle, accum=accumulator.handle, lr=rate, grad=gradient, momentum=momentum
-  )
+from utils.train.optimizers import RULES, SLOTS
+from utils.train.schedules import affinity_decay, learning_rate
 
 
 class TrainingState(tf.Module):
-  """The variables of model and objective that are trained, with learning rate, weight decay and momentum of each.
+  """The variables of model and objective that are trained, with optimizer, learning rate and weight decay of each.
 
-  The head learns at ten times the rate; the objective's variables ascend: rate -1. Weight decay falls on the variables
-  named `weights`. With frozen batch norm (`--use-global-status`) gamma and beta are not trained.
+  The head learns at `head_rate_multiple` times the rate; the objective's variables ascend: rate -1, always by momentum.
+  Weight decay falls on the variables named `weights`: norms and biases are spared. With frozen batch norm
+  (`--use-global-status`) gamma and beta are not trained.
   """
 
-  def __init__(self, model, objective, weight_decay: float, frozen_batch_norm: bool):
+  def __init__(
+    self,
+    model,
+    objective,
+    weight_decay: float,
+    frozen_batch_norm: bool,
+    optimizer: str = 'momentum',
+    head_rate_multiple: float = 10.0,
+  ):
     super().__init__()
     self.model, self.objective = model, objective
     head = {id(v) for v in model.head_variables}
     fixed = ('gamma', 'beta') if frozen_batch_norm else ()
     weights = [v for v in model.trainable_variables if checkpoint.name_of(v).split('/')[-1] not in fixed]
     self.trained = weights + list(objective.trainable_variables)
-    self.rates = [10.0 if id(v) in head else 1.0 for v in weights] + [-1.0] * len(objective.trainable_variables)
+    self.optimizers = [optimizer] * len(weights) + ['momentum'] * len(objective.trainable_variables)
+    self.rates = [head_rate_multiple if id(v) in head else 1.0 for v in weights]
+    self.rates += [-1.0] * len(objective.trainable_variables)
     decayed = [checkpoint.name_of(v).endswith('/weights') for v in self.trained]
     self.weight_decays = [weight_decay if d else 0.0 for d in decayed]
-    self.accumulators = [
-      tf.Variable(tf.zeros_like(v), trainable=False, name=f'{checkpoint.name_of(v)}/Momentum') for v in self.trained
+    self.slots = [
+      [tf.Variable(tf.zeros_like(v), trainable=False, name=f'{checkpoint.name_of(v)}/{slot}') for slot in SLOTS[kind]]
+      for v, kind in zip(self.trained, self.optimizers, strict=True)
     ]
+    self.updates = tf.Variable(0, trainable=False, name='training/updates') if optimizer == 'adamw' else None
     self.loss_scale = tf.Variable(2.0**15, trainable=False, name='training/loss_scale')
     self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
 
+  def count_update(self):
+    """The number of this update, from 1, for the optimizers that need it; a skipped step is none."""
+    if self.updates is None:
+      return None
+    self.updates.assign_add(1)
+    return tf.cast(tf.identity(self.updates), tf.float32)
+
   def saved(self) -> dict:
     """{name: variable} of everything that a checkpoint holds."""
-    momentum_and_scale = [*self.accumulators, self.loss_scale, self.finite_steps]
-    variables = [*self.model.variables, *self.objective.variables, *momentum_and_scale]
+    own = [self.loss_scale, self.finite_steps, *([self.updates] if self.updates is not None else [])]
+    variables = [*self.model.variables, *self.objective.variables, *itertools.chain(*self.slots), *own]
     return {checkpoint.name_of(v): v for v in variables}
 
 
@@ -109,18 +109,18 @@ def make_step(strategy, state, args):
         finite = adapt_loss_scale(state, finite, tf.math.is_finite(norm))
       if args.clip_norm:
         factor *= tf.minimum(1.0, tf.math.divide_no_nan(args.clip_norm, norm * factor))
-    rate = learning_rate(s, args.num_steps, args.learning_rate, args.power)
+    rate = learning_rate(s, args)
 
     def apply():
-      rows = zip(state.trained, state.accumulators, gradients, state.rates, state.weight_decays, strict=True)
-      for variable, accumulator, gradient, scale, decay in rows:
+      count = state.count_update()
+      rows = zip(state.trained, state.optimizers, state.slots, gradients, state.rates, state.weight_decays, strict=True)
+      for variable, kind, slots, gradient, scale, decay in rows:
 
-        def assign(v, a, g, scale=scale, decay=decay):
+        def assign(v, g, *slots, kind=kind, scale=scale, decay=decay):
           g = g if factor is None else g * factor
-          g = g + decay * v if decay else g
-          momentum_update(v, a, g, scale * rate, args.momentum)
+          RULES[kind](v, slots, g, scale * rate, decay, count, args)
 
-        strategy.extended.update(variable, assign, args=(accumulator, gradient), group=False)
+        strategy.extended.update(variable, assign, args=(gradient, *slots), group=False)
       return tf.constant(True)
 
     tf.cond(finite, apply, lambda: tf.constant(False))
