@@ -4,6 +4,8 @@ import argparse
 import math
 import sys
 
+from utils import config_file
+
 
 class HelpFormatter(argparse.HelpFormatter):
   """One line a flag where the window has 120 columns: `--flag METAVAR  help: choices [default]`.
@@ -43,6 +45,17 @@ class Parser(argparse.ArgumentParser):
 
   def __init__(self, description: str, **kwargs):
     super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False, **kwargs)
+
+  def parse_args(self, args=None, namespace=None):
+    """Where there is a flag --config, the flags of its file stand in front: the command line has the last word."""
+    words = sys.argv[1:] if args is None else list(args)
+    actions = {action.dest: action for action in self._actions if action.option_strings}
+    if 'config' in actions:
+      finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+      finder.add_argument('--config', nargs='?')
+      path = finder.parse_known_args(words)[0].config
+      words = [*(config_file.command_line(path, actions, self.prog) if path else ()), *words]
+    return super().parse_args(words, namespace)
 
   def error(self, message: str):
     print(f'error: {" ".join(message.split())} (see {self.prog} --help)', file=sys.stderr)

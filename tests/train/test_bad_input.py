@@ -147,6 +147,7 @@ FLAGS = {
   'profile backwards': ({'profile_steps': '5,2'}, ['--profile-steps', 'first <= last']),
   'validation strides too large': ({'val_strides': '64,32'}, ['--val-strides 64,32', 'larger than']),
   'clip to nothing': ({'clip_norm': 0}, ['--clip-norm']),
+  'early stop of what': ({'early_stop': 3}, ['--early-stop needs --val-list']),
   'float16 on a CPU': ({'precision': 'float16'}, ['no float16 gradient of dilated convolutions on a CPU', 'bfloat16']),
 }
 AFFINITY = {

@@ -53,7 +53,7 @@ def die():
   [
     {},
     {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16'},
-    {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'iter_size': 2, 'precision': 'bfloat16'},
+    {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.5, 'precision': 'bfloat16'},
   ],
 )
 def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, monkeypatch, flags):
@@ -181,6 +181,22 @@ def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
   assert summary['best_miou'] == 0.5
   assert summary['best_checkpoint'] == str(folder / 'model.ckpt-2')
   assert contents(folder / 'model.ckpt-6')['training/best_step'] == 2
+
+
+def test_early_stop_ends_the_run_for_good(data, tmp_path, monkeypatch, capsys):
+  folder, mious = tmp_path / 'run', iter([0.1, 0.5, 0.3, 0.5, 0.4, 0.6])
+  monkeypatch.setattr(loop.Validator, '__call__', lambda self, stop: (next(mious), np.zeros(CLASSES)))
+  flags = {'num_steps': 50, 'save_pred_every': 50, 'val_list': data / 'list.txt', 'val_every': 2}
+
+  def end(**changes):
+    train(data, folder, **flags, **changes)
+    return steps(folder)[-1], json.loads((folder / 'summary.json').read_text()).get('stopped_early_after_step')
+
+  assert end(early_stop=2) == (8, 8)
+  assert 'stopped early after step 8: no validation since step 4 brought a gain' in capsys.readouterr().err
+  assert end(early_stop=2, resume=True) == (8, 8)
+  assert end(early_stop=3, resume=True) == (10, 10)
+  assert next(mious) == 0.6
 
 
 def test_checkpoints_by_time(data, tmp_path):

@@ -13,11 +13,11 @@ from tests.tiny import CLASSES, FLAGS, train
 data = tiny.data
 
 
-def test_validation_is_inference_and_benchmark(data, tmp_path, capfd):
+@pytest.mark.parametrize('ema', [{}, {'ema_decay': 0.9}])
+def test_validation_is_inference_and_benchmark(data, tmp_path, capfd, ema):
   """A real network, on images smaller and larger than its window, at several steps of a run."""
-  train(
-    data, tmp_path / 'run', num_steps=3, val_list=data / 'list.txt', val_every=1, val_strides='20,16', save_pred_every=1
-  )
+  every_step = {'num_steps': 3, 'val_every': 1, 'save_pred_every': 1}
+  train(data, tmp_path / 'run', val_list=data / 'list.txt', val_strides='20,16', **every_step, **ema)
   lines = (tmp_path / 'run' / 'validation.csv').read_text().splitlines()
   assert lines[0] == 'step,mIoU,0,1,2' and len(lines) == 3
   capfd.readouterr()
@@ -26,7 +26,7 @@ def test_validation_is_inference_and_benchmark(data, tmp_path, capfd):
     flags = [f'--{name}={FLAGS[name.replace("-", "_")]}' for name in ('model', 'backbone', 'num-classes', 'input-size')]
     flags += [f'--data-dir={data}', f'--data-list={data}/list.txt', '--strides=20,16']
     flags += [f'--restore-from={tmp_path}/run/model.ckpt-{step}', f'--save-dir={tmp_path}/predictions-{step}']
-    inference.main(flags)
+    inference.main([*flags, *(['--ema'] if ema else [])])
     folders = [f'--pred-dir={tmp_path}/predictions-{step}/gray', f'--gt-dir={data}', f'--num-classes={CLASSES}']
     benchmark_by_mIoU.main(folders)
     out = capfd.readouterr().out

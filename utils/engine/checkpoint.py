@@ -20,6 +20,7 @@ from utils.errors import InputError, RunError, one_line
 
 PREFIX = 'model.ckpt'
 OWN = 'training/'  # begins the names of what a checkpoint holds besides variables and momentum
+AVERAGE = '/ExponentialMovingAverage'  # ends the names of the averages of --ema-decay, as TensorFlow 1 has them
 PARTS = ('.data-00000-of-00001', '.index')  # in the order in which they are put in place
 UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 
@@ -116,13 +117,19 @@ def readable(prefix: str) -> bool:
   return True
 
 
-def restore(prefix: str, variables: dict, mend: str) -> None:
+def restore(prefix: str, variables: dict, mend: str, ema: bool = False) -> None:
   """Assigns every variable of {name: variable} from the checkpoint; all are checked before the first is assigned.
+
+  With `ema` from the averages that a training with --ema-decay keeps of them.
 
   Raises:
     InputError: a variable is missing, has another shape, or is not finite; `mend` says which flags help.
   """
   reader = Reader(prefix)
+  if ema:
+    variables = {f'{name}{AVERAGE}': variable for name, variable in variables.items()}
+    if not any(name in reader.shapes for name in variables):
+      raise InputError(f'{prefix}: holds no averages, as it was trained without --ema-decay; leave --ema out')
   for name, variable in variables.items():
     shape = tuple(variable.shape)
     if name not in reader.shapes:

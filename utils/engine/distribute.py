@@ -18,7 +18,7 @@ from utils.errors import InputError, RunError, Stopped, one_line
 from utils.list_file import list_digest
 
 # Unequal, these would make workers wait for each other for ever.
-EQUAL = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'worker_timeout')
+EQUAL = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'early_stop', 'worker_timeout')
 
 
 def choose(args, decisive: Collection[str] = ()) -> tf.distribute.Strategy:

@@ -41,6 +41,8 @@ def check(args: argparse.Namespace) -> None:
     raise InputError('--resume and --overwrite contradict each other; give one of them')
   if args.not_restore_classifier and not args.restore_from:
     raise InputError('--not-restore-classifier needs --restore-from; name a checkpoint or leave the flag out')
+  if args.early_stop and not args.val_list:
+    raise InputError('--early-stop needs --val-list; name a list of validation images or leave the flag out')
   if args.ignore_label < args.num_classes:
     raise InputError(
       f'--ignore-label {args.ignore_label} is one of the {args.num_classes} classes; give {args.num_classes} to 255'

@@ -12,7 +12,7 @@ from utils.train import flag_checks
 # A run goes on only with the flags that decide its result: all but these paths, intervals and devices.
 MAY_CHANGE = {'data_dir', 'data_list', 'val_list', 'val_every', 'val_strides', 'snapshot_dir', 'restore_from'}
 MAY_CHANGE |= {'not_restore_classifier', 'resume', 'overwrite', 'save_pred_every', 'save_minutes', 'keep'}
-MAY_CHANGE |= {'update_tb_every', 'profile_steps', 'is_training', 'xla', 'deterministic'}
+MAY_CHANGE |= {'update_tb_every', 'early_stop', 'config', 'profile_steps', 'is_training', 'xla', 'deterministic'}
 MAY_CHANGE |= {'num_gpu', 'cluster', 'worker_timeout'}
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
@@ -93,6 +93,9 @@ def _add_optimisation_flags(group):
     '--weight-decay', type=real(0), default=5e-4, help='of convolution weights; norms and biases: none'
   )
   group.add_argument('--iter-size', type=whole(1), default=10, help='batches whose joint loss one update minimises')
+  group.add_argument(
+    '--ema-decay', type=real(0, 1, below=True), help='average the weights too, for example 0.9999 of 1; see --ema'
+  )
   group.add_argument('--clip-norm', type=real(0, above=True), help='clip the global norm of the gradients')
 
 
@@ -111,6 +114,7 @@ def _add_numerical_flags(group):
 def _add_validation_flags(group):
   group.add_argument('--val-list', default='', metavar='LIST', help='validation images, one line each: `image label`')
   group.add_argument('--val-every', type=whole(1), default=1000, help='steps between validations')
+  group.add_argument('--early-stop', type=whole(1), help='stop after so many validations without a gain in mIoU')
   group.add_argument('--val-strides', type=height_width, help='of the windows [two thirds of --input-size]')
 
 
@@ -124,6 +128,9 @@ def _add_run_flags(group):
   group.add_argument('--update-tb-every', type=whole(1), default=20, help='steps between TensorBoard entries')
   group.add_argument(
     '--profile-steps', type=flag_checks.first_last, metavar='A,B', help='TensorBoard profile of steps A to B'
+  )
+  group.add_argument(
+    '--config', default='', metavar='FILE', help="flags from JSON or YAML, or a run's config; these here come on top"
   )
   group.add_argument('--is-training', action='store_true', help='accepted for old scripts; training scripts train')
 

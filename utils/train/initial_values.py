@@ -38,6 +38,8 @@ def set_initial_values(state, history, folder, args) -> str:
     source = f'{restored} variables from {args.restore_from}, the other {rest} (momentum included) as initialised'
   else:
     source = f'all {len(state.saved())} variables as initialised (seed {args.random_seed})'
+  if state.averages and not folder.resumed:
+    state.averages.begin()
   return f'start (own checkpoint, else --restore-from, else initial weights): {source}'
 
 

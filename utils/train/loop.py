@@ -5,6 +5,7 @@ function of the flags and s, so a run resumed at s + 1 is the unbroken run.
 """
 
 import argparse
+import contextlib
 import errno
 import os
 import re
@@ -76,7 +77,13 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
     state = TrainingState(
-      model, objective, args.weight_decay, args.use_global_status, args.optimizer, args.head_rate_multiple
+      model,
+      objective,
+      args.weight_decay,
+      args.use_global_status,
+      args.optimizer,
+      args.head_rate_multiple,
+      args.ema_decay,
     )
   precision.apply(model, args.precision)
   with RunFolder(args, type(objective).__name__, chief=distribute.is_chief(strategy)) as folder:
@@ -143,6 +150,9 @@ def loop(run: Run) -> None:
   if folder.resumed:
     saved = finish_step(run)
   for s in range(folder.start, args.num_steps):
+    if has_stalled(run):
+      log.stopped_early(run.history.last, run.history.best_step)
+      break
     log.profile(s)
     begun = time.time()
     batch = next_batches(batches, s, run)
@@ -156,7 +166,7 @@ def loop(run: Run) -> None:
     best = validate(run, s)
     signum = stop_signal(run)
     due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
-    if due or (args.save_minutes and time.time() - last_save > 60 * args.save_minutes):
+    if due or has_stalled(run) or (args.save_minutes and time.time() - last_save > 60 * args.save_minutes):
       last_save, saved = time.time(), save(run, s)
     stop_after(s, signum, saved, run)
   log.summary(last_checkpoint=saved, **run.history.summary(folder))
@@ -183,12 +193,20 @@ def validate(run: Run, s: int) -> bool:
   if not (run.validator and due) or run.history.last == s:
     return False
   begun = time.time()
-  scores = run.validator(run.stop)
+  with run.state.averages.in_use() if run.state.averages else contextlib.nullcontext():
+    scores = run.validator(run.stop)
   if scores is None:
     return False
   if run.folder.writes:
     run.log.validation(s, *scores, time.time() - begun)
   return run.history.add(s, scores[0])
+
+
+def has_stalled(run: Run) -> bool:
+  """Whether as many validations as --early-stop says have brought no gain. The history alone decides, so a run that
+  has stopped for this does not go on when it is resumed, unless with a larger number."""
+  patience = run.args.early_stop
+  return bool(patience) and run.history.without_gain(run.args.val_every) >= patience
 
 
 def save(run: Run, s: int) -> str:

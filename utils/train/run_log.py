@@ -39,7 +39,7 @@ class RunLog:
     self.names = class_names(args.num_classes)
     self.steps = CsvLog(folder.path('log.csv'), folder.start)
     self.validations = CsvLog(folder.path('validation.csv'), validated + 1)
-    self.profiling = False
+    self.profiling, self.early_end = False, {}
 
   def step(self, s: int, metrics: dict, seconds: float, waited: float) -> None:
     """`metrics` {name: float} of step s, which took `seconds`, of which `waited` for data."""
@@ -104,13 +104,19 @@ class RunLog:
     tf.profiler.experimental.stop()
     self.profiling = False
 
+  def stopped_early(self, last: int, best: int) -> None:
+    """--early-stop ends the run after the validation of step `last`; that of step `best` was the best (-1: none)."""
+    self.early_end = {'stopped_early_after_step': last}
+    if not self.quiet:
+      tqdm.write(f'stopped early after step {last}: no validation since step {max(best, 0)} brought a gain')
+
   def summary(self, **results) -> None:
     """Prints how the run ended and writes summary.json."""
     if self.quiet:
       return
     self.events.flush()
     seconds = time.time() - self.begun
-    results = {'steps_done_now': self.rows, 'seconds': round(seconds, 1), **results}
+    results = {'steps_done_now': self.rows, 'seconds': round(seconds, 1), **results, **self.early_end}
     write_text(self.folder.path('summary.json'), json.dumps(results, indent=2) + '\n')
     tqdm.write(', '.join(f'{k.replace("_", " ")} {v}' for k, v in results.items() if v is not None))
 

@@ -8,6 +8,7 @@ import itertools
 import tensorflow as tf
 
 from utils.engine import checkpoint
+from utils.train.averages import Averages
 from utils.train.optimizers import RULES, SLOTS
 from utils.train.schedules import affinity_decay, learning_rate
 
@@ -28,6 +29,7 @@ class TrainingState(tf.Module):
     frozen_batch_norm: bool,
     optimizer: str = 'momentum',
     head_rate_multiple: float = 10.0,
+    ema_decay: float | None = None,
   ):
     super().__init__()
     self.model, self.objective = model, objective
@@ -44,6 +46,7 @@ class TrainingState(tf.Module):
       [tf.Variable(tf.zeros_like(v), trainable=False, name=f'{checkpoint.name_of(v)}/{slot}') for slot in SLOTS[kind]]
       for v, kind in zip(self.trained, self.optimizers, strict=True)
     ]
+    self.averages = Averages(model, ema_decay) if ema_decay is not None else None
     self.updates = tf.Variable(0, trainable=False, name='training/updates') if optimizer == 'adamw' else None
     self.loss_scale = tf.Variable(2.0**15, trainable=False, name='training/loss_scale')
     self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
@@ -58,7 +61,8 @@ class TrainingState(tf.Module):
   def saved(self) -> dict:
     """{name: variable} of everything that a checkpoint holds."""
     own = [self.loss_scale, self.finite_steps, *([self.updates] if self.updates is not None else [])]
-    variables = [*self.model.variables, *self.objective.variables, *itertools.chain(*self.slots), *own]
+    averages = self.averages.variables if self.averages else []
+    variables = [*self.model.variables, *self.objective.variables, *itertools.chain(*self.slots), *averages, *own]
     return {checkpoint.name_of(v): v for v in variables}
 
 
@@ -121,6 +125,8 @@ def make_step(strategy, state, args):
           RULES[kind](v, slots, g, scale * rate, decay, count, args)
 
         strategy.extended.update(variable, assign, args=(gradient, *slots), group=False)
+      if state.averages:
+        state.averages.update(strategy, s)
       return tf.constant(True)
 
     tf.cond(finite, apply, lambda: tf.constant(False))

@@ -63,6 +63,11 @@ class ValidationHistory:
       self.best_step, self.best_miou = step, miou
     return better
 
+  def without_gain(self, every: int) -> int:
+    """How many validations have followed the best one, or the start if none was finite, in a run that validates after
+    each `every`-th step."""
+    return max(self.last, 0) // every - max(self.best_step, 0) // every
+
   def saved(self) -> dict:
     return {
       f'{checkpoint.OWN}validated_step': np.int64(self.last),

@@ -1,0 +1,78 @@
+"""--config: what a file says is what the command line would have said."""
+
+import json
+
+import pytest
+
+from tests import tiny
+from tests.tiny import arguments
+from utils import errors
+from utils.train import flags
+
+data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
+RECORDED = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resume': True, 'overwrite': True}
+
+
+def parse(path, *words):
+  return flags.parse('', ['--config', str(path), *words], affinity=True)
+
+
+def written(folder, text, name='run.yaml'):
+  (folder / name).write_text(text)
+  return folder / name
+
+
+def test_the_config_of_a_run_gives_its_flags_back(data, tmp_path):
+  changes = {'random_mirror': None, 'output_stride': 16, 'kld_sizes': '1,4', 'clip_norm': 1e-7, 'profile_steps': '2,3'}
+  args = arguments(data, tmp_path / 'run', affinity=True, **changes)
+  config = written(tmp_path, json.dumps({**vars(args), **RECORDED}), 'config')
+  again = parse(config)
+  assert vars(again) == {**vars(args), 'config': str(config)}
+  assert parse(config, '--num-steps', '9', '--kld-sizes=2').kld_sizes == (2,)
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    'learning-rate: 1e-3\ninput_size: 32,48\nmodel: fcn8s\nrandom_crop: true\nxla: no\nclip_norm: null\nval_list: ""',
+    'learning_rate: 0.001\ninput-size: [32, 48]\nmodel: "fcn8s"  # the head\nrandom-crop: yes',
+  ],
+)
+def test_yaml_is_read_as_a_command_line(tmp_path, text):
+  words = ['--learning-rate=1e-3', '--input-size=32,48', '--model=fcn8s', '--random-crop']
+  args = parse(written(tmp_path, text), '--snapshot-dir=x')
+  assert vars(args) == {**vars(flags.parse('', [*words, '--snapshot-dir=x'], affinity=True)), 'config': args.config}
+
+
+@pytest.mark.parametrize(
+  ('name', 'text', 'says'),
+  [
+    ('none/run.yaml', None, 'cannot be read (No such file or directory)'),
+    ('run.yaml', 'learning_rte: 1', 'learning_rte is no flag of '),
+    ('run.yaml', 'learning_rte: 1', '; did you mean learning_rate?'),
+    ('run.yaml', 'learning_rate: -1', 'learning_rate: -1 is out of range; give a finite number above 0'),
+    ('run.yaml', 'learning_rate: true', 'learning_rate: true is no value; give one'),
+    ('run.yaml', 'num_steps: [1, 2]', "num_steps: '1,2' is not a whole number"),
+    ('run.yaml', 'random_crop: 1', 'random_crop: give true or false'),
+    ('run.yaml', 'model: unet', "model: 'unet' is none of pspnet, deeplab, fcn8s, deeplabv3plus"),
+    ('run.yaml', 'a: [', 'is no YAML: while parsing'),
+    ('run.yaml', '- 1', 'does not hold `flag: value` pairs'),
+    ('run.json', 'num_steps: 1', 'is no JSON (YAML files end in .yaml): Expecting value'),
+    ('run.json', b'\xff', 'is no JSON'),
+  ],
+)
+def test_what_is_wrong_is_said_with_file_and_key(tmp_path, name, text, says):
+  if text is not None:
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+  with pytest.raises(errors.InputError) as e:
+    parse(tmp_path / name)
+  assert str(e.value).startswith(f'--config {tmp_path / name}: ') and says in str(e.value)
+
+
+@pytest.mark.usefixtures('toy', 'deterministic')
+def test_a_run_is_repeated_by_its_config(data, tmp_path):
+  from pyscripts.train import train_aaf
+
+  tiny.train(data, tmp_path / 'one', 'train_aaf', deterministic=True, overwrite=True, kld_lambda_1=2, num_steps=3)
+  train_aaf.main(['--config', str(tmp_path / 'one/config'), '--snapshot-dir', str(tmp_path / 'two')])
+  tiny.assert_same(*(tiny.last_checkpoint(tmp_path / name) for name in ('one', 'two')))
