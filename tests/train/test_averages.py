@@ -16,7 +16,7 @@ DECAY = 0.25
 
 
 def values(variables):
-  return {checkpoint.name_of(v): np.array(v) for v in variables}
+  return {checkpoint.name_of(v): v.numpy() for v in variables}
 
 
 @pytest.mark.parametrize('replicas', [1, 2])

@@ -53,6 +53,10 @@ def add_prediction_flags(parser: Parser, multi_scale: bool):
   add_precision_flag(parser)
   group = parser.add_argument_group('prediction')
   group.add_argument('--restore-from', required=True, help='checkpoint, such as SNAPSHOTS/model.ckpt-30000')
+  group.add_argument(
+    '--ema', action='store_true', help="the averages that training's --ema-decay keeps, not the weights"
+  )
+  group.add_argument('--config', metavar='FILE', help='flags from JSON or YAML; these here come on top')
   group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
   group.add_argument('--strides', type=height_width, default=(320, 320), metavar='H,W', help='of the windows')
   if multi_scale:

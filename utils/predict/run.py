@@ -49,7 +49,8 @@ def load_network(args, scales, flip: bool) -> dict:
 def restored(args):
   """The model of the network flags, with the weights of --restore-from, in --precision."""
   model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-  checkpoint.restore(args.restore_from, {checkpoint.name_of(v): v for v in model.variables}, WRONG_MODEL)
+  variables = {checkpoint.name_of(v): v for v in model.variables}
+  checkpoint.restore(args.restore_from, variables, WRONG_MODEL, ema=args.ema)
   precision.apply(model, args.precision)
   return model
 
