@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import Conv
+from seg_models.models.auxiliary import AuxiliaryHead
 from seg_models.models.base import SegmentationModel
 from utils import errors
 from utils.engine import checkpoint
@@ -40,16 +41,25 @@ FLAGS = {
 }
 
 
+class ToyBackbone(Conv):
+  """One convolution, whose features the head and the auxiliary head share."""
+
+  def with_auxiliary(self, images, training=False):
+    features = self(images, training)
+    return features, features
+
+
 class Toy(SegmentationModel):
   """Stands in for a segmentation model: one strided convolution with batch norm, one 1x1 convolution to classes."""
 
   name_of_model = 'fcn8s'
 
-  def __init__(self, num_classes=CLASSES, seed=0, stride=8):
+  def __init__(self, num_classes=CLASSES, seed=0, stride=8, auxiliary=False):
     tf.Module.__init__(self)
-    self.output_stride = self.logits_stride = stride
-    self.backbone = Conv('resnet_v1_14/conv1', 3, 6, 3, stride=stride, batch_norm_decay=0.9, seed=seed)
+    self.output_stride = self.logits_stride = self.auxiliary_stride = stride
+    self.backbone = ToyBackbone('resnet_v1_14/conv1', 3, 6, 3, stride=stride, batch_norm_decay=0.9, seed=seed)
     self.classifier = Conv('resnet_v1_14/block5/fc1_voc12', 6, num_classes, 1, activation=None, seed=seed)
+    self.auxiliary_head = AuxiliaryHead('resnet_v1_14', 6, num_classes, seed) if auxiliary else None
     self.compute_dtype = tf.float32
 
   def head(self, x, training):
@@ -59,7 +69,9 @@ class Toy(SegmentationModel):
 @pytest.fixture
 def toy(monkeypatch):
   """Makes the scripts train `Toy` in place of the networks."""
-  monkeypatch.setattr(loop, 'build', lambda model, backbone, num_classes, seed, *_: Toy(num_classes, seed))
+  monkeypatch.setattr(
+    loop, 'build', lambda _model, _backbone, classes, seed, _stride, auxiliary: Toy(classes, seed, auxiliary=auxiliary)
+  )
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 A backbone is called as `backbone(images, training=False)` with images [N, H, W, 3], RGB minus MEAN, and returns
 {stride: the deepest features [N, ceil(H/stride), ceil(W/stride), channels[stride]]}: strides 2, 4, 8, ... up to its
-`output_stride`, with feature (i, j) of stride s on pixel (s i, s j).
+`output_stride`, with feature (i, j) of stride s on pixel (s i, s j). `backbone.with_auxiliary(images, training)`
+returns these and the features that an auxiliary head takes, of stride `auxiliary_stride`.
 """
 
 from network.common import efficientnet_lite, resnet_v1

@@ -56,7 +56,8 @@ class EfficientNetLite(tf.Module):
 
   Strides are 2, 4, 8 up to `output_stride`; feature (i, j) sits on pixel (s i, s j). A stride that would pass the
   output stride is left out, and the depthwise convolutions after it dilate by twice as much instead. The scope is the
-  backbone's name. The classifier and the 1x1 convolution before it are left out.
+  backbone's name. The classifier and the 1x1 convolution before it are left out. The auxiliary features are those of
+  stage 5, the last at stride 16 of the published network (of 112 or 120 channels), as those of ResNet's block 3 are.
   """
 
   def __init__(self, backbone='efficientnet_lite0', seed=0, output_stride=8):
@@ -65,7 +66,7 @@ class EfficientNetLite(tf.Module):
     self.stem = Conv(f'{backbone}/stem', 3, STEM, 3, 2, batch_norm_decay=DECAY, activation=tf.nn.relu6, seed=seed)
     self.blocks, self.channels = [], {}
     stride, rate, channels = 2, 1, STEM
-    for blocks, kernel, step, expansion, width in stages(*MULTIPLIERS[backbone]):
+    for stage, (blocks, kernel, step, expansion, width) in enumerate(stages(*MULTIPLIERS[backbone]), 1):
       dropped = stride * step > output_stride
       for block in range(blocks):
         scope = f'{backbone}/blocks_{len(self.blocks)}'
@@ -74,15 +75,22 @@ class EfficientNetLite(tf.Module):
         stride, channels = stride * block_step, width
         rate *= step if block == 0 and dropped else 1
       self.channels[stride] = channels
+      if stage == 5:
+        self.auxiliary_block, self.auxiliary_stride, self.auxiliary_channels = len(self.blocks) - 1, stride, channels
 
   def __call__(self, images, training=False):
+    return self.with_auxiliary(images, training)[0]
+
+  def with_auxiliary(self, images, training=False):
     features, stride = {}, 2
     # The published network takes (RGB - 127) / 128.
     x = self.stem((images + tf.constant(OFFSET, images.dtype)) / 128, training)
-    for block in self.blocks:
+    for i, block in enumerate(self.blocks):
       stride *= block.stride
       features[stride] = x = block(x, training)
-    return features
+      if i == self.auxiliary_block:
+        auxiliary = x
+    return features, auxiliary
 
 
 def stages(width: float, depth: float):

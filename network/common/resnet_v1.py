@@ -45,6 +45,7 @@ class ResNet(tf.Module):
   """[N, H, W, 3] RGB minus MEAN -> {stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}.
 
   Strides are 2, 4, 8 up to `output_stride`; feature (i, j) sits on pixel (s i, s j). The scope is the backbone's name.
+  The auxiliary features are those of block 3, as in PSPNet.
   """
 
   def __init__(self, backbone='resnet_v1_101', seed=0, output_stride=8):
@@ -62,12 +63,19 @@ class ResNet(tf.Module):
         stride, channels = stride * step, 4 * depth
         self.channels[stride] = channels
         rate *= 2 if last and step == 1 else 1
+      if block == 3:
+        self.auxiliary_unit, self.auxiliary_stride, self.auxiliary_channels = len(self.units) - 1, stride, channels
 
   def __call__(self, images, training=False):
+    return self.with_auxiliary(images, training)[0]
+
+  def with_auxiliary(self, images, training=False):
     x = self.conv1(images, training)
     features, stride = {2: x}, 4
     features[stride] = x = max_pool_stem(x)
-    for unit in self.units:
+    for i, unit in enumerate(self.units):
       stride *= unit.stride
       features[stride] = x = unit(x, training)
-    return features
+      if i == self.auxiliary_unit:
+        auxiliary = x
+    return features, auxiliary

@@ -10,7 +10,10 @@ MODELS = {model.name_of_model: model for model in (PSPNet, DeepLab, FCN, DeepLab
 
 
 def build(
-  model: str, backbone: str, num_classes: int, seed: int = 0, output_stride: int | None = None
+  model: str, backbone: str, num_classes: int, seed: int = 0, output_stride: int | None = None, auxiliary: bool = False
 ) -> SegmentationModel:
-  """A model with initial weights: a key of MODELS on one of network.common.backbones.BACKBONES."""
-  return MODELS[model](num_classes, backbone, seed, output_stride)
+  """A model with initial weights: a key of MODELS on one of network.common.backbones.BACKBONES.
+
+  auxiliary: with an auxiliary head, for training; prediction has no use for one.
+  """
+  return MODELS[model](num_classes, backbone, seed, output_stride, auxiliary)

@@ -5,8 +5,7 @@ import tensorflow as tf
 from network.common import backbones
 from network.common.layers import BatchNorm
 from seg_models.input_size import OUTPUT_STRIDE, size_problem
-
-HEAD_DECAY = 0.99  # of the moving averages in a head's batch norm
+from seg_models.models.auxiliary import AuxiliaryHead
 
 
 class SegmentationModel(tf.Module):
@@ -17,6 +16,7 @@ class SegmentationModel(tf.Module):
 
   Args:
     output_stride: of the backbone's last features, 8, 16 or 32; None for the model's own.
+    auxiliary: with an auxiliary head, for training.
 
   Raises:
     ValueError: h and w are not what the model takes (multiples of the output stride; PSPNet: square, of 6 times
@@ -26,13 +26,16 @@ class SegmentationModel(tf.Module):
   name_of_model: str
   logits_stride = None  # the output stride, unless the model says another
 
-  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=None):
+  def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=None, auxiliary=False):
     super().__init__()
     self.output_stride = output_stride or OUTPUT_STRIDE[self.name_of_model]
     self.logits_stride = self.logits_stride or self.output_stride
     self.backbone = backbones.build(backbone, seed, self.output_stride)
     self.compute_dtype = tf.float32
     self.build_head(backbone, self.backbone.channels, num_classes, seed)
+    self.auxiliary_head, self.auxiliary_stride = None, self.backbone.auxiliary_stride
+    if auxiliary:
+      self.auxiliary_head = AuxiliaryHead(backbone, self.backbone.auxiliary_channels, num_classes, seed)
 
   def build_head(self, scope, channels, num_classes, seed):
     """Creates the head's layers, for features with channels[stride] channels; `scope` is the backbone's name."""
@@ -43,11 +46,23 @@ class SegmentationModel(tf.Module):
     raise NotImplementedError
 
   def __call__(self, images, training=False):
+    features, _ = self.features(images, training)
+    return tf.cast(self.head(features, training), tf.float32)
+
+  def with_auxiliary(self, images, training=False):
+    """-> (logits, the auxiliary head's logits at the `auxiliary_stride`, or None without that head), in float32."""
+    features, auxiliary_features = self.features(images, training)
+    logits = tf.cast(self.head(features, training), tf.float32)
+    if self.auxiliary_head is None:
+      return logits, None
+    return logits, tf.cast(self.auxiliary_head(auxiliary_features, training), tf.float32)
+
+  def features(self, images, training):
+    """What the backbone gives to the head and to an auxiliary head, in `compute_dtype`."""
     problem = size_problem(self.name_of_model, *images.shape[1:3], self.output_stride)
     if problem:
       raise ValueError(problem)
-    features = self.backbone(tf.cast(images, self.compute_dtype), training)
-    return tf.cast(self.head(features, training), tf.float32)
+    return self.backbone.with_auxiliary(tf.cast(images, self.compute_dtype), training)
 
   def set_batch_norm_decay(self, decay: float | None) -> None:
     """Another decay of the moving averages, in backbone and head; None leaves the recorded ones."""

@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from network.common.layers import Conv, DepthwiseConv, resize_bilinear
-from seg_models.models.base import HEAD_DECAY, SegmentationModel
+from seg_models.models.auxiliary import HEAD_DECAY
+from seg_models.models.base import SegmentationModel
 
 RATES = (6, 12, 18)  # at output stride 16; twice these at 8
 LOW_LEVEL_CHANNELS = 48  # of the features at stride 4, in the decoder

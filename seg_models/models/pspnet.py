@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from network.common.layers import Conv, resize_bilinear
-from seg_models.models.base import HEAD_DECAY, SegmentationModel
+from seg_models.models.auxiliary import HEAD_DECAY
+from seg_models.models.base import SegmentationModel
 
 BINS = (1, 2, 3, 6)
 

@@ -109,9 +109,10 @@ def test_replicas_are_one_device_for_the_light_network(mirrored):
     ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}),
     ([[VERY_UNEQUAL]], {'clip_norm': 0.01}),
     ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {'optimizer': 'adamw'}),
+    ([[VERY_UNEQUAL, EQUAL]], {'aux_weight': 0.4, 'make_model': lambda: Toy(auxiliary=True)}),
   ],
 )
-def test_replicas_are_one_device_over_several_batches_with_clipping_and_adamw(mirrored, steps, changes):
+def test_replicas_are_one_device_over_several_batches_and_with_options(mirrored, steps, changes):
   one = outcome(tf.distribute.get_strategy(), OBJECTIVES['adaptive affinity'], steps, **changes)
   assert_close(one, outcome(mirrored(2), OBJECTIVES['adaptive affinity'], steps, **changes))
 

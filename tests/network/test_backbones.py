@@ -25,10 +25,11 @@ def network(request):
 @pytest.mark.parametrize(('output_stride', 'size'), [(8, (33, 47)), (16, (8, 8)), (32, (40, 56))])
 def test_features_at_every_stride_up_to_the_output_stride(backbone, output_stride, size):
   network = build(backbone, output_stride=output_stride)
-  features = network(tf.zeros([2, *size, 3]))
+  features, auxiliary = network.with_auxiliary(tf.zeros([2, *size, 3]))
   assert list(features) == list(network.channels) == [s for s in (2, 4, 8, 16, 32) if s <= output_stride]
-  for stride, x in features.items():
-    assert x.shape == (2, -(-size[0] // stride), -(-size[1] // stride), network.channels[stride])
+  maps = [(s, x, network.channels[s]) for s, x in features.items()]
+  for stride, x, channels in (*maps, (network.auxiliary_stride, auxiliary, network.auxiliary_channels)):
+    assert x.shape == (2, -(-size[0] // stride), -(-size[1] // stride), channels)
 
 
 @pytest.mark.parametrize('backbone', SMALL)

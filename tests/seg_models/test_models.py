@@ -117,6 +117,23 @@ def test_logits_have_the_logits_stride_on_every_backbone(model, output_stride):
 
 
 @pytest.mark.parametrize('model', MODELS)
+@pytest.mark.parametrize('backbone', [SMALL, 'efficientnet_lite0'])
+def test_an_auxiliary_head_changes_nothing_else(model, backbone):
+  image = np.random.default_rng(0).normal(scale=50, size=(1, 96, 96, 3)).astype(np.float32)
+  plain, network = (build(model, backbone, 3, auxiliary=auxiliary) for auxiliary in (False, True))
+  logits, auxiliary_logits = network.with_auxiliary(image)
+  np.testing.assert_array_equal(logits, plain(image))
+  np.testing.assert_array_equal(network(image), plain(image))
+  assert plain.with_auxiliary(image)[1] is None
+  side = 96 // network.auxiliary_stride
+  assert auxiliary_logits.shape == (1, side, side, 3) and auxiliary_logits.dtype == tf.float32
+  added = {name(v) for v in network.variables} - {name(v) for v in plain.variables}
+  assert added == {name(v) for v in network.auxiliary_head.variables} and len(added) == 7
+  assert all(v.startswith(f'{backbone}/aux/') for v in added)
+  assert added <= {name(v) for v in network.head_variables}
+
+
+@pytest.mark.parametrize('model', MODELS)
 def test_head_is_all_that_is_not_the_backbone(model):
   network = build(model, SMALL, 3)
   heads = {name(v) for v in network.head_variables}

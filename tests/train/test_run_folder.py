@@ -52,7 +52,7 @@ def die():
   'flags',
   [
     {},
-    {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16'},
+    {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16', 'aux_weight': 0.4},
     {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.5, 'precision': 'bfloat16'},
   ],
 )

@@ -27,6 +27,7 @@ SET_BY_THE_STUDY |= {'--resume', '--overwrite', '--cluster'}
 SHARED = {'--model', '--backbone', '--num-classes', '--ignore-label', '--batch-size', '--iter-size', '--input-size'}
 SHARED |= {'--num-steps', '--random-scale', '--random-mirror', '--random-crop', '--restore-from', '--precision'}
 SHARED |= {'--not-restore-classifier', '--use-global-status', '--val-every', '--val-strides'}
+SHARED |= {'--aux-weight'}
 
 
 class Method(NamedTuple):

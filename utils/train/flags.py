@@ -39,6 +39,7 @@ def make_parser(description: str, affinity: bool, several_gpus: bool, sizes=(1,)
   _add_most_used_and_network_flags(parser)
   _add_augmentation_flags(parser.add_argument_group('augmentation'))
   group = parser.add_argument_group('loss')
+  group.add_argument('--aux-weight', type=real(0), default=0.0, help="weight of an auxiliary head's loss (PSPNet: 0.4)")
   if affinity:
     _add_affinity_flags(group, sizes)
   _add_optimisation_flags(parser.add_argument_group('optimisation'))

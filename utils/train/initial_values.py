@@ -8,7 +8,8 @@ from utils.engine import checkpoint
 
 
 def set_initial_values(state, history, folder, args) -> str:
-  """Sets the variables from the run's own checkpoint, else from --restore-from, else leaves them as initialised.
+  """Sets the variables from the run's own checkpoint, else from --restore-from, else leaves them as initialised. An
+  auxiliary head that the checkpoint of --restore-from lacks is left as initialised.
 
   Returns a line for the log that says which.
 
@@ -32,7 +33,10 @@ def set_initial_values(state, history, folder, args) -> str:
     restored = len(backbone)
     if not args.not_restore_classifier:
       mend = 'check --model and --num-classes, or give --not-restore-classifier to leave the head as initialised'
-      checkpoint.restore(args.restore_from, named(model.head_variables), mend)
+      held = checkpoint.Reader(args.restore_from).shapes
+      auxiliary = {id(v) for v in model.auxiliary_head.variables} if model.auxiliary_head else set()
+      head = named(v for v in model.head_variables if id(v) not in auxiliary or checkpoint.name_of(v) in held)
+      checkpoint.restore(args.restore_from, head, mend)
       restored += len(head)
     rest = len(state.saved()) - restored
     source = f'{restored} variables from {args.restore_from}, the other {rest} (momentum included) as initialised'

@@ -73,7 +73,8 @@ def train(args, make_objective) -> None:
 def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
   """Builds the model and the objective, sets their initial values, and trains them."""
   with strategy.scope():
-    model = build(args.model, args.backbone, args.num_classes, args.random_seed, args.output_stride)
+    auxiliary = args.aux_weight > 0
+    model = build(args.model, args.backbone, args.num_classes, args.random_seed, args.output_stride, auxiliary)
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
     state = TrainingState(

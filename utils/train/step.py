@@ -8,6 +8,7 @@ import itertools
 import tensorflow as tf
 
 from utils.engine import checkpoint
+from utils.train.auxiliary import AuxiliaryLoss
 from utils.train.averages import Averages
 from utils.train.optimizers import RULES, SLOTS
 from utils.train.schedules import affinity_decay, learning_rate
@@ -77,16 +78,18 @@ def make_step(strategy, state, args):
   model, objective = state.model, state.objective
   scaled = args.precision == 'float16'
   stride = model.logits_stride
+  auxiliary = AuxiliaryLoss(model, objective, args.aux_weight)
 
   def counts_of(labels):
-    return objective.counts(labels[:, ::stride, ::stride])
+    return {**objective.counts(labels[:, ::stride, ::stride]), **auxiliary.counts(labels)}
 
   def gradients_of(images, labels, counts, s):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(state.trained)
-      logits = model(images, training=not args.use_global_status)
+      logits, auxiliary_logits = model.with_auxiliary(images, training=not args.use_global_status)
       decay = affinity_decay(s, args.num_steps, objective.decay)
       terms = objective.terms(labels[:, ::stride, ::stride], logits, counts, decay)
+      terms |= auxiliary.terms(labels, auxiliary_logits, counts, decay)
       loss = tf.add_n(list(terms.values()))
       loss = loss * state.loss_scale if scaled else loss
     return tape.gradient(loss, state.trained), terms
