@@ -6,7 +6,7 @@ import json
 
 from utils.errors import InputError
 
-RECORDED = {'objective', 'data_list_contents'}  # in a run's config: facts about it that are no flags
+RECORDED = {'objective', 'class_weight_values', 'data_list_contents'}  # in a run's config: facts, no flags
 OF_THE_START = {'config', 'resume', 'overwrite'}  # in a run's config: how it was started, which is not repeated
 
 

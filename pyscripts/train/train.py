@@ -13,7 +13,7 @@ def main(argv=None, several_gpus=False):
   args = flags.parse(__doc__, argv, affinity=False, several_gpus=several_gpus)
   from utils.train import loop, objectives  # here, so that --help need not load TensorFlow
 
-  loop.train(args, lambda: objectives.CrossEntropy(args.num_classes))
+  loop.train(args, objectives.CrossEntropy.from_flags)
 
 
 if __name__ == '__main__':

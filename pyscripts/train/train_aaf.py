@@ -13,8 +13,7 @@ def main(argv=None, several_gpus=False):
   args = flags.parse(__doc__, argv, affinity=True, several_gpus=several_gpus, sizes=(1, 2, 3))
   from utils.train import loop, objectives  # here, so that --help need not load TensorFlow
 
-  settings = (args.num_classes, args.kld_margin, args.kld_lambda_1, args.kld_lambda_2, args.kld_sizes, args.kld_decay)
-  loop.train(args, lambda: objectives.AdaptiveAffinity(*settings))
+  loop.train(args, objectives.AdaptiveAffinity.from_flags)
 
 
 if __name__ == '__main__':

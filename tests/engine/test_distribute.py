@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from network.losses.cross_entropy import Options
 from seg_models import models
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
@@ -22,11 +23,14 @@ from utils.train.step import TrainingState, make_step
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 
+HARD = Options(ohem_threshold=0.3, ohem_min_kept=3, class_weights=(0.5, 1.0, 2.0))
 MARGINS = (CLASSES, 3.0, 1.0, 1.0)
 OBJECTIVES = {
   'cross-entropy': lambda: CrossEntropy(CLASSES),
   'affinity': lambda: Affinity(*MARGINS),
   'adaptive affinity': lambda: AdaptiveAffinity(*MARGINS),
+  'hard pixels': lambda: CrossEntropy(CLASSES, HARD),
+  'active boundary loss': lambda: CrossEntropy(CLASSES, extra_loss='abl'),
 }
 
 

@@ -9,30 +9,10 @@ import tensorflow as tf
 from network.aaf.losses import adaptive_affinity_loss, affinity_counts, affinity_loss, affinity_sums
 from pyscripts.profile import loss as loss_profile
 from tests.network import slow_losses
+from tests.network.drawn import SHAPE, draw, numeric_gradient, relative_error, softmax
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / 'golden/losses.npz')
-SHAPE, SIZES, MARGIN = (2, 6, 7, 4), (1, 2, 3), 1.0  # of most cases here: every new one is compiled anew
-
-
-def draw(shape=SHAPE, seed=0, sharpness=2.0):
-  """Labels in patches, some of them no class, int32 [N, H, W]; logits [N, H, W, C]; raw weights [2, C, 3]."""
-  rng = np.random.default_rng(seed)
-  *grid, classes = shape
-  coarse = rng.integers(0, classes, [grid[0], (grid[1] + 1) // 2, (grid[2] + 1) // 2])
-  labels = coarse.repeat(2, 1).repeat(2, 2)[:, : grid[1], : grid[2]]
-  void = rng.random(labels.shape) < 0.08
-  labels[void] = rng.choice([255, -1, classes, classes + 7], void.sum())
-  logits = rng.normal(scale=sharpness, size=shape).astype(np.float32)
-  return labels.astype(np.int32), logits, rng.normal(size=(2, classes, 3)).astype(np.float32)
-
-
-def softmax(x):
-  x = np.exp(np.asarray(x, np.float64) - np.max(x, -1, keepdims=True))
-  return x / x.sum(-1, keepdims=True)
-
-
-def relative_error(a, b):
-  return np.linalg.norm(np.subtract(a, b)) / max(np.linalg.norm(b), 1e-12)
+SIZES, MARGIN = (1, 2, 3), 1.0  # of most cases here, as SHAPE: every new one is compiled anew
 
 
 def total(labels, probs, weights, num_classes=SHAPE[-1]):
@@ -97,11 +77,7 @@ def test_gradient_of_the_logits_is_the_numeric_one():
   def slow(x):
     return slow_losses.losses(labels, softmax(x), shape[-1], MARGIN, weights, SIZES).sum()
 
-  numeric, step = np.zeros(shape), 1e-5
-  for index in np.ndindex(shape):
-    there = np.zeros(shape)
-    there[index] = step
-    numeric[index] = (slow(logits + there) - slow(logits - there)) / (2 * step)
+  numeric = numeric_gradient(slow, logits)
   logits = tf.constant(logits)
   with tf.GradientTape() as tape:
     tape.watch(logits)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from network.losses.cross_entropy import Options
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
@@ -13,6 +14,7 @@ from utils.train.step import TrainingState, adapt_loss_scale, make_step
 
 data = tiny.data
 RATE = 0.01
+HARD = Options(ohem_threshold=0.3, ohem_min_kept=3, class_weights=(0.5, 1.0, 2.0), label_smoothing=0.1)
 
 
 def batch(seed, void=0.0, size=4, side=32):
@@ -34,8 +36,9 @@ def values(variables):
   return [v.numpy() for v in variables]
 
 
-def test_which_variable_learns_how():
-  state = TrainingState(Toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), 5e-4, frozen_batch_norm=False)
+def test_which_variable_learns_how(data):
+  args = arguments(data, 'unused', affinity=True, kld_weight_rate=2.5)
+  state = TrainingState(Toy(), AdaptiveAffinity.from_flags(args), 5e-4, frozen_batch_norm=False)
   table = {slots[0].name: row for slots, *row in zip(state.slots, state.rates, state.weight_decays, strict=True)}
   assert table == {
     'resnet_v1_14/conv1/weights/Momentum:0': [1, 5e-4],
@@ -43,8 +46,8 @@ def test_which_variable_learns_how():
     'resnet_v1_14/conv1/BatchNorm/beta/Momentum:0': [1, 0],
     'resnet_v1_14/block5/fc1_voc12/weights/Momentum:0': [10, 5e-4],
     'resnet_v1_14/block5/fc1_voc12/biases/Momentum:0': [10, 0],
-    'edge_w/Momentum:0': [-1, 0],
-    'nonedge_w/Momentum:0': [-1, 0],
+    'edge_w/Momentum:0': [-2.5, 0],
+    'nonedge_w/Momentum:0': [-2.5, 0],
   }
 
 
@@ -96,7 +99,16 @@ def test_frozen_batch_norm_moves_nothing_of_itself(data):
   assert np.any(weights != state.model.backbone.weights.numpy())
 
 
-@pytest.mark.parametrize('make_objective', [CrossEntropy, lambda classes: AdaptiveAffinity(classes, 3.0, 1.0, 1.0)])
+@pytest.mark.parametrize(
+  'make_objective',
+  [
+    CrossEntropy,
+    lambda classes: AdaptiveAffinity(classes, 3.0, 1.0, 1.0),
+    lambda classes: AdaptiveAffinity(classes, 3.0, 1.0, 1.0, options=HARD),
+    lambda classes: CrossEntropy(classes, HARD, 'abl', 0.5),
+    lambda classes: CrossEntropy(classes, extra_loss='rmi'),
+  ],
+)
 def test_iter_size_is_one_larger_batch(data, make_objective):
   batches = [batch(0, void=0.8), batch(1, void=0.0), batch(2, void=0.3)]
   joint = tuple(tf.concat(parts, 0) for parts in zip(*batches, strict=True))
@@ -114,8 +126,10 @@ def test_iter_size_is_one_larger_batch(data, make_objective):
     np.testing.assert_allclose(three_metrics[name], value, rtol=1e-5)
 
 
-def test_each_batch_of_a_step_updates_the_averages(data):
-  state, step = state_and_step(data, iter_size=2, frozen=False)
+@pytest.mark.parametrize('options', [Options(), HARD])
+def test_each_batch_of_a_step_updates_the_averages(data, options):
+  """And the forward pass that only counts the hard pixels updates none."""
+  state, step = state_and_step(data, CrossEntropy(CLASSES, options), iter_size=2, frozen=False)
   batches = [batch(0), batch(1)]
   mean, variance, weights = np.zeros(6), np.ones(6), state.model.backbone.weights
   for images, _ in batches:

@@ -6,18 +6,20 @@ from utils.train.objectives import CrossEntropy
 class AuxiliaryLoss:
   """`weight` times the mean cross-entropy of the auxiliary head's logits, at their own stride: term `aux_loss`.
 
-  The cross-entropy is the objective's, without its affinity terms. Without an auxiliary head there is no term.
+  The cross-entropy has the objective's class weights and label smoothing, over all labelled pixels. Without such a
+  head there is no term.
   """
 
   def __init__(self, model, objective, weight: float):
     self.used = model.auxiliary_head is not None
-    self.stride, self.objective, self.weight = model.auxiliary_stride, objective, weight
+    self.stride, self.weight = model.auxiliary_stride, weight
+    self.cross_entropy = CrossEntropy(objective.num_classes, objective.options.of_all_pixels())
 
   def counts(self, labels) -> dict:
     """As `CrossEntropy.counts`, of labels [N, H, W] at the size of the image, under names of their own."""
     if not self.used:
       return {}
-    counts = CrossEntropy.counts(self.objective, self._subsampled(labels))
+    counts = self.cross_entropy.counts(self._subsampled(labels))
     return {f'aux_{name}': count for name, count in counts.items()}
 
   def terms(self, labels, logits, counts, decay) -> dict:
@@ -25,7 +27,7 @@ class AuxiliaryLoss:
     if not self.used:
       return {}
     counts = {name.removeprefix('aux_'): count for name, count in counts.items() if name.startswith('aux_')}
-    terms = CrossEntropy.terms(self.objective, self._subsampled(labels), logits, counts, decay)
+    terms = self.cross_entropy.terms(self._subsampled(labels), logits, counts, decay)
     return {'aux_loss': self.weight * terms['seg_loss']}
 
   def _subsampled(self, labels):

@@ -8,6 +8,7 @@ import functools
 
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, real, whole
 from utils.train import flag_checks
+from utils.train.loss_flags import add_loss_flags, check_loss_flags
 
 # A run goes on only with the flags that decide its result: all but these paths, intervals and devices.
 MAY_CHANGE = {'data_dir', 'data_list', 'val_list', 'val_every', 'val_strides', 'snapshot_dir', 'restore_from'}
@@ -25,6 +26,7 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
   """
   args = make_parser(description, affinity, several_gpus, sizes).parse_args(argv)
   flag_checks.check(args)
+  check_loss_flags(args)
   return args
 
 
@@ -39,6 +41,7 @@ def make_parser(description: str, affinity: bool, several_gpus: bool, sizes=(1,)
   _add_most_used_and_network_flags(parser)
   _add_augmentation_flags(parser.add_argument_group('augmentation'))
   group = parser.add_argument_group('loss')
+  add_loss_flags(group)
   group.add_argument('--aux-weight', type=real(0), default=0.0, help="weight of an auxiliary head's loss (PSPNet: 0.4)")
   if affinity:
     _add_affinity_flags(group, sizes)
@@ -80,6 +83,9 @@ def _add_affinity_flags(group, sizes):
   )
   group.add_argument(
     '--kld-decay', type=real(1), default=10.0, help='both terms shrink to 1 / this over the run; 1: not at all'
+  )
+  group.add_argument(
+    '--kld-weight-rate', type=real(0), default=1.0, help='rate of the edge weights, in base rates; 0: they stay uniform'
   )
 
 

@@ -22,7 +22,7 @@ from utils.data.check import check_pairs
 from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, RunError, Stopped
 from utils.list_file import Pair, read_list
-from utils.train import flags, nonfinite
+from utils.train import class_weights, flags, nonfinite
 from utils.train.initial_values import digest, set_initial_values
 from utils.train.run_folder import RunFolder
 from utils.train.run_log import RunLog
@@ -56,16 +56,17 @@ LOST_WORKER = (
 
 
 def train(args, make_objective) -> None:
-  """Runs a training script: `args` from train_flags.parse, `make_objective()` from utils.objectives."""
+  """Runs a training script: `args` from train_flags.parse, `make_objective(args, class_weights)` as `from_flags`."""
   pairs = read_list(args.data_list, args.data_dir, need_label=True)
   val_pairs = read_list(args.val_list, args.data_dir, need_label=True) if args.val_list else []
   check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
+  weights = class_weights.of_run(args, pairs)
   strategy = distribute.choose(args, vars(args).keys() - flags.MAY_CHANGE)
   precision.check(args.precision)
   if args.deterministic:
     tf.config.experimental.enable_op_determinism()
   try:
-    train_on(strategy, args, make_objective, pairs, val_pairs)
+    train_on(strategy, args, lambda: make_objective(args, weights), pairs, val_pairs)
   except tf.errors.OpError as e:
     raise run_error(e, strategy, args.snapshot_dir) from None
 
@@ -87,7 +88,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
       args.ema_decay,
     )
   precision.apply(model, args.precision)
-  with RunFolder(args, type(objective).__name__, chief=distribute.is_chief(strategy)) as folder:
+  with RunFolder(args, objective, chief=distribute.is_chief(strategy)) as folder:
     if folder.writes:
       print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
     history = ValidationHistory()
@@ -95,6 +96,8 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     if folder.writes:
       print(origin)
       print(precision.described(args.precision))
+      if objective.options.class_weights:
+        print(class_weights.described(objective.options.class_weights))
     check_equal_starts(strategy, folder)
     folder.begin(lambda: digest(model))
     log = RunLog(folder, args, objective, history.last, quiet=not folder.writes)

@@ -1,39 +1,89 @@
-"""What a training script minimises: cross-entropy alone, with the affinity loss, or with the adaptive affinity loss.
+"""What a training script minimises: cross-entropy alone, with another loss beside it, or with an affinity loss.
 
 An objective gives counts, which follow from the labels alone, and terms: its replica's share of each loss, a sum over
 its own pixels divided by the count of the whole global batch (and of all `--iter-size` batches). Shares add up to the
-loss, whoever computed them, and their gradients add up to its gradient.
+loss, whoever computed them, and their gradients add up to its gradient. A count that depends on the logits too (how
+many pixels are hard) is one of `counts_by_logits`: see there for what it costs.
 
 Conventions: labels int32 [N, h, w] at logits size, ignored where >= num_classes; logits float32 [N, h, w, C].
 """
 
 import tensorflow as tf
 
-from network.aaf.layers import valid_labels
 from network.aaf.losses import SIZES, affinity_counts, affinity_sums
+from network.losses.cross_entropy import PLAIN, Options, cross_entropy_sum, kept_weight, labelled_weight
+from utils.train.extra_losses import EXTRA_LOSSES, ExtraLoss
 from utils.train.schedules import DECAY
 
 
 class CrossEntropy(tf.Module):
-  """Softmax cross-entropy, the mean over the pixels that are not ignored: term `seg_loss`."""
+  """Softmax cross-entropy, the mean over the pixels that are not ignored: term `seg_loss`.
 
-  decay = DECAY  # the base of `utils.train.step.affinity_decay`; without affinity terms nothing decays
+  `options` adds label smoothing, class weights and hard example mining; `extra_loss`, one of EXTRA_LOSSES, adds that
+  loss times `extra_weight`: term `NAME_loss`.
+  """
 
-  def __init__(self, num_classes: int):
+  decay = DECAY  # the base of `utils.train.schedules.affinity_decay`; without affinity terms nothing decays
+  weight_rate = 1.0  # at which the objective's own variables ascend, times the learning rate
+
+  def __init__(
+    self, num_classes: int, options: Options = PLAIN, extra_loss: str | None = None, extra_weight: float = 1.0
+  ):
     super().__init__()
-    self.num_classes = num_classes
+    self.num_classes, self.options = num_classes, options
+    self.extra_loss, self.extra_weight = extra_loss, extra_weight
+
+  @classmethod
+  def from_flags(cls, args, class_weights: tuple[float, ...] | None = None):
+    """The objective that a training script's flags ask for; `class_weights` are those of `--class-weights`."""
+    options = Options(args.ohem_threshold, args.ohem_min_kept, class_weights, args.label_smoothing)
+    extra = {'extra_loss': args.extra_loss, 'extra_weight': args.extra_weight}
+    return cls(args.num_classes, *cls.own_flags(args), options=options, **extra)
+
+  @staticmethod
+  def own_flags(args) -> tuple:
+    """The arguments behind `num_classes` that this objective alone has."""
+    return ()
 
   def counts(self, labels) -> dict:
     """Float32 tensors by name; those of several batches are to be added up."""
-    valid = valid_labels(labels, self.num_classes)
-    return {'pixels': tf.cast(tf.math.count_nonzero(valid), tf.float32)}
+    counts = {'pixels': labelled_weight(labels, self.num_classes, self.options)}
+    if self.extra.count:
+      counts['extra'] = self.extra.count(labels, self.num_classes)
+    return counts
+
+  @property
+  def extra(self) -> ExtraLoss:
+    return EXTRA_LOSSES.get(self.extra_loss, ExtraLoss(None))
+
+  @property
+  def has_counts_by_logits(self) -> bool:
+    return self.options.ohem_threshold is not None or self.extra.count_by_logits is not None
+
+  def counts_by_logits(self, labels, logits) -> dict:
+    """The counts that the forward pass decides, constants for the gradient; to be added up as `counts` are.
+
+    With one batch an update, that is an all-reduce of a number within the step. With several (`--iter-size`) the
+    gradients of the first need the count of the last, so each batch passes forward twice: a third more work.
+    """
+    counts = {}
+    if self.options.ohem_threshold is not None:
+      counts['kept'] = kept_weight(labels, logits, self.options)
+    if self.extra.count_by_logits:
+      counts['extra'] = self.extra.count_by_logits(labels, logits)
+    return counts
 
   def terms(self, labels, logits, counts, decay) -> dict:
-    """The shares of each loss, float32 scalars by name; their sum is what is minimised (weight decay apart)."""
-    valid = valid_labels(labels, self.num_classes)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(valid, labels, 0), logits)
-    total = tf.reduce_sum(tf.where(valid, losses, 0))
-    return {'seg_loss': tf.math.divide_no_nan(total, counts['pixels'])}
+    """The shares of each loss, float32 scalars by name; their sum is what is minimised (weight decay apart).
+
+    `counts`: the sums of `counts` and of `counts_by_logits` over all replicas and batches.
+    """
+    total = cross_entropy_sum(labels, logits, self.options)
+    terms = {'seg_loss': tf.math.divide_no_nan(total, counts.get('kept', counts['pixels']))}
+    if self.extra_loss:
+      share = tf.math.divide_no_nan(self.extra.total(labels, logits), counts['extra'])
+      terms[f'{self.extra_loss}_loss'] = self.extra_weight * share
+    return terms
 
 
 class Affinity(CrossEntropy):
@@ -49,10 +99,15 @@ class Affinity(CrossEntropy):
     lambda_nonedge: float,
     sizes: tuple[int, ...] | None = None,
     decay: float = DECAY,
+    **kwargs,
   ):
-    super().__init__(num_classes)
+    super().__init__(num_classes, **kwargs)
     self.kld_margin, self.lambdas, self.decay = kld_margin, (lambda_edge, lambda_nonedge), decay
     self.sizes = tuple(sizes or self.sizes)
+
+  @staticmethod
+  def own_flags(args) -> tuple:
+    return args.kld_margin, args.kld_lambda_1, args.kld_lambda_2, args.kld_sizes, args.kld_decay
 
   def counts(self, labels) -> dict:
     edge, nonedge = affinity_counts(labels, self.num_classes, self.sizes)
@@ -86,6 +141,12 @@ class AdaptiveAffinity(Affinity):
     shape = (1, 1, 1, num_classes, 1, len(self.sizes))
     self.edge_w = tf.Variable(lambda: tf.zeros(shape), name='edge_w')
     self.nonedge_w = tf.Variable(lambda: tf.zeros(shape), name='nonedge_w')
+
+  @classmethod
+  def from_flags(cls, args, class_weights=None):
+    objective = super().from_flags(args, class_weights)
+    objective.weight_rate = args.kld_weight_rate
+    return objective
 
   def entry_weights(self):
     shape = [self.num_classes, len(self.sizes)]

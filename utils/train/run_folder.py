@@ -26,6 +26,22 @@ from utils.train import flags
 LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
 
 
+def recorded_config(folder: str) -> dict:
+  """What the run in `folder` was started with; nothing if it has no config.
+
+  Raises:
+    InputError: it is not JSON.
+  """
+  path = os.path.join(folder, 'config')
+  try:
+    with open(path, encoding='utf-8') as f:
+      return dict(json.load(f))
+  except FileNotFoundError:
+    return {}
+  except (OSError, ValueError, TypeError):
+    raise InputError(f'{path}: cannot be read as JSON; delete it to resume with the flags given') from None
+
+
 class RunFolder:
   """Opens the folder of a run (use as a context manager: it is claimed for one process at a time).
 
@@ -36,10 +52,15 @@ class RunFolder:
       resumed run's decisive flags differ; it cannot be written.
   """
 
-  def __init__(self, args, objective: str, chief: bool = True):
+  def __init__(self, args, objective, chief: bool = True):
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
     self.flags = vars(args)
-    self.config = {**self.flags, 'objective': objective, 'data_list_contents': list_digest(args.data_list)}
+    self.config = {
+      **self.flags,
+      'objective': type(objective).__name__,
+      'class_weight_values': objective.options.class_weights,
+      'data_list_contents': list_digest(args.data_list),
+    }
     self._stack = contextlib.ExitStack()
     with self._stack:
       if chief:
@@ -99,13 +120,9 @@ class RunFolder:
 
   def _compare_config(self):
     path = self.path('config')
-    try:
-      with open(path, encoding='utf-8') as f:
-        before = dict(json.load(f))
-    except FileNotFoundError:
+    before = recorded_config(self.folder)
+    if not before:
       return  # checkpoints of elsewhere: their shapes are checked when they are read
-    except (OSError, ValueError, TypeError):
-      raise InputError(f'{path}: cannot be read as JSON; delete it to resume with the flags given') from None
     before = {**{key: flags.default_of(key) for key in self.flags}, **before}
     before, now = json.loads(json.dumps([before, self.config]))
     for key in sorted(now.keys() - flags.MAY_CHANGE):

@@ -17,9 +17,9 @@ from utils.train.schedules import affinity_decay, learning_rate
 class TrainingState(tf.Module):
   """The variables of model and objective that are trained, with optimizer, learning rate and weight decay of each.
 
-  The head learns at `head_rate_multiple` times the rate; the objective's variables ascend: rate -1, always by momentum.
-  Weight decay falls on the variables named `weights`: norms and biases are spared. With frozen batch norm
-  (`--use-global-status`) gamma and beta are not trained.
+  The head learns at `head_rate_multiple` times the rate; the objective's variables ascend, always by momentum: rate -1,
+  times the objective's `weight_rate`. Weight decay falls on the variables named `weights`: norms and biases are spared.
+  With frozen batch norm (`--use-global-status`) gamma and beta are not trained.
   """
 
   def __init__(
@@ -40,7 +40,7 @@ class TrainingState(tf.Module):
     self.trained = weights + list(objective.trainable_variables)
     self.optimizers = [optimizer] * len(weights) + ['momentum'] * len(objective.trainable_variables)
     self.rates = [head_rate_multiple if id(v) in head else 1.0 for v in weights]
-    self.rates += [-1.0] * len(objective.trainable_variables)
+    self.rates += [-objective.weight_rate] * len(objective.trainable_variables)
     decayed = [checkpoint.name_of(v).endswith('/weights') for v in self.trained]
     self.weight_decays = [weight_decay if d else 0.0 for d in decayed]
     self.slots = [
@@ -80,15 +80,31 @@ def make_step(strategy, state, args):
   stride = model.logits_stride
   auxiliary = AuxiliaryLoss(model, objective, args.aux_weight)
 
+  def at_stride(labels):
+    return labels[:, ::stride, ::stride]
+
   def counts_of(labels):
-    return {**objective.counts(labels[:, ::stride, ::stride]), **auxiliary.counts(labels)}
+    return {**objective.counts(at_stride(labels)), **auxiliary.counts(labels)}
+
+  def counts_by_logits_of(images, labels):
+    """By a forward pass of its own, after which the moving averages are what they were."""
+    averages = [v for v in model.variables if not v.trainable]
+    before = [tf.identity(v) for v in averages]
+    logits = model(images, training=not args.use_global_status)
+    counts = objective.counts_by_logits(at_stride(labels), logits)
+    for variable, value in zip(averages, before, strict=True):
+      variable.assign(value)
+    return counts
 
   def gradients_of(images, labels, counts, s):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(state.trained)
       logits, auxiliary_logits = model.with_auxiliary(images, training=not args.use_global_status)
+      if objective.has_counts_by_logits and args.iter_size == 1:
+        by_logits = objective.counts_by_logits(at_stride(labels), tf.stop_gradient(logits))
+        counts = {**counts, **tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, by_logits)}
       decay = affinity_decay(s, args.num_steps, objective.decay)
-      terms = objective.terms(labels[:, ::stride, ::stride], logits, counts, decay)
+      terms = objective.terms(at_stride(labels), logits, counts, decay)
       terms |= auxiliary.terms(labels, auxiliary_logits, counts, decay)
       loss = tf.add_n(list(terms.values()))
       loss = loss * state.loss_scale if scaled else loss
@@ -158,8 +174,11 @@ def make_step(strategy, state, args):
     return terms
 
   @tf.function
-  def count(labels):
-    return first_replica(add_up(strategy.run(counts_of, (labels,))))
+  def count(images, labels):
+    counts = strategy.run(counts_of, (labels,))
+    if objective.has_counts_by_logits:
+      counts |= strategy.run(counts_by_logits_of, (images, labels))
+    return first_replica(add_up(counts))
 
   @tf.function
   def accumulate(images, labels, counts, s, first):
@@ -170,7 +189,7 @@ def make_step(strategy, state, args):
     return update(add_up(strategy.run(lambda: [tf.identity(gradient_sum) for gradient_sum in sums])), terms, s)
 
   def step(batches, s):
-    counts = add(count(labels) for _, labels in batches)
+    counts = add(count(*batch) for batch in batches)
     first = [tf.constant(i == 0) for i in range(len(batches))]
     terms = add(accumulate(*batch, counts, s, f) for batch, f in zip(batches, first, strict=True))
     return finish(terms, s)

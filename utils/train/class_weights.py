@@ -1,0 +1,92 @@
+"""Weights of the classes in the cross-entropy: counted from the labels of the training list, or read from a file.
+
+With n_c pixels of class c, labelled pixels alone, over K classes that have any:
+
+  balanced  (sum of n) / (K n_c): scikit-learn's rule; every class has the same sum of weights
+  median    median of f / f_c, f_c = n_c / (pixels of the images that hold c): Eigen and Fergus, ICCV 2015
+            (arXiv 1411.4734), and SegNet
+  enet      1 / ln(1.02 + n_c / (sum of n)): Paszke et al. 2016 (arXiv 1606.02147)
+
+A class without pixels has the weight 0.
+"""
+
+import math
+
+import numpy as np
+
+from utils.data.check import label_counts
+from utils.data.labels import class_names
+from utils.errors import InputError
+from utils.list_file import text_lines
+from utils.parallel import in_threads
+from utils.train.run_folder import recorded_config
+
+RULES = ('balanced', 'median', 'enet')
+
+
+def of_run(args, pairs) -> tuple[float, ...] | None:
+  """The weights that `--class-weights` asks for, or None. A run that goes on has those that it was started with.
+
+  Raises:
+    InputError: the file of weights cannot be read, or has not one number a class.
+  """
+  if not args.class_weights:
+    return None
+  if args.class_weights not in RULES:
+    return read(args.class_weights, args.num_classes)
+  before = recorded_config(args.snapshot_dir) if args.resume else {}
+  if before.get('class_weights') == args.class_weights and before.get('class_weight_values'):
+    return tuple(before['class_weight_values'])
+  return by_rule(args.class_weights, *count(pairs, args.num_classes))
+
+
+def count(pairs, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+  """Over the labels of `pairs`: the pixels of each class, and the labelled pixels of the images that hold it."""
+  pixels, around = np.zeros([2, num_classes])
+  for _, counts, _ in in_threads(lambda pair: label_counts(pair.label), pairs, 'counting classes', 'label'):
+    of_image = np.array([counts.get(c, 0) for c in range(num_classes)])
+    pixels += of_image
+    around += np.where(of_image, of_image.sum(), 0)
+  return pixels, around
+
+
+def by_rule(rule: str, pixels: np.ndarray, around: np.ndarray) -> tuple[float, ...]:
+  """The weights, to six digits, from what `count` returns."""
+  there = pixels > 0
+  weights = np.zeros(len(pixels))
+  if rule == 'balanced':
+    weights[there] = pixels.sum() / (np.count_nonzero(there) * pixels[there])
+  elif rule == 'median':
+    frequency = pixels[there] / around[there]
+    weights[there] = np.median(frequency) / frequency
+  else:
+    weights[there] = 1 / np.log(1.02 + pixels[there] / pixels.sum())
+  return tuple(float(f'{weight:.6g}') for weight in weights)
+
+
+def read(path: str, num_classes: int) -> tuple[float, ...]:
+  """The weights of a file: one number a line, or `name number`, in the order of the class ids."""
+  lines = [line.split() for line in text_lines(path, f'class weights (or give {", ".join(RULES)})')]
+  words = [line[-1] for line in lines if line]
+  if len(words) != num_classes:
+    raise InputError(
+      f'{path}: has {len(words)} class weights for --num-classes {num_classes}; write one line a class, `number` or '
+      '`name number`'
+    )
+  return tuple(_number(path, word) for word in words)
+
+
+def _number(path: str, word: str) -> float:
+  try:
+    value = float(word)
+  except ValueError:
+    value = math.nan
+  if not 0 <= value < math.inf:
+    raise InputError(f'{path}: the class weight {word!r} is no finite number of at least 0; correct it')
+  return value
+
+
+def described(weights: tuple[float, ...]) -> str:
+  """A line for the log."""
+  named = zip(class_names(len(weights)), weights, strict=True)
+  return 'class weights: ' + ', '.join(f'{name} {weight:g}' for name, weight in named)
