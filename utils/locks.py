@@ -14,13 +14,13 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def claim(folder, name: str):
-  """Holds `folder` for this process while the block runs; the system ends the claim with the process.
+  """Holds `folder`, made if need be, for this process while the block runs; the system ends the claim with the process.
 
   Two runs that write into one folder by mistake would destroy each other's files. The claim is a file in the folder,
   locked and removed at the end.
 
   Raises:
-    InputError: another process holds the folder, or it cannot be written to.
+    InputError: another process holds the folder, or it cannot be made or written.
   """
   path = os.path.join(folder, f'.{name}')
   if fcntl is None:  # nothing to lock with on this system
@@ -28,6 +28,7 @@ def claim(folder, name: str):
     return
   while True:
     try:
+      os.makedirs(folder, exist_ok=True)
       handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as e:
       raise InputError(f'{folder}: cannot be written ({e.strerror}); name another folder') from None

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Does the affinity loss help on the demo scenes? Every method with a few seeds, in about ten minutes on two cores; sets
-# the project up first (see ../setup.sh). Values can be set from the environment, say
+# the project up first (see ../setup.sh). Values can be set from the environment, for example
 # `STEPS=300 SEEDS=1,2,3,4,5 bash bashscripts/study/demo.sh`; more of them: study.sh. Stopped, it goes on when started
 # again.
 set -euo pipefail

@@ -24,7 +24,7 @@
 : "${VAL_EVERY:=$((STEPS / 5 + 1))}" # steps between validations, for the curves; the last step is validated always
 : "${CURVE_EVERY:=1}"   # these validations take every so many-th image of the validation list
 : "${SAVE_EVERY:=250}"  # steps between checkpoints, which a stopped run goes on from
-: "${TRAIN_FLAGS:=}"    # more flags for every training, say '--clip-norm 10'
+: "${TRAIN_FLAGS:=}"    # more flags for every training, for example '--clip-norm 10'
 : "${TEST_LIST:=}"
 : "${CLASS_NAMES:=}"
 : "${NUM_IMAGES:=4}"
@@ -72,7 +72,7 @@ if [ "$START_STEPS" != 0 ]; then
     *" --report-only "* | *" --help "* | *" -h "*) ;;
     *)
       if [ ! -e "$start.index" ]; then
-        run_study "$@" --dry-run >/dev/null # whatever is wrong with the study's flags is said first
+        run_study "$@" --dry-run >/dev/null # refuses wrong flags of the study before the start is trained
         "$PYTHON" "$root/pyscripts/train/train.py" "${start_flags[@]}"
       fi
       ;;

@@ -7,7 +7,6 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
-from utils.arguments import add_precision_flag, whole
 
 LAYERS = (  # stride of the input, channels, kernel, stride, rate: backbone at output stride 16, pyramid, decoder
   (2, 32, 3, 1, 1),
@@ -28,38 +27,34 @@ LAYERS = (  # stride of the input, channels, kernel, stride, rate: backbone at o
 
 def main(argv=None) -> None:
   flags = arguments.Parser(__doc__)
-  add_precision_flag(flags)
-  flags.add_argument('--batch-size', type=whole(1), default=4, help='crops at a time')
-  flags.add_argument('--side', type=whole(32), default=320, help='of the crops, in pixels')
-  flags.add_argument('--repeat', type=whole(1), default=9, help='measurements of each; the median is printed')
+  arguments.add_precision_flag(flags)
+  flags.add_argument('--batch-size', type=arguments.whole(1), default=4, help='crops at a time')
+  flags.add_argument('--side', type=arguments.whole(32), default=320, help='of the crops, in pixels')
+  flags.add_argument('--repeat', type=arguments.whole(1), default=9, help='measurements of each; the median is printed')
   args = flags.parse_args(argv)
+  from utils.profile import timing
+
+  row = '{:.2f} ({:.2f}) and {:.2f} ({:.2f})'.format
   print('input; kernel, stride, rate: forward and step in ms, here (TensorFlow alone)')
-  sums = [0.0] * 4
-  for layer in LAYERS:
-    milliseconds = [1e3 * seconds for seconds in measure(*layer, args)]
-    sums = [a + b for a, b in zip(sums, milliseconds, strict=True)]
-    stride_in, channels, *layer = layer
+  totals = [0.0] * 4
+  for stride_in, channels, *layer in LAYERS:
     side = args.side // stride_in
-    print(f'{args.batch_size}x{side}x{side}x{channels}; {layer}: {row(milliseconds)}', flush=True)
-  print(f'all: {row(sums)}')
+    shape = [args.batch_size, side, side, channels]
+    seconds = timing.interleaved_seconds(calls(shape, *layer, args.precision), args.repeat)
+    milliseconds = [1e3 * value for value in seconds.values()]
+    totals = [total + value for total, value in zip(totals, milliseconds, strict=True)]
+    print(f'{"x".join(map(str, shape))}; {layer}: {row(*milliseconds)}', flush=True)
+  print(f'all: {row(*totals)}')
 
 
-def row(milliseconds) -> str:
-  forward, plain_forward, step, plain_step = milliseconds
-  return f'{forward:.2f} ({plain_forward:.2f}) and {step:.2f} ({plain_step:.2f})'
-
-
-def measure(stride_in: int, channels: int, kernel: int, stride: int, rate: int, args) -> list[float]:
-  """Seconds of: forward here, forward by TensorFlow, forward and gradients here, the same by TensorFlow."""
+def calls(shape: list[int], kernel: int, stride: int, rate: int, precision: str) -> dict:
+  """By name: forward here, forward by TensorFlow, forward and gradients here, the same by TensorFlow."""
   import tensorflow as tf
 
   from network.common.depthwise import by_tensorflow, depthwise_conv2d
-  from utils.profile import timing
 
-  side = args.side // stride_in
-  dtype = tf.as_dtype(args.precision)
-  x = tf.cast(tf.random.stateless_normal([args.batch_size, side, side, channels], [0, 1]), dtype)
-  weights = tf.cast(tf.random.stateless_normal([kernel, kernel, channels, 1], [0, 2]), dtype)
+  x = tf.cast(tf.random.stateless_normal(shape, [0, 1]), precision)
+  weights = tf.cast(tf.random.stateless_normal([kernel, kernel, shape[-1], 1], [0, 2]), precision)
 
   def forward(convolve):
     function = tf.function(lambda: convolve(x, weights, stride, rate))
@@ -75,9 +70,8 @@ def measure(stride_in: int, channels: int, kernel: int, stride: int, rate: int, 
 
     return lambda: function()[1]
 
-  convolutions = {'here': depthwise_conv2d, 'TensorFlow': by_tensorflow}
-  calls = {f'{kind.__name__} {name}': kind(f) for kind in (forward, step) for name, f in convolutions.items()}
-  return list(timing.interleaved_seconds(calls, args.repeat).values())
+  convolutions = (depthwise_conv2d, by_tensorflow)
+  return {f'{kind.__name__} {f.__name__}': kind(f) for kind in (forward, step) for f in convolutions}
 
 
 if __name__ == '__main__':

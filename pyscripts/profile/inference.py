@@ -1,6 +1,6 @@
 """Measures prediction: a batch of windows by batch size, whole multi-scale images with flips, the memory on top of the
-network's, all against this machine's matrix product. Random weights and a random image; decoding and writing are in the
-image's time too, as far as they are not hidden behind the network."""
+network's, all against this machine's matrix product. Random weights and random images; decoding and writing are in the
+images' time too, as far as they are not hidden behind the network."""
 
 import pathlib
 import sys
@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
 from utils.predict.flags import SCALES
+from utils.profile import generated, training_step
 
 
 def main(argv=None):
@@ -18,94 +19,60 @@ def main(argv=None):
   arguments.add_network_flags(parser)
   arguments.add_precision_flag(parser)
   size, whole = arguments.height_width, arguments.whole(1)
-  parser.add_argument('--image-size', type=size, default=(360, 480), metavar='H,W', help='of the image')
+  parser.add_argument('--image-size', type=size, default=(360, 480), metavar='H,W', help='of the images')
   parser.add_argument('--input-size', type=size, default=(240, 240), metavar='H,W', help='window')
   parser.add_argument('--strides', type=size, default=(160, 160), metavar='H,W', help='of the windows')
   parser.add_argument('--batch-sizes', type=whole, nargs='+', default=[1, 2, 4, 8], help='windows at a time')
   parser.add_argument('--images', type=arguments.whole(0), default=1, help='whole images to predict; 0: none')
   parser.add_argument('--repeat', type=whole, default=5, help='measurements of a batch; the median is printed')
+  parser.set_defaults(image_dir=None, video=None, colormap='', palette=False, overlay=False, save_probs=False)
   measure(parser.parse_args(argv))
 
 
 def measure(args) -> None:
-  import numpy as np
   import tensorflow as tf
 
-  from seg_models.models import build
-  from utils.engine import distribute, precision
-  from utils.predict import windows as inference
+  from utils.engine import distribute
+  from utils.predict import windows
   from utils.profile import timing
 
   distribute.grow_memory()
-  model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-  precision.apply(model, args.precision)
+  model = training_step.network(args)
   gflop = timing.conv_gflop(lambda x: model(x), tf.TensorSpec([1, *args.input_size, 3]))
-  inference.freeze(model)
-  probabilities = inference.probability_function(model, args.input_size)
-  product, product_gflop = timing.matmul_call(args.precision)
-  rng = np.random.default_rng(0)
-
+  windows.freeze(model)
+  probabilities = windows.probability_function(model, args.input_size)
   print(f'{args.model} on {args.backbone}, {args.precision}, {gflop:.1f} GFLOP a window of {args.input_size}')
-  achieved = {}
-  for batch_size in args.batch_sizes:
-    windows = tf.constant(rng.normal(0, 60, (batch_size, *args.input_size, 3)), tf.float32)
-    calls = {'matmul': product, 'windows': lambda windows=windows: probabilities(windows)[0, 0, 0]}
-    seconds = timing.interleaved_seconds(calls, args.repeat)
-    ceiling = product_gflop / seconds['matmul']
-    achieved[batch_size] = batch_size * gflop / seconds['windows'] / ceiling
-    print(
-      f'{batch_size} windows: {seconds["windows"]:.3f} s, {batch_size * gflop / seconds["windows"]:.0f} GFLOP/s, '
-      f'{100 * achieved[batch_size]:.0f}% of the matrix product ({ceiling:.0f})',
-      flush=True,
-    )
+  shares = {}  # of the matrix product
+  for number in args.batch_sizes:
+    batch = tf.random.stateless_normal([number, *args.input_size, 3], [0, 1], stddev=60)
+    calls = {'windows': lambda batch=batch: probabilities(batch)[0, 0, 0]}
+    seconds, ceiling = timing.seconds_and_ceiling(calls, args.repeat, args.precision)
+    shares[number] = number * gflop / seconds['windows'] / ceiling
+    print(f'{number} windows: {timing.described(seconds["windows"], number * gflop, ceiling)}', flush=True)
   if args.images:
-    best = max(achieved, key=achieved.get)
-    print(f'whole images, {best} windows at a time:')
-    whole_images(args, probabilities, best, gflop, (product, product_gflop))
+    predict_images(args, probabilities, gflop, max(shares, key=shares.get), ceiling)
 
 
-def whole_images(args, probabilities, batch_size: int, gflop: float, matmul) -> None:
-  """Prints the figures of a run over equal images, written and read as the scripts do."""
-  import numpy as np
-  from PIL import Image
-
-  from utils.predict import outputs, run
-  from utils.predict import windows as inference
+def predict_images(args, probabilities, gflop: float, batch_size: int, ceiling: float) -> None:
+  """Prints the figures of a run over equally large images, read and written as the scripts do."""
+  from utils.predict import outputs, run, windows
   from utils.profile import timing
 
-  product, product_gflop = matmul
-  height, width = args.image_size
-  windows = {
-    'probabilities': probabilities,
-    'window': args.input_size,
-    'strides': args.strides,
-    'scales': SCALES,
-    'flip': True,
-    'batch_size': batch_size,
-  }
+  view = {'window': args.input_size, 'strides': args.strides}
+  options = {**view, 'probabilities': probabilities, 'scales': SCALES, 'flip': True, 'batch_size': batch_size}
   with tempfile.TemporaryDirectory() as folder:
-    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    paths = [f'{folder}/{i}.png' for i in range(args.images)]
-    for path in paths:
-      Image.fromarray(pixels).save(path)
-    flags = {'image_dir': None, 'video': None, 'colormap': '', 'palette': False, 'overlay': False, 'save_probs': False}
-    for name, value in {**flags, 'save_dir': folder}.items():
-      setattr(args, name, value)
-    before = timing.median_seconds(product)
+    args.save_dir = folder
+    paths = list(map(str, generated.photographs(pathlib.Path(folder, 'images'), [args.image_size] * args.images)))
+    read = lambda path: run.read_image(path, float('inf'))  # noqa: E731
     begun = time.perf_counter()
-    memory = timing.extra_memory(
-      lambda: run.run(paths, lambda path: run.read_image(path, np.inf), windows, outputs.Outputs(args))
-    )
-    seconds = time.perf_counter() - begun
-  ceiling = product_gflop / ((before + timing.median_seconds(product)) / 2)
-  number = sum(len(inference.View(pixels, scale, False, args.input_size, args.strides).places) for scale in SCALES)
-  tflop = 2 * number * gflop / 1e3  # an image
-  achieved = 1e3 * tflop * args.images / seconds
-  print(
-    f'{seconds / args.images:.1f} s an image of {height} x {width} ({2 * number} windows, {tflop:.1f} TFLOP), '
-    f'{achieved:.0f} GFLOP/s, {100 * achieved / ceiling:.0f}% of the matrix product ({ceiling:.0f}), '
-    f'{memory:.0f} MB more memory at most'
-  )
+    memory = timing.extra_memory(lambda: run.run(paths, read, options, outputs.Outputs(args)))
+    seconds = (time.perf_counter() - begun) / args.images
+    image = read(paths[0])
+  _, ceiling_after = timing.seconds_and_ceiling({}, args.repeat, args.precision)
+  number = 2 * sum(len(windows.View(image, scale, False, **view).places) for scale in SCALES)
+  figures = timing.described(seconds, number * gflop, (ceiling + ceiling_after) / 2)
+  print(f'whole images of {args.image_size}, {batch_size} windows at a time, {number} windows an image:')
+  print(f'{figures}, {memory:.0f} MB more memory at most')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,6 @@
 """Measures the adaptive affinity loss with its gradients, for logits and edge weights, against the same loss written as
 tensors of pairs x classes: times as medians, the first call (compilation included), memory, and their ratios."""
 
-import argparse
 import pathlib
 import sys
 import time
@@ -14,41 +13,34 @@ SHAPES = ((8, 90, 90, 19), (8, 42, 42, 21))  # logits of 720 and 336 pixel crops
 MARGIN, SIZES, FLOOR = 3.0, (1, 2, 3), 1e-4
 
 
-def shape(text: str) -> tuple[int, ...]:
-  """An argparse type: `N,H,W,C`, all positive."""
-  parts = text.split(',')
-  if len(parts) != 4 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-    raise argparse.ArgumentTypeError(f'{text!r} is not N,H,W,C; write for example 8,90,90,19')
-  return tuple(map(int, parts))
-
-
 def main(argv=None) -> None:
   flags = arguments.Parser(__doc__)
-  flags.add_argument('--shape', type=shape, nargs='+', default=SHAPES, metavar='N,H,W,C', help='of the logits')
+  flags.add_argument(
+    '--shape', type=arguments.whole(1), nargs=4, metavar=tuple('NHWC'), help='of logits, not those two'
+  )
   flags.add_argument('--repeat', type=arguments.whole(1), default=9, help='measurements of each; the median is printed')
   args = flags.parse_args(argv)
-  for logits_shape in args.shape:
+  for logits_shape in [tuple(args.shape)] if args.shape else SHAPES:
     measure(logits_shape, args.repeat)
 
 
 def measure(logits_shape: tuple, repeat: int) -> None:
   """Prints one shape's figures. The first calls are made in fresh processes, where no other's memory is reused."""
+  import numpy as np
+
   from utils.profile import timing
 
-  first = {name: timing.in_fresh_process(first_call, name, logits_shape) for name in LOSSES}
+  first_calls = {name: timing.in_fresh_process(first_call, name, logits_shape) for name in LOSSES}
   calls = {name: step(name, logits_shape) for name in LOSSES}
-  product, gflop = timing.matmul_call()
-  seconds = timing.interleaved_seconds({**calls, 'matmul': product}, repeat)
-  ours, theirs = ([float(number) for number in call()] for call in calls.values())
-  difference = max(abs(a / b - 1) for a, b in zip(ours, theirs, strict=True))
-
-  print(f'{"x".join(map(str, logits_shape))}; matrix product here: {gflop / seconds["matmul"]:.0f} GFLOP/s')
-  for name, (begun, memory) in first.items():
-    print(f'  {name}: {seconds[name]:.3f} s, first call {begun:.1f} s, {memory:.0f} MB')
-  (loop, (_, loop_memory)), (tensors, (_, tensors_memory)) = first.items()
+  seconds, ceiling = timing.seconds_and_ceiling(calls, repeat)
+  values = [np.array(call()) for call in calls.values()]
+  print(f'{"x".join(map(str, logits_shape))}; matrix product here: {ceiling:.0f} GFLOP/s')
+  for name, (first_seconds, memory) in first_calls.items():
+    print(f'  {name}: {seconds[name]:.3f} s, first call {first_seconds:.1f} s, {memory:.0f} MB')
+  loop, tensors = LOSSES
   print(
-    f'  {seconds[tensors] / seconds[loop]:.1f} times faster, with {loop_memory / tensors_memory:.2f} of the memory; '
-    f'loss and gradients differ by {difference:.0e}',
+    f'  {seconds[tensors] / seconds[loop]:.1f} times faster, with {first_calls[loop][1] / first_calls[tensors][1]:.2f} '
+    f'of the memory; loss and gradients differ by {abs(values[0] / values[1] - 1).max():.0e}',
     flush=True,
   )
 

@@ -9,6 +9,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
+from utils.list_file import Pair, read_list
+from utils.profile import generated
 
 
 def main(argv=None) -> None:
@@ -21,33 +23,22 @@ def main(argv=None) -> None:
   parser.add_argument('--repeat', type=arguments.whole(1), default=5, help='measurements; the median is printed')
   args = parser.parse_args(argv)
   with tempfile.TemporaryDirectory() as folder:
-    if not args.data_list:
-      args.data_dir, args.data_list = folder, make_images(pathlib.Path(folder), 64)
-    measure(args)
+    pairs = read_list(args.data_list, args.data_dir, True) if args.data_list else draw(pathlib.Path(folder), 64)
+    measure(args, pairs)
 
 
-def make_images(folder: pathlib.Path, number: int) -> str:
-  """Writes smooth noise, about as many bytes as photographs have, with labels in blocks; returns the list."""
-  import numpy as np
-  from PIL import Image
-
-  rng = np.random.default_rng(0)
-  for i in range(number):
-    coarse = Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
-    coarse.resize((480, 360), Image.Resampling.BICUBIC).save(folder / f'{i}.jpg', quality=92, subsampling=0)
-    labels = rng.integers(0, 11, (18, 24), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
-    Image.fromarray(labels).save(folder / f'{i}.png')
-  (folder / 'list.txt').write_text(''.join(f'{i}.jpg {i}.png\n' for i in range(number)))
-  return str(folder / 'list.txt')
+def draw(folder: pathlib.Path, number: int) -> list[Pair]:
+  sizes = [(360, 480)] * number
+  images = generated.photographs(folder / 'images', sizes)
+  generated.label_pairs(folder, sizes, 11)
+  return [Pair(str(image), str(folder / 'gt' / f'{image.stem}.png')) for image in images]
 
 
-def measure(args) -> None:
+def measure(args, pairs: list[Pair]) -> None:
   from seg_models.image_reader import training_dataset
-  from utils.list_file import read_list
   from utils.parallel import cores
   from utils.profile import timing
 
-  pairs = read_list(args.data_list, args.data_dir, need_label=True)
   augmentation = {'random_scale': True, 'random_mirror': True, 'random_crop': True}
   dataset = training_dataset(pairs, args.batch_size, args.input_size, 255, seed=0, **augmentation)
   batches = iter(dataset.batch(args.batch_size).prefetch(2))

@@ -1,36 +1,31 @@
 """Measures a training step on 1, 2, ... replicas, with the same number of images each, and what their communication
 costs: its all-reduces alone, one after the other. On a CPU the replicas share the cores: only the mechanism shows."""
 
-import multiprocessing
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
-from utils.profile import flags
+from utils.profile import training_step
 
 
 def main(argv=None):
-  args = flags.parse_step(
-    __doc__,
-    argv,
-    lambda parser: parser.add_argument(
-      '--num-gpu', type=arguments.whole(1), default=2, help='the largest number of replicas'
-    ),
-  )
+  parser = training_step.parser(__doc__)
+  parser.add_argument('--num-gpu', type=arguments.whole(1), default=2, help='the largest number of replicas')
+  args = parser.parse_args(argv)
+  from utils.profile import timing
+
   print(f'{args.model} on {args.backbone}, {args.precision}, {args.batch_size} images of {args.input_size} a replica')
   print('replicas  step s  of 1 replica  images/s  all-reduces  MB  all-reduces alone s  of the step')
-  alone = None
+  step_alone = None
   for replicas in range(1, args.num_gpu + 1):
-    with multiprocessing.get_context('spawn').Pool(1) as pool:  # TensorFlow has replicas of one number a process
-      kind, step, communication, number, megabytes = pool.apply(measure, (args, replicas))
-    alone = alone or step
-    speed = replicas * args.batch_size / step
-    share = communication / step
+    # In a process of its own: TensorFlow divides the processor into replicas once.
+    kind, step, communication, number, megabytes = timing.in_fresh_process(measure, args, replicas)
+    step_alone = step_alone or step
     print(
-      f'{replicas:8}  {step:6.3f}  {step / alone:12.3f}  {speed:8.2f}  {number:11}  {megabytes:.0f}'
-      f'  {communication:19.4f}  {100 * share:10.1f}%',
+      f'{replicas:8}  {step:6.3f}  {step / step_alone:12.3f}  {replicas * args.batch_size / step:8.2f}  {number:11}  '
+      f'{megabytes:.0f}  {communication:19.4f}  {communication / step:11.1%}',
       flush=True,
     )
   if kind == 'CPU':
@@ -39,32 +34,21 @@ def main(argv=None):
 
 def measure(args, replicas: int):
   """(GPU or CPU, seconds a step, seconds of its all-reduces alone, their number, their megabytes)."""
-  import numpy as np
   import tensorflow as tf
 
   from network.common.layers import BatchNorm
-  from seg_models.models import build
-  from utils.engine import distribute, precision
+  from utils.engine import distribute
   from utils.profile import timing
-  from utils.train import objectives
-  from utils.train.step import TrainingState, make_step
 
-  args.num_gpu, args.cluster, batch_size = replicas, None, args.batch_size
+  args.num_gpu, args.cluster, images_a_replica = replicas, None, args.batch_size
   args.batch_size *= replicas
   strategy = distribute.choose(args)
   with strategy.scope():
-    model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-    state = TrainingState(
-      model, objectives.AdaptiveAffinity(args.num_classes, 3.0, 1.0, 1.0), 5e-4, args.use_global_status
-    )
-  precision.apply(model, args.precision)
-  rng = np.random.default_rng(0)
-  images = rng.normal(0, 60, (batch_size, *args.input_size, 3)).astype(np.float32)
-  labels = rng.integers(0, args.num_classes, images.shape[:3]).astype(np.int32)
-  deal = strategy.experimental_distribute_values_from_function
-  batch = deal(lambda _: (tf.constant(images), tf.constant(labels)))
-  step = make_step(strategy, state, args)
-  step([batch], tf.constant(0))
+    model = training_step.network(args)
+    state = training_step.training_state(args, model, 'AdaptiveAffinity')
+  images_and_labels = training_step.random_batch(args, images_a_replica)
+  batch = strategy.experimental_distribute_values_from_function(lambda _: images_and_labels)
+  step = training_step.step_call(args, state, strategy, batch)
 
   norms = () if args.use_global_status else [m for m in model.submodules if isinstance(m, BatchNorm)]
   sizes = [sum(v.shape.num_elements() for v in state.trained)]
@@ -81,8 +65,7 @@ def measure(args, replicas: int):
 
     return strategy.experimental_local_results(strategy.run(on_replica))[0]
 
-  calls = {'step': lambda: step([batch], tf.constant(0)), 'communication': communicate}
-  seconds = timing.interleaved_seconds(calls, args.repeat)
+  seconds = timing.interleaved_seconds({'step': step, 'communication': communicate}, args.repeat)
   kind = 'GPU' if tf.config.list_physical_devices('GPU') else 'CPU'
   return kind, seconds['step'], seconds['communication'], len(sizes), 4e-6 * sum(sizes)
 

@@ -77,7 +77,7 @@ def test_only_what_was_left_of_these_files_is_removed(tmp_path):
   assert not list(tmp_path.glob('.*')) and len(list(tmp_path.iterdir())) == 8
 
 
-@pytest.mark.parametrize(('mine', 'theirs', 'refused'), [
+@pytest.mark.parametrize(('first', 'second', 'refused'), [
   (None, None, True),
   (None, '1/2', True),
   ('1/2', None, True),
@@ -86,13 +86,13 @@ def test_only_what_was_left_of_these_files_is_removed(tmp_path):
   ('1/2', '2/2', False),
 ])  # fmt: skip
 def test_two_processes_share_a_folder_only_by_parts_that_do_not_overlap(
-  checkpoint, folder, tmp_path, capsys, mine, theirs, refused
+  checkpoint, folder, tmp_path, capsys, first, second, refused
 ):
   from utils.predict import flags as inference_flags
   from utils.predict import outputs
 
   shard = lambda text: ['--shard', text] if text else []  # noqa: E731
-  words = [flags(checkpoint, tmp_path / 'out', '--image-dir', folder, *shard(text)) for text in (mine, theirs)]
+  words = [flags(checkpoint, tmp_path / 'out', '--image-dir', folder, *shard(text)) for text in (first, second)]
   args = inference_flags.parse('', words[0])
   with outputs.Outputs(args).claim(args.shard):
     other = inference_flags.parse('', words[1])

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from utils.study import results
+from utils.study import results, tables
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'misc' / 'results'
 RESULTS = sorted(FOLDER.glob('*.json'))
@@ -16,7 +16,7 @@ SHOWN = set(re.findall(r'(?:^\|.*\n)+', README, re.MULTILINE))
 
 
 def table(rows) -> str:
-  return results.markdown(rows) + '\n'
+  return tables.markdown(rows) + '\n'
 
 
 def read(path: pathlib.Path) -> tuple[dict, list[dict]]:
@@ -26,28 +26,28 @@ def read(path: pathlib.Path) -> tuple[dict, list[dict]]:
   return content, [part for part in parts if len(part['methods']) == len(content['methods'])]
 
 
-def tables(path: pathlib.Path) -> list[str]:
+def tables_of(path: pathlib.Path) -> list[str]:
   content, parts = read(path)
-  scores = [make(content, part) for part in parts for make in (results.scores_table, results.classes_table)]
-  return [*map(table, scores), table(results.curves_table(results.curves(content)))]
+  scores = [make(content, part) for part in parts for make in (tables.scores_table, tables.classes_table)]
+  return [*map(table, scores), table(tables.curves_table(tables.curves(content)))]
 
 
 def start() -> str:
   """The curve of the training that CamVid's study begins from: the run's own validation.csv."""
   with open(FOLDER / 'camvid_start.csv', newline='', encoding='utf-8') as f:
     curve = [(int(row['step']), float(row['mIoU'])) for row in csv.DictReader(f)]
-  return table(results.curves_table({'start': [curve]}))
+  return table(tables.curves_table({'start': [curve]}))
 
 
 def test_every_table_is_of_a_result_file():
-  known = {start()}.union(*map(tables, RESULTS))
+  known = {start()}.union(*map(tables_of, RESULTS))
   assert len(SHOWN) > len(RESULTS) and known >= SHOWN and start() in SHOWN
 
 
 @pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.stem)
 def test_every_result_file_is_shown(path):
   content, parts = read(path)
-  assert table(results.scores_table(content, parts[-1])) in SHOWN
+  assert table(tables.scores_table(content, parts[-1])) in SHOWN
   assert path.with_suffix('.csv').read_text(encoding='utf-8') == results.as_csv(content)
 
 

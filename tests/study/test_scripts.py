@@ -67,9 +67,9 @@ def test_values_and_flags_from_outside(camvid):
 
 def test_what_is_wrong_is_said_before_the_start_is_trained(camvid, tmp_path):
   values = {**camvid, **TINY, 'OUT': tmp_path / 'study', 'START_STEPS': 1000000}
-  for more, code, said in ((['--seeds', '1,1'], 2, 'names a seed twice'), (['--report-only'], 2, 'flags.json')):
+  for more, code, expected in ((['--seeds', '1,1'], 2, 'names a seed twice'), (['--report-only'], 2, 'flags.json')):
     result = bash('study/camvid.sh', *more, **values)
-    assert result.returncode == code and said in result.stderr and not (tmp_path / 'study/start').exists()
+    assert result.returncode == code and expected in result.stderr and not (tmp_path / 'study/start').exists()
   result = bash('study/camvid.sh', '--help', **values)
   assert result.returncode == 0 and '--variant' in result.stdout and not (tmp_path / 'study/start').exists()
 

@@ -5,16 +5,17 @@ that the same process measured at the same time.
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing
+import pathlib
 import re
 import statistics
-import threading
 import time
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from utils import memory
+MATRIX_SIDE = 2048
 
 
 def median_seconds(call: Callable, repeat: int = 5) -> float:
@@ -35,18 +36,25 @@ def interleaved_seconds(calls: dict[str, Callable], repeat: int = 5) -> dict[str
   return {name: statistics.median(values) for name, values in times.items()}
 
 
+def seconds_and_ceiling(calls: dict[str, Callable], repeat: int, precision='float32') -> tuple[dict, float]:
+  """Median times of `calls`, and the GFLOP/s of a matrix product measured in turns with them."""
+  a, b = (tf.cast(tf.random.stateless_normal([MATRIX_SIDE] * 2, [0, i]), precision) for i in (0, 1))
+  product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, b)[0]))
+  seconds = interleaved_seconds({**calls, 'matrix product': product}, repeat)
+  return seconds, 2e-9 * MATRIX_SIDE**3 / seconds['matrix product']
+
+
+def described(seconds: float, gflop: float, ceiling: float) -> str:
+  """The time of `gflop` operations, and their rate against the `ceiling` of GFLOP/s."""
+  rate = gflop / seconds
+  return f'{seconds:.3f} s, {rate:.0f} GFLOP/s, {rate / ceiling:.0%} of the matrix product ({ceiling:.0f})'
+
+
 def wait_for(result) -> None:
   """Returns when every tensor of a result has been computed."""
   for tensor in tf.nest.flatten(result):
     if hasattr(tensor, 'numpy'):
       tensor.numpy()
-
-
-def matmul_call(dtype='float32', side: int = 2048) -> tuple[Callable, float]:
-  """A product of two square matrices, and its GFLOP: the ceiling that everything here is measured against."""
-  a, b = (tf.cast(tf.random.stateless_normal((side, side), [0, i]), dtype) for i in (0, 1))
-  product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, b)[0]))
-  return product, 2 * side**3 / 1e9
 
 
 def conv_gflop(function: Callable, *specs) -> float:
@@ -59,14 +67,6 @@ def conv_gflop(function: Callable, *specs) -> float:
   return total / 1e9
 
 
-def memory_now() -> float:
-  """Resident memory of this process in MB (Linux; elsewhere 0)."""
-  try:
-    return memory.resident()
-  except OSError:
-    return 0.0
-
-
 def in_fresh_process(function: Callable, *args):
   """`function(*args)` of a new process, where no memory of earlier calls is reused. Both must be picklable."""
   spawn = multiprocessing.get_context('spawn')
@@ -75,28 +75,16 @@ def in_fresh_process(function: Callable, *args):
 
 
 def peak_memory() -> float:
-  """The largest resident memory that this process ever had, in MB (Linux; elsewhere 0)."""
-  try:
-    with open('/proc/self/status', encoding='ascii') as f:  # getrusage would count the process it was forked from
-      return int(re.search(r'VmHWM:\s*(\d+) kB', f.read())[1]) * 1024 / 1e6
-  except OSError:
-    return 0.0
+  """The largest resident memory of this process, in MB (Linux; elsewhere 0)."""
+  with contextlib.suppress(OSError):  # getrusage would count the process it was forked from
+    return int(re.search(r'VmHWM:\s*(\d+) kB', pathlib.Path('/proc/self/status').read_text())[1]) * 1024 / 1e6
+  return 0.0
 
 
 def extra_memory(call: Callable) -> float:
-  """By how many MB resident memory rose at most while `call()` ran (sampled every millisecond, Linux)."""
-  before, peak, done = memory_now(), 0.0, threading.Event()
-
-  def watch():
-    nonlocal peak
-    while not done.wait(0.001):
-      peak = max(peak, memory_now())
-
-  thread = threading.Thread(target=watch)
-  thread.start()
-  try:
-    wait_for(call())
-  finally:
-    done.set()
-    thread.join()
-  return max(0.0, peak - before)
+  """By how many MB resident memory rose at most while `call()` ran (Linux; elsewhere 0)."""
+  with contextlib.suppress(OSError):
+    pathlib.Path('/proc/self/clear_refs').write_text('5')  # sets the largest memory back to that of now
+  before = peak_memory()
+  wait_for(call())
+  return peak_memory() - before

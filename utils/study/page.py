@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils import atomic
 from utils.data import datasets
+from utils.list_file import Pair
 from utils.score import report
 from utils.study.plan import Run
 from utils.study.run import predictions
@@ -15,10 +16,22 @@ TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'study' /
 GAP, HEAD, WIDE = 6, 22, 240  # of the PNG, in pixels: between pictures, for the heads, what small pictures grow to
 
 
-def strips(runs: list[Run], split: str, pairs, num_classes: int, width: int) -> report.Strips:
-  """The images of `pairs` under each of `runs`, which are one seed's."""
-  folders = [report.Folder(run.method.name, predictions(run, split, pairs), num_classes) for run in runs]
-  return report.Strips(folders, num_classes, {pair.label: pair.image for pair in pairs}, width)
+def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: list[Pair], width: int) -> None:
+  """OUT/study.html and OUT/study.png. `runs`: the finished ones of one seed; `pairs`: the images to show of them."""
+  classes = study['classes']
+  folders = [report.Folder(run.method.name, predictions(run, split, pairs), len(classes)) for run in runs]
+  strips = report.Strips(folders, len(classes), {pair.label: pair.image for pair in pairs}, width)
+  hex_colours = ['#' + bytes(rgb).hex() for rgb in datasets.colours(len(classes)).tolist()]
+  content = {
+    **study,
+    'classes': [{**row, 'colour': colour} for row, colour in zip(classes, hex_colours, strict=True)],
+    'shown': {'split': split, 'seed': runs[0].seed},
+    'strips': [strips.of(pair.label) for pair in pairs],
+    'pictureWidth': width,
+  }
+  atomic.write_text(out / 'study.html', report.page(content, TEMPLATE))
+  if pairs:
+    atomic.write_png(out / 'study.png', picture(strips, pairs))
 
 
 def evenly(pairs: list, number: int) -> list:
@@ -27,42 +40,19 @@ def evenly(pairs: list, number: int) -> list:
   return [pairs[(2 * i + 1) * len(pairs) // (2 * number)] for i in range(number)]
 
 
-def page(study: dict, shown: report.Strips, pairs) -> str:
-  colours = datasets.colours(len(study['classes'])).tolist()
-  classes = [{**each, 'colour': '#' + bytes(rgb).hex()} for each, rgb in zip(study['classes'], colours, strict=True)]
-  pictures = {'strips': [shown.of(pair.label) for pair in pairs], 'pictureWidth': shown.width}
-  return report.page({**study, 'classes': classes, **pictures}, TEMPLATE)
-
-
-def picture(shown: report.Strips, pairs) -> np.ndarray:
+def picture(strips: report.Strips, pairs: list[Pair]) -> np.ndarray:
   """uint8 RGB: a row an image; photo, truth and every method's prediction side by side under their names."""
-  rows = [
-    {label: each for label, each in shown.pictures(pair.label).items() if not label.startswith('errors')}
-    for pair in pairs
-  ]
-  factor = max(1, round(WIDE / max(each.width for row in rows for each in row.values())))
-  rows = [{label: enlarged(each, factor) for label, each in row.items()} for row in rows]
-  width = max(each.width for row in rows for each in row.values())
-  heights = [max(each.height for each in row.values()) for row in rows]
-  size = len(rows[0]) * (width + GAP) - GAP, HEAD + sum(heights) + GAP * (len(rows) - 1)
-  canvas = Image.new('RGB', size, 'white')
-  pen, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(14), HEAD
-  for column, label in enumerate(rows[0]):
-    pen.text((column * (width + GAP), HEAD // 2), label.removeprefix('prediction '), 'black', font, 'lm')
-  for row, height in zip(rows, heights, strict=True):
-    for column, each in enumerate(row.values()):
-      canvas.paste(each, (column * (width + GAP), top))
-    top += height + GAP
+  rows = [strips.pictures(pair.label) for pair in pairs]
+  labels = [label for label in rows[0] if not label.startswith('errors')]
+  factor = max(1, round(WIDE / max(row['truth'].width for row in rows)))
+  sizes = [(factor * row['truth'].width, factor * row['truth'].height) for row in rows]
+  column_width = max(width for width, _ in sizes) + GAP
+  heights = [height + GAP for _, height in sizes]
+  canvas = Image.new('RGB', (len(labels) * column_width - GAP, HEAD + sum(heights) - GAP), 'white')
+  pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+  for column, label in enumerate(labels):
+    left = column * column_width
+    pen.text((left, HEAD // 2), label.removeprefix('prediction '), 'black', font, 'lm')
+    for i, (row, size) in enumerate(zip(rows, sizes, strict=True)):
+      canvas.paste(row[label].resize(size, Image.Resampling.NEAREST), (left, HEAD + sum(heights[:i])))
   return np.asarray(canvas)
-
-
-def enlarged(picture: Image.Image, factor: int) -> Image.Image:
-  return picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)
-
-
-def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs, width: int) -> None:
-  """OUT/study.html and OUT/study.png; `runs`: the finished ones of one seed."""
-  shown = strips(runs, split, pairs, len(study['classes']), width)
-  atomic.write_text(out / 'study.html', page(study, shown, pairs))
-  if pairs:
-    atomic.write_png(out / 'study.png', picture(shown, pairs))

@@ -4,7 +4,6 @@ Loads no TensorFlow, so that wrong flags are refused at once, before the first r
 """
 
 import argparse
-import json
 import pathlib
 import re
 import shlex
@@ -28,6 +27,7 @@ SHARED = {'--model', '--backbone', '--num-classes', '--ignore-label', '--batch-s
 SHARED |= {'--num-steps', '--random-scale', '--random-mirror', '--random-crop', '--restore-from', '--precision'}
 SHARED |= {'--not-restore-classifier', '--use-global-status', '--val-every', '--val-strides'}
 SHARED |= {'--aux-weight'}
+NETWORK_FLAGS = ('model', 'backbone', 'num_classes', 'ignore_label', 'precision')
 
 
 class Method(NamedTuple):
@@ -52,8 +52,18 @@ class Run(NamedTuple):
   def name(self) -> str:
     return f'seed {self.seed}, {self.method.name}'
 
+  @property
+  def training_path(self) -> pathlib.Path:
+    """Written when the training is finished."""
+    return self.folder / 'training.json'
+
   def scores_path(self, split: str) -> pathlib.Path:
     return self.folder / f'{split}.json'
+
+  def scores(self, split: str) -> dict | None:
+    """The scores of a list ('val', 'test'); None where the run has none yet."""
+    path = self.scores_path(split)
+    return settings.read_json(path) if path.exists() else None
 
 
 def parse_methods(names: str, variants: list[str]) -> list[Method]:
@@ -62,11 +72,10 @@ def parse_methods(names: str, variants: list[str]) -> list[Method]:
   Raises:
     InputError: a name is unknown, malformed or given twice.
   """
-  methods = []
-  for name in filter(None, names.split(',')):
-    if name not in METHODS:
-      raise InputError(f'--methods {names}: {name!r} is none of {", ".join(METHODS)}')
-    methods.append(Method(name, name))
+  methods = [Method(name, name) for name in names.split(',') if name]
+  for method in methods:
+    if method.kind not in METHODS:
+      raise InputError(f'--methods {names}: {method.kind!r} is none of {", ".join(METHODS)}')
   methods += map(_parse_variant, variants)
   if not methods:
     raise InputError('--methods is empty and there is no --variant; name what to compare')
@@ -120,11 +129,11 @@ def _plan_run(args, method: Method, seed: int, digests: dict[str, str]) -> Run:
   own_flags = [*args.training, *method.flags]
   _refuse(SET_BY_THE_STUDY, own_flags, f'the flags of {method.name}', 'is set by the study itself; leave it out')
   folder = pathlib.Path(args.out_dir) / f'seed-{seed}' / method.name
-  values = {'data-dir': args.data_dir, 'data-list': args.train_list, 'val-list': args.curve_list}
-  values |= {'random-seed': seed, 'snapshot-dir': folder}
+  values = {'data_dir': args.data_dir, 'data_list': args.train_list, 'val_list': args.curve_list}
+  values |= {'random_seed': seed, 'snapshot_dir': folder}
   if args.num_gpu:
     script += '_mgpu'
-    values['num-gpu'] = args.num_gpu
+    values['num_gpu'] = args.num_gpu
   words = [*own_flags, *as_words(values), '--resume']
   flags = train_flags.parse('', words, several_gpus=bool(args.num_gpu), **parsing)
   decisive = settings.of_run(args, method.kind, flags, digests)
@@ -133,16 +142,15 @@ def _plan_run(args, method: Method, seed: int, digests: dict[str, str]) -> Run:
 
 def as_words(values: dict) -> list[str]:
   """{flag: value} as a command line has it."""
-  return [word for flag, value in values.items() for word in (f'--{flag}', str(value))]
+  return [word for flag, value in values.items() for word in (f'--{flag.replace("_", "-")}', str(value))]
 
 
 def prediction_command(run: Run, split: str, data_list: str, data_dir: str) -> list[str]:
   """The prediction script and its flags, for the images of a list."""
-  network = {key: getattr(run.flags, key) for key in ('model', 'backbone', 'num_classes', 'ignore_label', 'precision')}
-  values = {key.replace('_', '-'): value for key, value in network.items()}
-  values |= {'input-size': '{},{}'.format(*run.settings['window']), 'strides': '{},{}'.format(*run.settings['strides'])}
-  values |= {'restore-from': run.folder / checkpoint_name(run), 'save-dir': run.folder / split}
-  values |= {'data-dir': data_dir, 'data-list': data_list}
+  values = {flag: getattr(run.flags, flag) for flag in NETWORK_FLAGS}
+  values |= {'input_size': '{},{}'.format(*run.settings['window']), 'strides': '{},{}'.format(*run.settings['strides'])}
+  values |= {'restore_from': run.folder / checkpoint_name(run), 'save_dir': run.folder / split}
+  values |= {'data_dir': data_dir, 'data_list': data_list}
   return ['pyscripts/inference/inference.py', *as_words(values), '--skip-existing']
 
 
@@ -150,5 +158,5 @@ def checkpoint_name(run: Run) -> str:
   """The run's last checkpoint, or with `--checkpoint best` its best by validation, as soon as there is one."""
   best = run.folder / 'best'
   if run.settings['checkpoint'] == 'best' and best.exists():
-    return json.loads(best.read_text(encoding='utf-8'))['checkpoint']
+    return settings.read_json(best)['checkpoint']
   return f'model.ckpt-{run.flags.num_steps - 1}'

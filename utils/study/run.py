@@ -10,7 +10,6 @@ val/, test/     the predictions
 val.json, test.json  their scores
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -22,14 +21,13 @@ import sys
 from tqdm import tqdm
 
 from utils import atomic, list_file
-from utils.errors import InputError, RunError, Stopped
+from utils.errors import RunError, Stopped
 from utils.score import boundaries, files, scoring
 from utils.score.pairs import Files
 from utils.study import outcome
 from utils.study.plan import Run, prediction_command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-INTERRUPTED = (KeyboardInterrupt, Stopped)
 
 
 def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[str]) -> None:
@@ -39,38 +37,23 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
     RunError: a script failed, or two runs of one seed did not start alike.
     Stopped, KeyboardInterrupt: the script at work was stopped; it continues when this is called again.
   """
-  missing = [(run, [split for split in lists if not is_scored(run, split, lists[split])]) for run in runs]
-  missing = [(run, splits) for run, splits in missing if splits]
-  with tqdm(total=len(runs), initial=len(runs) - len(missing), unit='run', desc='study') as bar:
-    for run, splits in missing:
+  bar = tqdm(runs, unit='run', desc='study')
+  for run in bar:
+    splits = [split for split in lists if not run.scores_path(split).exists()]
+    if splits:
       bar.set_postfix_str(f'{run.name}: training')
       train(run)
       outcome.check_equal_start(runs)
-      for split in splits:
-        bar.set_postfix_str(f'{run.name}: {split}')
-        predict_and_score(run, split, lists[split], data_dir, names)
-      bar.update()
-
-
-def is_scored(run: Run, split: str, data_list: str) -> bool:
-  """Raises InputError if the scores are of a list with other lines."""
-  if not run.scores_path(split).exists():
-    return False
-  before, now = outcome.scores(run, split)['list'], list_file.list_digest(data_list)
-  if before != now:
-    raise InputError(
-      f'{run.scores_path(split)}: is of a list of {before}, but {data_list} has {now}; give the earlier list, or '
-      f'remove {run.folder / split} and the scores'
-    )
-  return True
+    for split in splits:
+      bar.set_postfix_str(f'{run.name}: {split}')
+      predict_and_score(run, split, lists[split], data_dir, names)
 
 
 def train(run: Run) -> None:
   atomic.write_text(run.folder / 'settings.json', json.dumps(run.settings, indent=1) + '\n')
-  finished = run.folder / 'training.json'
-  if not finished.exists():
+  if not run.training_path.exists():
     peak = call(run, run.command, 'training')
-    atomic.write_text(finished, json.dumps({'peak_memory_mb': round(peak, 1)}) + '\n')
+    atomic.write_text(run.training_path, json.dumps({'peak_memory_mb': round(peak, 1)}) + '\n')
 
 
 def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names: list[str]) -> None:
@@ -107,28 +90,22 @@ def call(run: Run, command, stage: str) -> float:
 def execute(command, log: pathlib.Path) -> tuple[int, float]:
   """Runs a script of the project, its output appended to `log` -> (exit code, its peak memory in MB).
 
-  Ctrl-C and SIGTERM are passed on as SIGTERM, so that a training saves its state before it ends. A second one kills.
+  Ctrl-C and SIGTERM are passed on as SIGTERM, so that a training saves its state before it ends. A second one ends it
+  at once.
   """
   with open(log, 'a', encoding='utf-8') as out:
     print('$', shlex.join(command), file=out, flush=True)
     words = [sys.executable, ROOT / command[0], *command[1:]]
     streams = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': subprocess.STDOUT}
     process = subprocess.Popen(words, **streams, start_new_session=True)  # else a terminal's Ctrl-C arrives twice
-  try:
-    return wait_for(process)
-  except INTERRUPTED:
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it ended at the same moment
-      try:
-        os.kill(process.pid, signal.SIGTERM)
-        wait_for(process)
-      except INTERRUPTED:
-        os.kill(process.pid, signal.SIGKILL)
-        wait_for(process)
-    raise
-
-
-def wait_for(process) -> tuple[int, float]:
-  """Waits by wait4, which alone reports the memory of this one process."""
-  _, status, usage = os.wait4(process.pid, 0)
-  process.returncode = os.waitstatus_to_exitcode(status)
+  stopped = None
+  while process.returncode is None:
+    try:
+      _, status, usage = os.wait4(process.pid, 0)  # it alone reports the memory of this one process
+      process.returncode = os.waitstatus_to_exitcode(status)
+    except (KeyboardInterrupt, Stopped) as e:
+      stopped = e
+      os.kill(process.pid, signal.SIGTERM)
+  if stopped:
+    raise stopped
   return process.returncode, usage.ru_maxrss * (1024 if sys.platform != 'darwin' else 1) / 1e6

@@ -10,6 +10,7 @@ import os
 import pathlib
 import zlib
 
+from utils import list_file
 from utils.errors import InputError
 
 # May change when a study is started again: paths, and how often something is written. (The data count by their lists'
@@ -50,24 +51,25 @@ def checkpoint_digest(prefix: str, may_be_missing: bool) -> str | None:
   raise InputError(f'--restore-from {prefix}: no such checkpoint (neither {prefix}.index nor a V1 file); check it')
 
 
-def check(run) -> None:
-  """Raises InputError if the folder of a `plan.Run` was begun with other settings."""
-  path = run.folder / 'settings.json'
-  if not path.exists():
-    return
-  earlier = read_json(path)
-  for key in sorted(earlier.keys() | run.settings.keys()):
-    before, now = earlier.get(key), run.settings.get(key)
-    missing = key == 'restore_from' and now is None
-    if before != now and not missing:
+def check(run, lists: dict[str, str]) -> None:
+  """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`."""
+  for split, data_list in lists.items():
+    scores, digest = run.scores(split), list_file.list_digest(data_list)
+    if scores and scores['list'] != digest:
       raise InputError(
-        f'{path}: the run there has {key.replace("_", "-")} {_as_text(before)}, not {_as_text(now)}; give that, or '
-        'another --out-dir'
+        f'{run.scores_path(split)}: is of a list of {scores["list"]}, but {data_list} has {digest}; give the earlier '
+        f'list, or remove {run.folder / split} and the scores'
       )
-
-
-def _as_text(value) -> str:
-  return ','.join(map(str, value)) if isinstance(value, list) else str(value)
+  path = run.folder / 'settings.json'
+  earlier = read_json(path) if path.exists() else run.settings
+  for key in sorted(earlier.keys() | run.settings.keys()):
+    values = earlier.get(key), run.settings.get(key)
+    missing_checkpoint = key == 'restore_from' and values[1] is None
+    if values[0] != values[1] and not missing_checkpoint:
+      before, now = (','.join(map(str, value)) if isinstance(value, list) else value for value in values)
+      raise InputError(
+        f'{path}: the run there has {key.replace("_", "-")} {before}, not {now}; give that, or another --out-dir'
+      )
 
 
 def read_json(path: pathlib.Path) -> dict:

@@ -4,7 +4,7 @@ Conventions: a value that is not known is None; it counts for nothing, and a pai
 What is undefined (the spread of a single value) is None too, never NaN.
 """
 
-import math
+import statistics
 from collections.abc import Sequence
 
 from scipy import stats
@@ -16,9 +16,8 @@ def summary(values: Sequence[float | None]) -> dict:
   """-> mean, standard_error (s / sqrt(n), with n - 1 in s) and n."""
   known = [float(value) for value in values if value is not None]
   n = len(known)
-  mean = math.fsum(known) / n if n else None
-  error = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (n - 1) / n) if n > 1 else None
-  return {'mean': mean, 'standard_error': error, 'n': n}
+  mean = statistics.fmean(known) if n else None
+  return {'mean': mean, 'standard_error': statistics.stdev(known) / n**0.5 if n > 1 else None, 'n': n}
 
 
 def paired(values: Sequence[float | None], against: Sequence[float | None]) -> dict:
