@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, errors, list_file, parallel
+from utils import arguments, errors, list_file, parallel, shards
 from utils.data import check
 from utils.data.labels import VOID
 
@@ -20,7 +20,7 @@ from utils.data.labels import VOID
 def parse(argv):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help="the folder that the list's paths are relative to")
-  parser.add_argument('--data-list', default='', help='one line an image: `image label`, or `image`')
+  parser.add_argument('--data-list', default='', help='one line an image: `image label`, or `image`; or shards')
   parser.add_argument('--num-classes', type=arguments.whole(1, 256), default=21, help='classes are 0 to this less 1')
   parser.add_argument('--ignore-label', type=arguments.whole(0), default=255, help='void, as 255 always is')
   return parser.parse_args(argv)
@@ -43,7 +43,9 @@ def main(argv=None):
 
 
 def read_pairs(data_list: str, data_dir: str) -> tuple[list[list_file.Pair], list[str]]:
-  """The list's lines that name files that are there, and what is wrong with the others."""
+  """The list's lines that name files that are there, and what is wrong with the others; or what shards hold."""
+  if shards.is_shards(data_list):
+    return list_file.read_list(data_list, data_dir, need_label=False), []
   pairs, faults = [], []
   for where, line in list_file.list_lines(data_list):
     try:

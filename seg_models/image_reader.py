@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from network.common.layers import MEAN
+from utils import storage
 from utils.image_file import read_label
 from utils.list_file import Pair
 
@@ -51,8 +52,8 @@ def training_dataset(
 
   def example(position):
     index = file_index(position, len(pairs), seed)
-    image = decode_image(tf.io.read_file(images[index]))
-    label = tf.numpy_function(_read_int32, [labels[index]], tf.int32, stateful=False)
+    data, label = tf.numpy_function(_read, [images[index], labels[index]], [tf.string, tf.int32], stateful=False)
+    image = decode_image(tf.reshape(data, []))
     label.set_shape([None, None])
     same = tf.reduce_all(tf.shape(label) == tf.shape(image)[:2])
     with tf.control_dependencies([tf.debugging.Assert(same, ['label and image differ in size:', labels[index]])]):
@@ -74,8 +75,9 @@ def file_index(position, num_files: int, seed: int):
   return tf.random.experimental.index_shuffle(place, key, tf.cast(num_files - 1, tf.int64))
 
 
-def _read_int32(path: bytes) -> np.ndarray:
-  return read_label(path.decode()).astype(np.int32)
+def _read(image: bytes, label: bytes) -> tuple[np.ndarray, np.ndarray]:
+  """The image's bytes, as an object so that zeros at their end stay, and the label, int32 [h, w]."""
+  return np.array(storage.read(image.decode()), object), read_label(label.decode()).astype(np.int32)
 
 
 def augment(image, label, crop, scale, mirror, place, ignore_label):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
+import re
 import struct
 import zlib
 from collections.abc import Collection
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from utils import storage
 from utils.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -62,15 +63,15 @@ def open_label(path: str):
 def open_picture(path: str):
   """An image opened by Pillow, not yet decoded. Decoding errors inside the block become InputErrors too."""
   try:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for a writer
       raise InputError(f'{path}: is no file but a folder, a pipe or a device; remove it')
-    with Image.open(path, formats=FORMATS) as image:
+    with storage.opened(path) as file, Image.open(file, formats=FORMATS) as image:
       yield image
   except FileNotFoundError:
     raise InputError(f'{path}: no such file') from None
   except UNDECODABLE as e:
     empty = os.path.isfile(path) and not os.path.getsize(path)
-    reason = 'it is empty' if empty else one_line(e).replace(f' {path!r}', '')
+    reason = 'it is empty' if empty else re.sub(" (<_io.*>|'.*')$", '', one_line(e))
     raise InputError(f'{path}: cannot be decoded ({reason}); replace the file') from None
 
 
@@ -82,15 +83,14 @@ def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
   Raises:
     InputError: a folder cannot be read, or there is no image.
   """
-
-  def refuse(error: OSError):
-    raise InputError(f'{error.filename}: {error.strerror}; give a folder of images') from None
-
   images = []
-  for parent, folders, names in os.walk(folder, onerror=refuse):
-    folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
-    names = [name for name in names if name.lower().endswith(('.jpg', '.jpeg', '.png')) and name[0] != '.']
-    images += (os.path.join(parent, name) for name in names)
+  try:
+    for parent, folders, names in storage.walk(folder):
+      folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
+      names = [name for name in names if name.lower().endswith(('.jpg', '.jpeg', '.png')) and name[0] != '.']
+      images += (os.path.join(parent, name) for name in names)
+  except OSError as e:
+    raise InputError(f'{e.filename}: {e.strerror}; give a folder of images') from None
   if not images:
     raise InputError(f'{folder}: holds no .jpg, .jpeg or .png file; give a folder of images')
   return sorted(images)

@@ -1,7 +1,9 @@
 """Measures the reader of the training scripts, scaling, mirroring and cropping: images a second, and the processor time
-that one takes. On a list of one's own, or on 64 images made for it (JPEG of 480 x 360 with PNG labels)."""
+that one takes. On a list or shards of one's own, or on 64 images made for it (JPEG of 480 x 360 with PNG labels)."""
 
+import functools
 import pathlib
+import statistics
 import sys
 import tempfile
 import time
@@ -16,7 +18,8 @@ from utils.profile import generated
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help='the folder that the list is relative to')
-  parser.add_argument('--data-list', default='', help='list file, `image label`; none: images made for it')
+  parser.add_argument('--data-list', default='', help='list file, `image label`, or shards; none: images made for it')
+  parser.add_argument('--records', action='store_true', help='measure shards of the same images too, in turn')
   parser.add_argument('--input-size', type=arguments.height_width, default=(336, 336), metavar='H,W', help='crop')
   parser.add_argument('--batch-size', type=arguments.whole(1), default=8, help='images a batch')
   parser.add_argument('--batches', type=arguments.whole(1), default=60, help='batches a measurement')
@@ -24,7 +27,10 @@ def main(argv=None) -> None:
   args = parser.parse_args(argv)
   with tempfile.TemporaryDirectory() as folder:
     pairs = read_list(args.data_list, args.data_dir, True) if args.data_list else draw(pathlib.Path(folder), 64)
-    measure(args, pairs)
+    sources = {'files': pairs}
+    if args.records:
+      sources['records'] = packed(pairs, folder)
+    measure(args, sources)
 
 
 def draw(folder: pathlib.Path, number: int) -> list[Pair]:
@@ -34,28 +40,46 @@ def draw(folder: pathlib.Path, number: int) -> list[Pair]:
   return [Pair(str(image), str(folder / 'gt' / f'{image.stem}.png')) for image in images]
 
 
-def measure(args, pairs: list[Pair]) -> None:
-  from seg_models.image_reader import training_dataset
+def packed(pairs: list[Pair], folder: str) -> list[Pair]:
+  """The pairs in a shard made of them."""
+  from utils.data import records
+
+  shard = records.Shard(f'{folder}/all-00000-of-00001.tfrecord', ['\t'.join(pair) for pair in pairs], pairs, pairs)
+  faults = records.write(shard, num_classes=255, ignore_label=255)
+  if faults:
+    raise errors.InputError(faults[0])
+  return read_list(shard.path, '', need_label=True)
+
+
+def measure(args, sources: dict[str, list[Pair]]) -> None:
   from utils.parallel import cores
   from utils.profile import timing
 
+  batches = {name: batches_of(args, pairs) for name, pairs in sources.items()}
+  cpu = {name: [] for name in sources}
+
+  def read(name: str):
+    begun = time.process_time()
+    for _ in range(args.batches):
+      timing.wait_for(next(batches[name]))
+    cpu[name].append(time.process_time() - begun)
+
+  seconds = timing.interleaved_seconds({name: functools.partial(read, name) for name in sources}, args.repeat)
+  number = args.batches * args.batch_size
+  for name in sources:
+    each = statistics.median(cpu[name][1:]) / number
+    print(
+      f'{name}: {number / seconds[name]:.0f} images a second; {1e3 * each:.2f} ms of processor time an image, so '
+      f'{cores() / each:.0f} a second where all {cores()} cores are free'
+    )
+
+
+def batches_of(args, pairs: list[Pair]):
+  from seg_models.image_reader import training_dataset
+
   augmentation = {'random_scale': True, 'random_mirror': True, 'random_crop': True}
   dataset = training_dataset(pairs, args.batch_size, args.input_size, 255, seed=0, **augmentation)
-  batches = iter(dataset.batch(args.batch_size).prefetch(2))
-
-  def read():
-    for _ in range(args.batches):
-      timing.wait_for(next(batches))
-
-  seconds = timing.median_seconds(read, args.repeat)
-  begun = time.process_time()
-  read()
-  number = args.batches * args.batch_size
-  cpu = (time.process_time() - begun) / number
-  print(
-    f'{number / seconds:.0f} images a second; {1e3 * cpu:.2f} ms of processor time an image, so {cores() / cpu:.0f} '
-    f'a second where all {cores()} cores are free'
-  )
+  return iter(dataset.batch(args.batch_size).prefetch(2))
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils import image_file, list_file, parallel
+from utils import image_file, list_file, parallel, shards, storage
 from utils.data import datasets
 from utils.data.labels import VOID
 from utils.errors import InputError
@@ -33,10 +33,15 @@ class Finding(NamedTuple):
 def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample: int | None = None) -> None:
   """Checks every pair (or `sample` of them, evenly spread); decodes labels, and of images reads header and end.
 
+  Pairs in shards were checked when these were made. Of them it compares the label values that the index lists.
+
   Raises:
     InputError: for the first faulty pair, in the list's order, or for an `ignore_label` that is a class.
   """
   check_ignore_label(num_classes, ignore_label)
+  for shard in dict.fromkeys(part[0] for pair in pairs if (part := storage.part_of_shard(pair.image))):
+    _check_values(shard, dict(shards.read_index(shard).label_counts), num_classes, ignore_label)
+  pairs = [pair for pair in pairs if not storage.part_of_shard(pair.image)]
   if sample is not None and 0 < sample < len(pairs):
     pairs = [pairs[i * len(pairs) // sample] for i in range(sample)]
   inspect_pair = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label)
@@ -84,8 +89,8 @@ def image_size(path: str, thorough: bool = False) -> tuple[int, int]:
 def _has_end(path: str, image_format: str) -> bool:
   """Whether the file ends as its format does. Where other bytes follow that end, only decoding can tell."""
   end = b'IEND\xaeB`\x82' if image_format == 'PNG' else b'\xff\xd9'
-  with open(path, 'rb') as file:
-    file.seek(-min(len(end), os.path.getsize(path)), os.SEEK_END)
+  with storage.opened(path) as file:
+    file.seek(-min(len(end), file.seek(0, os.SEEK_END)), os.SEEK_END)
     if file.read() == end:
       return True
     file.seek(0)

@@ -11,6 +11,7 @@ import pathlib
 
 import numpy as np
 
+from utils import storage
 from utils.atomic import remove_unfinished, whole_file, write_png
 from utils.data.datasets import colours
 from utils.data.visualisation import blend, colour, read_colormap
@@ -113,7 +114,7 @@ def _images(args, written: set[str]) -> list[str]:
   if args.image_dir:
     return list_images(args.image_dir, skip=written)
   for path in args.image:
-    if not os.path.isfile(path):
+    if not storage.is_file(path):
       what = 'is a folder; give --image-dir for all its images' if os.path.isdir(path) else 'no such file'
       raise InputError(f'--image {path}: {what}')
   return args.image

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from seg_models.image_reader import decode_image
 from seg_models.input_size import padded_size
 from seg_models.models import build
-from utils import parallel
+from utils import parallel, storage
 from utils.data import convert
 from utils.data.check import image_size
 from utils.engine import checkpoint, distribute, precision
@@ -104,8 +104,7 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
     width, height = image_size(path)
   check_memory(path, height, width, most_pixels)
   try:
-    with open(path, 'rb') as file:  # TensorFlow's own reading takes no names but UTF-8
-      return decode_image(file.read()).numpy()
+    return decode_image(storage.read(path)).numpy()  # TensorFlow's own reading takes no names but UTF-8
   except (OSError, tf.errors.OpError) as e:
     raise InputError(f'{path}: cannot be decoded ({one_line(e)[:200]}); replace the file') from None
 

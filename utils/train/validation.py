@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from seg_models.image_reader import decode_image
+from utils import storage
 from utils.engine import checkpoint, distribute
 from utils.errors import RunError, one_line
 from utils.image_file import read_label
@@ -41,8 +42,8 @@ class Validator:
 def read(pair):
   """-> (pair, its image)."""
   try:
-    return pair, decode_image(tf.io.read_file(pair.image)).numpy()
-  except tf.errors.OpError as e:
+    return pair, decode_image(storage.read(pair.image)).numpy()
+  except (OSError, tf.errors.OpError) as e:
     raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); mend it and --resume') from None
 
 
