@@ -42,7 +42,7 @@ def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
 def _read_shards(pattern: str, need_label: bool) -> list[Pair]:
   pairs = []
   for shard, index in shards.read_indices(pattern).items():
-    pairs += [Pair(*paths, *[None] * (2 - len(paths))) for paths in shards.part_paths(shard, index)]
+    pairs += [Pair(*paths) if len(paths) == 2 else Pair(paths[0], None) for paths in shards.part_paths(shard, index)]
   if need_label and any(pair.label is None for pair in pairs):
     raise InputError(f'{pattern}: has images without a label; make shards of a list of `image label`')
   return pairs

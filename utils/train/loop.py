@@ -126,7 +126,8 @@ def run_error(error, strategy, folder: str) -> RunError:
 
 def short_message(error: tf.errors.OpError) -> str:
   """TensorFlow's message in one line, without names of operations and places in the code."""
-  lines = [line for line in str(error).splitlines() if not re.match(r'Graph execution|Detected at node|  File "', line)]
+  text = str(error).split('Traceback (most recent call last)')[0]  # of Python that read a file
+  lines = [line for line in text.splitlines() if not re.match(r'Graph execution|Detected at node|  File "', line)]
   return ' '.join(re.sub(r'\[\[.*?]]|\[Op:.*?]|{{.*?}}', '', ' '.join(lines)).split())[:300]
 
 
