@@ -9,9 +9,9 @@ import tensorflow as tf
 from scipy.ndimage import distance_transform_edt
 
 from network.losses import active_boundary
+from network.losses.extra import EXTRA_LOSSES
 from tests.network import slow_extra_losses
 from tests.network.drawn import SHAPE, draw, numeric_gradient, relative_error
-from utils.train.extra_losses import EXTRA_LOSSES
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / 'golden/pytorch_losses.npz')
 BY_LABELS = [name for name, loss in EXTRA_LOSSES.items() if loss.count]

@@ -50,7 +50,12 @@ def test_a_file_of_weights(tmp_path):
   path = tmp_path / 'weights.txt'
   path.write_text('sky 0.5\n\ntraffic light 2\n3e-1\n')
   assert class_weights.read(str(path), 3) == (0.5, 2, 0.3)
-  for text, words in {'1\n2': 'has 2 class weights', '1\n2\nsky': "'sky' is no finite", '1\n2\n-1': "'-1'"}.items():
+  for text, words in {
+    '1\n2': 'has 2 class weights',
+    '1\n2\nsky': "'sky' is no finite",
+    '1\n2\n-1': "'-1'",
+    '0\n0\n0': 'every class weight is 0',
+  }.items():
     path.write_text(text)
     with pytest.raises(InputError, match=words):
       class_weights.read(str(path), 3)
@@ -61,7 +66,7 @@ def test_a_file_of_weights(tmp_path):
 @pytest.mark.usefixtures('toy', 'deterministic')
 def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_path, capsys, monkeypatch):
   flags = {'deterministic': True, 'class_weights': 'balanced', 'ohem_threshold': 0.5, 'label_smoothing': 0.1}
-  train(data, tmp_path / 'unbroken', 'train_aaf', **flags)
+  train(data, tmp_path / 'unbroken', **flags)
   assert 'class weights: 0 ' in capsys.readouterr().out
   config = json.loads((tmp_path / 'unbroken/config').read_text())
   assert len(config['class_weight_values']) == CLASSES and min(config['class_weight_values']) > 0
@@ -70,10 +75,10 @@ def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_p
     shutil.copy(path, tmp_path / 'resumed')
   with monkeypatch.context() as patch:
     patch.setattr(class_weights, 'count', None)  # nothing is counted again
-    train(data, tmp_path / 'resumed', 'train_aaf', resume=True, **flags)
+    train(data, tmp_path / 'resumed', resume=True, **flags)
   assert_same(*(last_checkpoint(tmp_path / name) for name in ('unbroken', 'resumed')))
   changed = {**flags, 'label_smoothing': None}
-  assert '--label-smoothing 0.1, not 0.0' in refusal(data, tmp_path / 'resumed', 'train_aaf', resume=True, **changed)
+  assert '--label-smoothing 0.1, not 0.0' in refusal(data, tmp_path / 'resumed', resume=True, **changed)
 
 
 @pytest.mark.usefixtures('toy')

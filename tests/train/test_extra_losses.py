@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
+from network.losses.extra import EXTRA_LOSSES
 from tests import tiny
 from tests.tiny import assert_same, last_checkpoint, train
 from utils.train import loss_flags
-from utils.train.extra_losses import EXTRA_LOSSES
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 pytestmark = pytest.mark.usefixtures('toy')

@@ -28,7 +28,7 @@ def of_run(args, pairs) -> tuple[float, ...] | None:
   """The weights that `--class-weights` asks for, or None. A run that goes on has those that it was started with.
 
   Raises:
-    InputError: the file of weights cannot be read, or has not one number a class.
+    InputError: the file of weights cannot be read, has not one number a class, or has nothing but zeros.
   """
   if not args.class_weights:
     return None
@@ -73,7 +73,10 @@ def read(path: str, num_classes: int) -> tuple[float, ...]:
       f'{path}: has {len(words)} class weights for --num-classes {num_classes}; write one line a class, `number` or '
       '`name number`'
     )
-  return tuple(_number(path, word) for word in words)
+  weights = tuple(_number(path, word) for word in words)
+  if not any(weights):
+    raise InputError(f'{path}: every class weight is 0, so there is nothing to learn; give at least one above 0')
+  return weights
 
 
 def _number(path: str, word: str) -> float:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from network.aaf.losses import SIZES, affinity_counts, affinity_sums
 from network.losses.cross_entropy import PLAIN, Options, cross_entropy_sum, kept_weight, labelled_weight
-from utils.train.extra_losses import EXTRA_LOSSES, ExtraLoss
+from network.losses.extra import EXTRA_LOSSES, ExtraLoss
 from utils.train.schedules import DECAY
 
 
@@ -64,7 +64,7 @@ class CrossEntropy(tf.Module):
     """The counts that the forward pass decides, constants for the gradient; to be added up as `counts` are.
 
     With one batch an update, that is an all-reduce of a number within the step. With several (`--iter-size`) the
-    gradients of the first need the count of the last, so each batch passes forward twice: a third more work.
+    gradients of the first need the count of the last, so each batch passes forward twice: about a third more work.
     """
     counts = {}
     if self.options.ohem_threshold is not None:
