@@ -7,6 +7,7 @@ import pytest
 from tests import tiny
 from tests.tiny import arguments
 from utils import errors
+from utils.predict import flags as inference_flags
 from utils.train import flags
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
@@ -42,6 +43,12 @@ def test_yaml_is_read_as_a_command_line(tmp_path, text):
   words = ['--learning-rate=1e-3', '--input-size=32,48', '--model=fcn8s', '--random-crop']
   args = parse(written(tmp_path, text), '--snapshot-dir=x')
   assert vars(args) == {**vars(flags.parse('', [*words, '--snapshot-dir=x'], affinity=True)), 'config': args.config}
+
+
+def test_prediction_takes_its_flags_from_a_file_too(tmp_path):
+  path = written(tmp_path, json.dumps({'image': ['a.png', 'b c.png'], 'restore_from': 'x', 'save_dir': 'y'}), 'p.json')
+  args = inference_flags.parse('', ['--config', str(path), '--save-dir=z'])
+  assert (args.image, args.restore_from, args.save_dir) == (['a.png', 'b c.png'], 'x', 'z')
 
 
 @pytest.mark.parametrize(

@@ -65,13 +65,11 @@ def as_words(action: argparse.Action, value) -> list[str]:
     raise ValueError('give true or false' if switch else f'{str(value).lower()} is no value; give one')
   if switch:
     return [flag] if value else []
-  several = action.nargs in ('+', '*') or isinstance(action, argparse._AppendAction)
   texts = list(map(str, value)) if isinstance(value, list) else [str(value)]
-  texts = texts if several else [','.join(texts)]
+  if action.nargs != '+':  # `H,W` and the like
+    texts = [','.join(texts)]
   for text in texts:
     converted = action.type(text) if action.type else text
     if action.choices is not None and converted not in action.choices:
       raise ValueError(f'{text!r} is none of {", ".join(map(str, action.choices))}')
-  if action.nargs in ('+', '*'):
-    return [flag, *texts]
-  return [f'{flag}={text}' for text in texts]
+  return [flag, *texts] if action.nargs == '+' else [f'{flag}={texts[0]}']

@@ -358,20 +358,21 @@ def last_line(said) -> str:
 def test_two_workers_are_one_process(data, tmp_path):
   """A fake Slurm job, whose second worker gets a SIGTERM; the run goes on by TF_CONFIG, and is as one process'."""
   folder = tmp_path / 'two'
-  stopped = pair(data, folder, 'slurm', 'os.kill(os.getpid(), signal.SIGTERM)')
+  averaged = {'ema_decay': 0.5}
+  stopped = pair(data, folder, 'slurm', 'os.kill(os.getpid(), signal.SIGTERM)', **averaged)
   step = checkpoint.steps_in(str(folder))[-1]
   assert step in (3, 4)  # a signal is noted between two steps, or in the next one
   line = f'error: stopped by SIGTERM after step {step}; saved {folder}/model.ckpt-{step}; go on with --resume'
   assert [(code, last_line(said)) for code, said in stopped] == [(143, line)] * 2, stopped
 
-  done = pair(data, folder, resume=True)
+  done = pair(data, folder, resume=True, **averaged)
   assert [code for code, _ in done] == [0, 0], done
   assert 'validation mIoU' in done[0][1] and 'validation mIoU' not in done[1][1]  # only the chief speaks and writes
   assert len(list(folder.glob('events.out.tfevents.*'))) == 2  # the chief's, of each part of the run
   assert not list(folder.glob('.writing-*'))
 
   one = tmp_path / 'one'
-  tiny.train(data, one, 'train_aaf', val_list=data / 'list.txt', val_every=2, batch_size=4)
+  tiny.train(data, one, 'train_aaf', val_list=data / 'list.txt', val_every=2, batch_size=4, **averaged)
   assert_close([tiny.last_checkpoint(one)], [tiny.last_checkpoint(folder)])
   assert (one / 'validation.csv').read_text() == (folder / 'validation.csv').read_text()
 

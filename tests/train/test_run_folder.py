@@ -16,7 +16,7 @@ from tests import tiny
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, train
 from utils import errors
 from utils.engine import checkpoint
-from utils.train import loop, run_log
+from utils.train import failures, loop, run_log
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 pytestmark = pytest.mark.usefixtures('toy')
@@ -308,7 +308,7 @@ def test_files_that_vanish_are_named(data, tmp_path, monkeypatch):
 )
 def test_exhausted_resources_are_told_apart(tmp_path, message, says):
   error = tf.errors.ResourceExhaustedError(None, None, '{{function_node step}} ' + message)
-  line = str(loop.run_error(error, tf.distribute.get_strategy(), str(tmp_path)))
+  line = str(failures.run_error(error, tf.distribute.get_strategy(), str(tmp_path)))
   assert says in line and line.endswith(f'({message})')
 
 

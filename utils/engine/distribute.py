@@ -126,6 +126,12 @@ def sum_over_workers(strategy, value):
   return strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None).numpy()
 
 
+def of_all_workers(strategy, number: int) -> list[int]:
+  """The whole numbers that the workers have, in the workers' order; all must call it."""
+  rank, workers = worker(strategy)
+  return sum_over_workers(strategy, np.eye(workers, dtype=np.int64)[rank] * number).tolist()
+
+
 @contextlib.contextmanager
 def exit_together(strategy):
   """No worker exits before the chief has saved the last checkpoint, after the last step or after a stop that all make.

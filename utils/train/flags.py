@@ -101,7 +101,9 @@ def _add_optimisation_flags(group):
   )
   group.add_argument('--iter-size', type=whole(1), default=10, help='batches whose joint loss one update minimises')
   group.add_argument(
-    '--ema-decay', type=real(0, 1, below=True), help='average the weights too, for example 0.9999 of 1; see --ema'
+    '--ema-decay',
+    type=real(0, 1, below=True),
+    help='validate and save averages of the weights too: prediction reads them by --ema',
   )
   group.add_argument('--clip-norm', type=real(0, above=True), help='clip the global norm of the gradients')
 

@@ -6,9 +6,6 @@ function of the flags and s, so a run resumed at s + 1 is the unbroken run.
 
 import argparse
 import contextlib
-import errno
-import os
-import re
 import signal
 import time
 from typing import NamedTuple
@@ -23,14 +20,13 @@ from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, RunError, Stopped
 from utils.list_file import Pair, read_list
 from utils.train import class_weights, flags, nonfinite
+from utils.train.failures import run_error, short_message
 from utils.train.initial_values import digest, set_initial_values
 from utils.train.run_folder import RunFolder
 from utils.train.run_log import RunLog
 from utils.train.step import TrainingState, make_step
 from utils.train.stop_request import StopRequest
 from utils.train.validation import ValidationHistory, Validator
-
-DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 
 
 class Run(NamedTuple):
@@ -45,14 +41,6 @@ class Run(NamedTuple):
   validator: Validator | None
   history: ValidationHistory
   stop: StopRequest
-
-
-LOST_WORKER = (
-  tf.errors.UnavailableError,
-  tf.errors.AbortedError,
-  tf.errors.DeadlineExceededError,
-  tf.errors.InternalError,
-)
 
 
 def train(args, make_objective) -> None:
@@ -109,36 +97,13 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
       log.close()
 
 
-def run_error(error, strategy, folder: str) -> RunError:
-  """The error that the user reads when TensorFlow fails in the middle of a run."""
-  reason = short_message(error)
-  if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
-    return RunError(
-      f'another worker has died or cannot be reached; the checkpoints in {folder} are whole: start all workers '
-      f'again with --resume ({reason})'
-    )
-  if any(words in reason for words in DISK_FULL):
-    return RunError(f'{folder}: no room there; its checkpoints are whole, go on with --resume ({reason})')
-  if isinstance(error, tf.errors.ResourceExhaustedError):
-    return RunError(f'out of memory; give a smaller --batch-size (and a larger --iter-size) or --input-size ({reason})')
-  return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
-
-
-def short_message(error: tf.errors.OpError) -> str:
-  """TensorFlow's message in one line, without names of operations and places in the code."""
-  text = str(error).split('Traceback (most recent call last)')[0]  # of Python that read a file
-  lines = [line for line in text.splitlines() if not re.match(r'Graph execution|Detected at node|  File "', line)]
-  return ' '.join(re.sub(r'\[\[.*?]]|\[Op:.*?]|{{.*?}}', '', ' '.join(lines)).split())[:300]
-
-
 def check_equal_starts(strategy, folder) -> None:
   """Checks that all workers start at the same step; they do not if each sees a snapshot folder of its own."""
-  rank, workers = distribute.worker(strategy)
-  starts = distribute.sum_over_workers(strategy, np.eye(workers)[rank] * folder.start)
-  if workers > 1 and len(set(starts)) > 1:
+  starts = distribute.of_all_workers(strategy, folder.start)
+  if len(set(starts)) > 1:
     raise InputError(
-      f'--snapshot-dir {folder.folder}: worker {rank} would start at step {folder.start} and the others at '
-      f'{sorted(map(int, starts))}; it must be a folder that all machines share'
+      f'--snapshot-dir {folder.folder}: the workers would start at steps {starts}; it must be a folder that all '
+      'machines share'
     )
 
 
@@ -262,5 +227,4 @@ def next_batches(batches, s: int, run: Run) -> list:
 
 def stop_signal(run: Run) -> int:
   """The signal that asks this run to stop, on whichever worker it arrived; 0 for none."""
-  rank, workers = distribute.worker(run.strategy)
-  return int(max(distribute.sum_over_workers(run.strategy, np.eye(workers)[rank] * run.stop.signum)))
+  return max(distribute.of_all_workers(run.strategy, run.stop.signum))
