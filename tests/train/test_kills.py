@@ -24,6 +24,8 @@ KILLS = 20 if LONG else 2
 TOY = 'from tests import tiny; from utils.train import loop; loop.build = lambda *args: tiny.Toy(*args[2:4])'
 RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
 RUN |= {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.9, 'clip_norm': 1}
+RUN |= {'aux_weight': 0.4, 'class_weights': 'balanced', 'label_smoothing': 0.1, 'ohem_threshold': 0.7}
+RUN |= {'ohem_min_kept': 9, 'extra_loss': 'dice'}
 
 
 @pytest.fixture(scope='module')
