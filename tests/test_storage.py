@@ -1,11 +1,13 @@
 """Data in an object store: TensorFlow's file system in memory, ram://, stands in for gs://."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from dataset import make_records
 from tests import tiny
 from utils import errors, image_file, list_file, storage
+from utils.predict import run
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 
@@ -45,6 +47,11 @@ def test_lists_and_folders_in_a_store(bucket):
     list_file.read_line('a b c', 'list', bucket, True)
   with pytest.raises(errors.InputError, match='names no label'):
     list_file.read_line('a', 'list', bucket, True)
+
+
+def test_prediction_reads_from_a_store(data, bucket):
+  image = run.read_image(f'{bucket}/0.jpg', most_pixels=1e9)
+  np.testing.assert_array_equal(image, run.read_image(str(data / '0.jpg'), most_pixels=1e9))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from PIL import Image
 from utils.errors import RunError
 
 
+AHEAD = 1000  # items that are handed to a pool before the first result is taken
+
+
 def cores() -> int:
   """The number of cores that this process may use."""
   return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
@@ -31,7 +34,7 @@ def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'fil
   items = list(items)
   pool = concurrent.futures.ThreadPoolExecutor(cores())
   try:
-    yield from _with_bar(pool.map(function, items), title, unit, len(items))
+    yield from _with_bar(_map(pool, function, items), title, unit, len(items))
   finally:
     pool.shutdown(cancel_futures=True)
 
@@ -93,8 +96,15 @@ def _forked(processes: int):
 
 
 def _map(pool: concurrent.futures.Executor, function: Callable, items: Iterable) -> Iterator:
-  """`pool.map` that cancels nothing after an error: Python 3.10 prints a trace where a cancelled item was at work."""
-  futures = collections.deque(pool.submit(function, item) for item in items)
+  """`pool.map` with at most AHEAD items under way: a million at once take gigabytes.
+
+  It cancels nothing after an error: Python 3.10 prints a trace where a cancelled item was at work.
+  """
+  futures = collections.deque()
+  for item in items:
+    futures.append(pool.submit(function, item))
+    if len(futures) == AHEAD:
+      yield futures.popleft().result()
   while futures:
     yield futures.popleft().result()
 

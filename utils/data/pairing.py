@@ -1,4 +1,4 @@
-"""Images and labels of the user's own: which belong together, and which image goes into which list."""
+"""A user's images and labels: which belong together, and which pair goes into which list."""
 
 import functools
 import hashlib
@@ -41,9 +41,9 @@ def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict
   for split, spellings in SPLITS.items():
     for name in spellings:
       paths = [path.replace('{split}', name) for path in (images, labels)]
-      there = [pathlib.Path(data_dir, path).exists() for path in paths]
-      if there[0] and (there[1] or images != paths[0]):
-        found[split] = paths[0], None if split == 'test' and not there[1] else paths[1]
+      has_images, has_labels = (pathlib.Path(data_dir, path).exists() for path in paths)
+      if has_images and (has_labels or images != paths[0]):
+        found[split] = paths[0], None if split == 'test' and not has_labels else paths[1]
         break
   if 'train' not in found:
     wanted = images if '{split}' in images else labels
@@ -113,8 +113,8 @@ def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, 
   Raises:
     InputError: nothing matches.
   """
-  both = sorted(images.keys() & labels)
-  if not both:
+  common = sorted(images.keys() & labels)
+  if not common:
     raise InputError(
       f'no image has the name of one in {where} (for example {next(iter(images))}, {next(iter(labels))}); check '
       '--images and --mask-ending'
@@ -122,7 +122,7 @@ def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, 
   for reason, names in (('label', set() if shared else images.keys() - labels), ('image', labels.keys() - images)):
     if names:
       lists.warn(f'{where}: {len(names)} files have no {reason} and are left out: {lists.first_names(names)}')
-  return [Pair(split, name, images[name], labels[name]) for name in both]
+  return [Pair(split, name, images[name], labels[name]) for name in common]
 
 
 def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair], set[int]]:
