@@ -16,7 +16,6 @@ from PIL import Image
 
 from utils.errors import RunError
 
-
 AHEAD = 1000  # items that are handed to a pool before the first result is taken
 
 
