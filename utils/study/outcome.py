@@ -49,21 +49,27 @@ def start(run: Run) -> dict:
 
 
 def check_equal_start(runs: list[Run]) -> None:
-  """Holds the trained runs of each seed to equal initial weights and an equal cross-entropy in the first step, which
-  the methods do not influence yet. Without this, a method could win by its start.
+  """Holds the trained runs of each seed to equal initial weights. Those with equal data and an equal cross-entropy are
+  held to an equal first value of it, which nothing else influences yet. Without this, a method could win by its start.
 
   Raises:
     RunError: two runs did not start alike.
   """
-  first_of_seed = {}
+  weights_of_seed, loss_of_seed = {}, {}
   for run in runs:
     if not run.training_path.exists():
       continue
     weights, loss = start(run).values()
-    other, other_weights, other_loss = first_of_seed.setdefault(run.seed, (run, weights, loss))
-    if weights != other_weights or not math.isclose(loss, other_loss, rel_tol=TOLERANCE):
-      raise RunError(
-        f'{run.name} and {other.method.name} did not start alike: they have initial weights {weights} and '
-        f'{other_weights}, a first cross-entropy of {loss} and {other_loss}; their difference would mean nothing: '
-        f'remove {run.folder} and {other.folder}, and start again'
-      )
+    other, other_weights = weights_of_seed.setdefault(run.seed, (run, weights))
+    if weights != other_weights:
+      raise RunError(_unequal(run, other, f'initial weights {weights} and {other_weights}'))
+    other, other_loss = loss_of_seed.setdefault((run.seed, run.cross_entropy_flags), (run, loss))
+    if not math.isclose(loss, other_loss, rel_tol=TOLERANCE):
+      raise RunError(_unequal(run, other, f'a first cross-entropy of {loss} and {other_loss}'))
+
+
+def _unequal(run: Run, other: Run, what: str) -> str:
+  return (
+    f'{run.name} and {other.method.name} did not start alike: they have {what}; their difference would mean nothing: '
+    f'remove {run.folder} and {other.folder}, and start again'
+  )

@@ -26,7 +26,9 @@ SET_BY_THE_STUDY |= {'--resume', '--overwrite', '--cluster'}
 SHARED = {'--model', '--backbone', '--num-classes', '--ignore-label', '--batch-size', '--iter-size', '--input-size'}
 SHARED |= {'--num-steps', '--random-scale', '--random-mirror', '--random-crop', '--restore-from', '--precision'}
 SHARED |= {'--not-restore-classifier', '--use-global-status', '--val-every', '--val-strides'}
-SHARED |= {'--aux-weight'}
+# With these flags of its own, a method of a seed still starts from equal weights, but its first cross-entropy differs.
+CROSS_ENTROPY = ('color_jitter', 'random_rotate', 'scale_range', 'crop_max_share', 'ohem_threshold', 'ohem_min_kept')
+CROSS_ENTROPY += ('class_weights', 'label_smoothing')
 NETWORK_FLAGS = ('model', 'backbone', 'num_classes', 'ignore_label', 'precision')
 
 
@@ -51,6 +53,11 @@ class Run(NamedTuple):
   @property
   def name(self) -> str:
     return f'seed {self.seed}, {self.method.name}'
+
+  @property
+  def cross_entropy_flags(self) -> tuple:
+    """What the first cross-entropy depends on besides what all methods share."""
+    return tuple(str(getattr(self.flags, name, None)) for name in CROSS_ENTROPY)
 
   @property
   def training_path(self) -> pathlib.Path:
@@ -151,7 +158,8 @@ def prediction_command(run: Run, split: str, data_list: str, data_dir: str) -> l
   values |= {'input_size': '{},{}'.format(*run.settings['window']), 'strides': '{},{}'.format(*run.settings['strides'])}
   values |= {'restore_from': run.folder / checkpoint_name(run), 'save_dir': run.folder / split}
   values |= {'data_dir': data_dir, 'data_list': data_list}
-  return ['pyscripts/inference/inference.py', *as_words(values), '--skip-existing']
+  switches = ['--skip-existing', *(['--ema'] if run.flags.ema_decay else [])]
+  return ['pyscripts/inference/inference.py', *as_words(values), *switches]
 
 
 def checkpoint_name(run: Run) -> str:

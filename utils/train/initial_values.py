@@ -48,9 +48,12 @@ def set_initial_values(state, history, folder, args) -> str:
 
 
 def digest(model) -> str:
-  """A checksum of the model's variables."""
+  """A checksum of the model's variables. Those of an auxiliary head do not count: with and without it, equal seeds give
+  the model equal weights."""
+  auxiliary = named(model.auxiliary_head.variables) if model.auxiliary_head else {}
+  variables = {name: variable for name, variable in named(model.variables).items() if name not in auxiliary}
   crc = 0
-  for name, variable in sorted(named(model.variables).items()):
+  for name, variable in sorted(variables.items()):
     crc = zlib.crc32(np.asarray(variable).tobytes(), zlib.crc32(name.encode(), crc))
   return f'CRC {crc:08x}'
 
