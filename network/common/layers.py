@@ -8,6 +8,7 @@ import zlib
 
 import tensorflow as tf
 
+from network.common import convolution
 from network.common.depthwise import depthwise_conv2d
 
 EPSILON = 1e-3  # added to the variance in batch norm
@@ -88,7 +89,7 @@ def conv2d(x, weights, stride=1, rate=1):
   The zeros are an op of their own: oneDNN's gradients do not take explicit padding, and TensorFlow's own are slower.
   """
   if stride == 1:
-    return tf.nn.conv2d(x, weights, 1, 'SAME', dilations=rate)
+    return convolution.conv2d(x, weights, rate)
   padding = weights.shape[0] - 1
   pad = [padding // 2, padding - padding // 2]
   return tf.nn.conv2d(tf.pad(x, [[0, 0], pad, pad, [0, 0]]), weights, stride, 'VALID', dilations=rate)
