@@ -37,10 +37,7 @@ def main(argv=None):
   out = pathlib.Path(args.out_dir)
   if (out / 'VOCdevkit').exists() and not (out / 'classes.txt').exists():
     raise errors.InputError(f'{out}: holds a VOCdevkit that is no demo data; give another --out-dir')
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as e:
-    raise errors.InputError(f'--out-dir {out}: cannot be made ({e.strerror}); name another') from None
+  atomic.make_folder('--out-dir', out)
   with locks.claim(out, 'drawing'):
     draw(args, out)
 

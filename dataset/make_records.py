@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, errors, list_file, locks, parallel, shards, storage
+from utils import arguments, atomic, errors, list_file, locks, parallel, shards, storage
 from utils.data import check, convert, records
 from utils.errors import InputError
 
@@ -41,14 +41,12 @@ def main(argv=None):
   lines = list_file.list_lines(args.data_list)
   pairs = [list_file.read_line(line, where, args.data_dir, need_label=False) for where, line in lines]
   planned = plan(args, [line for _, line in lines], pairs)
-  try:
-    os.makedirs(args.out_dir, exist_ok=True)
-  except OSError as e:
-    raise InputError(f'--out-dir {args.out_dir}: cannot be made ({e.strerror}); name another') from None
+  atomic.make_folder('--out-dir', args.out_dir)
   check_others(args.out_dir, planned)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   write = functools.partial(records.write, num_classes=args.num_classes, ignore_label=args.ignore_label)
   with locks.claim(args.out_dir, 'writing-shards'):
+    atomic.remove_unfinished(path for shard in planned for path in (shard.path, shards.index_path(shard.path)))
     faults = [fault for found in parallel.in_threads(write, planned, 'writing', 'shard') for fault in found]
   if not faults:
     pattern = pathlib.Path(args.out_dir, f'{list_name(args)}-*{shards.SUFFIX}')

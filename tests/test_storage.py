@@ -1,12 +1,14 @@
 """Data in an object store: TensorFlow's file system in memory, ram://, stands in for gs://."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from dataset import make_records
 from tests import tiny
-from utils import errors, image_file, list_file, storage
+from utils import atomic, errors, image_file, list_file, storage
 from utils.predict import run
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
@@ -47,6 +49,12 @@ def test_lists_and_folders_in_a_store(bucket):
     list_file.read_line('a b c', 'list', bucket, True)
   with pytest.raises(errors.InputError, match='names no label'):
     list_file.read_line('a', 'list', bucket, True)
+
+
+@pytest.mark.parametrize('folder', ['gs://bucket/out', pathlib.Path('gs://bucket/out')])
+def test_outputs_go_to_a_disk(folder):
+  with pytest.raises(errors.InputError, match='--save-dir gs:/+bucket/out: outputs go to a disk'):
+    atomic.make_folder('--save-dir', folder)
 
 
 def test_prediction_reads_from_a_store(data, bucket):

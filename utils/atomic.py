@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from utils import storage
 from utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +72,20 @@ def write_png(path, array: np.ndarray, palette: np.ndarray | None = None) -> Non
     image.putpalette(palette.tobytes())
   with whole_file(path) as temporary:
     image.save(temporary, format='PNG')
+
+
+def make_folder(flag: str, folder) -> None:
+  """Makes an output folder, which was given by `flag`.
+
+  Raises:
+    InputError: it cannot be made, or is one of an object store, where files are neither renamed nor locked.
+  """
+  if storage.is_remote(str(folder).replace(':/', '://')):  # pathlib makes one slash of two
+    raise InputError(f'{flag} {folder}: outputs go to a disk; name a folder there, and copy it afterwards')
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as e:
+    raise InputError(f'{flag} {folder}: cannot be made ({e.strerror}); name another folder') from None
 
 
 def check_output_file(flag: str, path: str) -> None:

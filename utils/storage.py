@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from utils.errors import InputError, one_line
 
 _PART = re.compile(r'(.+\.tfrecord)\[(\d+):(\d+)\]/', re.DOTALL)
-_REMOTE = re.compile(r'[a-z][a-z0-9+.-]*://', re.IGNORECASE)
+_REMOTE = re.compile(r'[a-z][a-z0-9+.-]+://', re.IGNORECASE)
 
 
 def is_remote(path: str) -> bool:

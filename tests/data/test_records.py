@@ -11,7 +11,7 @@ import tensorflow as tf
 from dataset import check, make_records
 from seg_models.image_reader import training_dataset
 from tests import tiny
-from utils import errors, list_file, shards, storage
+from utils import atomic, errors, list_file, shards, storage
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 
@@ -78,6 +78,15 @@ def test_a_second_run_writes_what_is_missing_or_older_than_its_files(data, recor
   assert second.read_bytes() == whole
   after = [path.stat().st_mtime_ns for path in (first, second, third)]
   assert [a != b for a, b in zip(after, before, strict=True)] == [True, True, False]
+
+
+def test_what_a_killed_run_left_goes(data, records):
+  folder = pathlib.Path(records).parent
+  before = sorted(folder.iterdir())
+  unfinished = atomic.whole_file(folder / shards.shard_name('list', 1, 3))
+  pathlib.Path(unfinished.__enter__()).write_bytes(b'half')
+  assert make(data, folder, '--shards', 3) == 0
+  assert sorted(folder.iterdir()) == before
 
 
 def test_a_faulty_pair_is_named_and_its_shard_not_written(data, tmp_path, capsys):

@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 
 from utils import storage
-from utils.atomic import remove_unfinished, whole_file, write_png
+from utils.atomic import make_folder, remove_unfinished, whole_file, write_png
 from utils.data.datasets import colours
 from utils.data.visualisation import blend, colour, read_colormap
 from utils.errors import InputError
@@ -70,10 +70,7 @@ class Outputs:
     """Holds the folder, made if need be, for the process that predicts this part of the images. Other parts may be
     predicted at the same time, but not parts of another number of parts: they would overlap."""
     part, parts = shard or (1, 1)
-    try:
-      self.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-      raise InputError(f'--save-dir {self.folder}: cannot be made ({e.strerror}); name another folder') from None
+    make_folder('--save-dir', self.folder)
     with claim(self.folder, f'part-{part}-of-{parts}'):
       for other in self.folder.glob('.part-*-of-*'):
         if not other.name.endswith(f'-of-{parts}'):

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 
-from utils.atomic import remove_unfinished, write_text
+from utils.atomic import make_folder, remove_unfinished, write_text
 from utils.engine import checkpoint
 from utils.errors import InputError
 from utils.list_file import list_digest
@@ -84,10 +84,7 @@ class RunFolder:
     self._stack.close()
 
   def _claim(self):
-    try:
-      os.makedirs(self.folder, exist_ok=True)
-    except OSError as e:
-      raise InputError(f'--snapshot-dir {self.folder}: cannot be made ({e.strerror}); name another') from None
+    make_folder('--snapshot-dir', self.folder)
     self._stack.enter_context(claim(self.folder, 'lock'))
 
   def begin(self, weights) -> None:
