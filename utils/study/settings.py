@@ -52,7 +52,10 @@ def checkpoint_digest(prefix: str, may_be_missing: bool) -> str | None:
 
 
 def check(run, lists: dict[str, str]) -> None:
-  """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`."""
+  """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`.
+
+  Settings that only one of the two has do not count: an earlier version may have had fewer flags.
+  """
   for split, data_list in lists.items():
     scores, digest = run.scores(split), list_file.list_digest(data_list)
     if scores and scores['list'] != digest:
@@ -62,8 +65,8 @@ def check(run, lists: dict[str, str]) -> None:
       )
   path = run.folder / 'settings.json'
   earlier = read_json(path) if path.exists() else run.settings
-  for key in sorted(earlier.keys() | run.settings.keys()):
-    values = earlier.get(key), run.settings.get(key)
+  for key in sorted(earlier.keys() & run.settings.keys()):
+    values = earlier[key], run.settings[key]
     missing_checkpoint = key == 'restore_from' and values[1] is None
     if values[0] != values[1] and not missing_checkpoint:
       before, now = (','.join(map(str, value)) if isinstance(value, list) else value for value in values)
