@@ -25,7 +25,7 @@ def main(argv=None) -> None:
     raise errors.InputError('the converter is not installed; install it with `pip install tf2onnx`') from None
   import tensorflow as tf
 
-  from seg_models.image_reader import MEAN
+  from network.common.layers import MEAN
   from utils import atomic
   from utils.predict.run import restored
   from utils.predict.windows import probability_function

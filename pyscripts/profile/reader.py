@@ -23,6 +23,9 @@ def main(argv=None) -> None:
   parser.add_argument('--input-size', type=arguments.height_width, default=(336, 336), metavar='H,W', help='crop')
   parser.add_argument('--batch-size', type=arguments.whole(1), default=8, help='images a batch')
   parser.add_argument('--batches', type=arguments.whole(1), default=60, help='batches a measurement')
+  parser.add_argument('--random-rotate', type=arguments.real(0, 180), default=0.0, help='as in training')
+  parser.add_argument('--color-jitter', action='store_true', help='as in training')
+  parser.add_argument('--crop-max-share', type=arguments.real(0, 1), default=1.0, help='as in training')
   parser.add_argument('--repeat', type=arguments.whole(1), default=5, help='measurements; the median is printed')
   args = parser.parse_args(argv)
   with tempfile.TemporaryDirectory() as folder:
@@ -75,10 +78,11 @@ def measure(args, sources: dict[str, list[Pair]]) -> None:
 
 
 def batches_of(args, pairs: list[Pair]):
+  from seg_models.augmentation import Augmentation
   from seg_models.image_reader import training_dataset
 
-  augmentation = {'random_scale': True, 'random_mirror': True, 'random_crop': True}
-  dataset = training_dataset(pairs, args.batch_size, args.input_size, 255, seed=0, **augmentation)
+  augmentation = Augmentation((0.5, 2.0), True, True, args.random_rotate, args.color_jitter, args.crop_max_share)
+  dataset = training_dataset(pairs, args.batch_size, args.input_size, 255, seed=0, augmentation=augmentation)
   return iter(dataset.batch(args.batch_size).prefetch(2))
 
 

@@ -75,3 +75,8 @@ class SegmentationModel(tf.Module):
     """Every variable that is not the backbone's: they learn ten times as fast and need not be restored."""
     backbone = {id(v) for v in self.backbone.variables}
     return [v for v in self.variables if id(v) not in backbone]
+
+  @property
+  def auxiliary_variables(self):
+    """Those of the auxiliary head, which are among the head's."""
+    return list(self.auxiliary_head.variables) if self.auxiliary_head else []

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from dataset import check, make_records
+from seg_models.augmentation import Augmentation
 from seg_models.image_reader import training_dataset
 from tests import tiny
 from utils import atomic, errors, list_file, shards, storage
@@ -43,12 +44,13 @@ def test_shards_hold_the_files_in_the_order_of_the_list(data, records):
   assert check.main(['--data-list', records, '--num-classes', '3']) == 0
 
 
-@pytest.mark.parametrize('share', [(0, 1), (1, 2)])
-def test_examples_are_those_of_the_files(data, records, share):
+@pytest.mark.parametrize('worker', [(0, 1), (1, 2)])
+def test_examples_are_those_of_the_files(data, records, worker):
   both = []
   for data_list in (str(data / 'list.txt'), records):
     pairs = list_file.read_list(data_list, str(data), need_label=True)
-    dataset = training_dataset(pairs, 4, (32, 32), 255, 5, True, True, True, first_batch=3, share=share)
+    augmentation = Augmentation((0.5, 2.0), mirror=True, random_crop=True)
+    dataset = training_dataset(pairs, 4, (32, 32), 255, 5, augmentation, first_batch=3, worker=worker)
     both.append(list(dataset.take(16).as_numpy_iterator()))
   for one, other in zip(*both, strict=True):
     np.testing.assert_array_equal(one[0], other[0])

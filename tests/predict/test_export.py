@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from seg_models.image_reader import MEAN
+from network.common.layers import MEAN
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
 from utils.engine import checkpoint as checkpoints

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common.layers import Conv
-from seg_models.image_reader import MEAN
+from network.common.layers import MEAN, Conv
 from seg_models.input_size import padded_size, size_problem
 from seg_models.models import MODELS, build
 from tests import recorded, tiny

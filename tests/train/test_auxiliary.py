@@ -51,6 +51,7 @@ def test_the_term_is_the_weighted_cross_entropy_at_the_stride_of_the_head(data, 
 def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys):
   train(data, tmp_path / 'with', aux_weight=WEIGHT, num_steps=1)
   train(data, tmp_path / 'without', num_steps=1)
+  assert (tmp_path / 'with/start').read_text() == (tmp_path / 'without/start').read_text()
   starts = {}
   for name in ('with', 'without'):
     folder = tmp_path / f'from {name}'

@@ -22,6 +22,9 @@ data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 pytestmark = pytest.mark.usefixtures('toy')
 
 
+AUGMENTATION = {'scale_range': '0.7,1.5', 'random_rotate': 20, 'color_jitter': True, 'crop_max_share': 0.6}
+
+
 def steps(folder):
   return checkpoint.steps_in(str(folder))
 
@@ -52,7 +55,7 @@ def die():
   'flags',
   [
     {},
-    {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16', 'aux_weight': 0.4},
+    {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16', 'aux_weight': 0.4, **AUGMENTATION},
     {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.5, 'precision': 'bfloat16'},
   ],
 )

@@ -5,8 +5,7 @@ Conventions: images uint8 RGB [N, h, w, 3] of any size; probabilities float32 [N
 
 import tensorflow as tf
 
-from network.common.layers import resize_bilinear
-from seg_models.image_reader import MEAN
+from network.common.layers import MEAN, resize_bilinear
 from utils.predict.windows import coverage
 
 

@@ -18,8 +18,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from network.common.layers import EPSILON, Conv, resize_bilinear
-from seg_models.image_reader import MEAN
+from network.common.layers import EPSILON, MEAN, Conv, resize_bilinear
 from utils import parallel
 from utils.errors import RunError
 

@@ -19,6 +19,17 @@ def sizes(text: str) -> tuple[int, ...]:
   return distances
 
 
+def scale_range(text: str) -> tuple[float, float]:
+  """An argparse type: `LOW,HIGH`, factors of an image's sides."""
+  try:
+    low, high = (float(part) for part in text.split(','))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not two factors; write 0.5,2 for example') from None
+  if not 0 < low <= high <= 1000:
+    raise argparse.ArgumentTypeError(f'{text!r}: give LOW,HIGH with 0 < LOW <= HIGH <= 1000')
+  return low, high
+
+
 def first_last(text: str) -> tuple[int, int]:
   """An argparse type: `A,B`, the first and the last step."""
   try:
@@ -43,6 +54,10 @@ def check(args: argparse.Namespace) -> None:
     raise InputError('--not-restore-classifier needs --restore-from; name a checkpoint or leave the flag out')
   if args.early_stop and not args.val_list:
     raise InputError('--early-stop needs --val-list; name a list of validation images or leave the flag out')
+  if args.scale_range != (0.5, 2.0) and not args.random_scale:
+    raise InputError('--scale-range needs --random-scale; give both or neither')
+  if args.crop_max_share < 1 and not args.random_crop:
+    raise InputError('--crop-max-share needs --random-crop; give both or neither')
   if args.ignore_label < args.num_classes:
     raise InputError(
       f'--ignore-label {args.ignore_label} is one of the {args.num_classes} classes; give {args.num_classes} to 255'

@@ -70,7 +70,15 @@ def _add_most_used_and_network_flags(parser):
 def _add_augmentation_flags(group):
   group.add_argument('--random-mirror', action='store_true', help='mirror half of the images')
   group.add_argument('--random-crop', action='store_true', help='crop at a random place instead of the centre')
-  group.add_argument('--random-scale', action='store_true', help='scale images by 0.5 to 2')
+  group.add_argument('--random-scale', action='store_true', help='scale images by --scale-range')
+  group.add_argument(
+    '--scale-range', type=flag_checks.scale_range, default=(0.5, 2.0), metavar='LOW,HIGH', help='of --random-scale'
+  )
+  group.add_argument('--random-rotate', type=real(0, 180), default=0.0, help='turn half of the images by up to this')
+  group.add_argument('--color-jitter', action='store_true', help='change brightness, contrast, saturation and hue')
+  group.add_argument(
+    '--crop-max-share', type=real(0, 1, above=True), default=1.0, help='of one class in a random crop, in 10 tries'
+  )
   group.add_argument('--random-seed', type=whole(0, 2**31 - 1), default=1234, help='of weights, order and augmentation')
 
 

@@ -34,7 +34,7 @@ def set_initial_values(state, history, folder, args) -> str:
     if not args.not_restore_classifier:
       mend = 'check --model and --num-classes, or give --not-restore-classifier to leave the head as initialised'
       held = checkpoint.Reader(args.restore_from).shapes
-      auxiliary = {id(v) for v in model.auxiliary_head.variables} if model.auxiliary_head else set()
+      auxiliary = {id(v) for v in model.auxiliary_variables}
       head = named(v for v in model.head_variables if id(v) not in auxiliary or checkpoint.name_of(v) in held)
       checkpoint.restore(args.restore_from, head, mend)
       restored += len(head)
@@ -48,12 +48,9 @@ def set_initial_values(state, history, folder, args) -> str:
 
 
 def digest(model) -> str:
-  """A checksum of the model's variables. Those of an auxiliary head do not count: with and without it, equal seeds give
-  the model equal weights."""
-  auxiliary = named(model.auxiliary_head.variables) if model.auxiliary_head else {}
-  variables = {name: variable for name, variable in named(model.variables).items() if name not in auxiliary}
-  crc = 0
-  for name, variable in sorted(variables.items()):
+  """A checksum of the model's variables, without an auxiliary head: runs with and without one have equal starts."""
+  crc, auxiliary = 0, {id(v) for v in model.auxiliary_variables}
+  for name, variable in sorted(named(v for v in model.variables if id(v) not in auxiliary).items()):
     crc = zlib.crc32(np.asarray(variable).tobytes(), zlib.crc32(name.encode(), crc))
   return f'CRC {crc:08x}'
 

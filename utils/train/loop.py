@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from seg_models.augmentation import Augmentation
 from seg_models.image_reader import training_dataset
 from seg_models.models import build
 from utils.data.check import check_pairs
@@ -195,6 +196,18 @@ def stop_after(s: int, signum: int, saved: str, run: Run) -> None:
     raise Stopped(f'stopped by {name} after step {s}; saved {saved}; go on with --resume', signum)
 
 
+def augmentation(args) -> Augmentation:
+  """What the flags say."""
+  return Augmentation(
+    scale_range=args.scale_range if args.random_scale else None,
+    mirror=args.random_mirror,
+    random_crop=args.random_crop,
+    max_degrees=args.random_rotate,
+    color_jitter=args.color_jitter,
+    max_share=args.crop_max_share,
+  )
+
+
 def batches_of(run: Run):
   """An endless iterator of this worker's batches (images, labels), replica by replica, from step `folder.start` on."""
   args, replicas = run.args, run.strategy.num_replicas_in_sync
@@ -204,11 +217,9 @@ def batches_of(run: Run):
     args.input_size,
     args.ignore_label,
     args.random_seed,
-    args.random_scale,
-    args.random_mirror,
-    args.random_crop,
+    augmentation(args),
     run.folder.start * args.iter_size,
-    share=distribute.worker(run.strategy),
+    distribute.worker(run.strategy),
   )
   return iter(examples.batch(args.batch_size // replicas, drop_remainder=True).prefetch(2 * replicas))
 

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from network.common.layers import resize_bilinear
-from seg_models.image_reader import MEAN
+from network.common.layers import MEAN, resize_bilinear
 from utils import memory
 from utils.atomic import write_text
 from utils.data.datasets import colours

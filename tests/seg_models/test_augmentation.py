@@ -1,0 +1,232 @@
+"""Augmentation equals slow readings of it: NumPy on the whole image, or a loop over the pixels of the crop."""
+
+import colorsys
+import itertools
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from network.common.layers import MEAN, resize_bilinear, resize_nearest
+from seg_models.augmentation import COLORS, PLACES, TURN, Augmentation, augment, largest_share
+from seg_models.color_jitter import color_jitter
+from seg_models.crop import Crop, crop_example, crop_label
+
+SIZE, IGNORE = (24, 32), 255
+FLAGS = {'scale_range': (0.5, 2.0), 'mirror': True, 'random_crop': True}
+ALL = Augmentation(**FLAGS, max_degrees=30.0, color_jitter=True, max_share=0.45)
+
+
+def example(i):
+  """An image and its label, larger or smaller than the crop, the label in blocks and in part void."""
+  rng = np.random.default_rng(i)
+  height, width = 17 + 9 * i, 60 - 11 * i
+  label = rng.choice([0, 1, 2, IGNORE], [height // 6 + 1, width // 6 + 1]).repeat(6, 0).repeat(6, 1)
+  return rng.integers(0, 256, (height, width, 3), np.uint8), label[:height, :width].astype(np.int32)
+
+
+def scaled_size(image, scale):
+  return [max(1, int(np.float32(side) * np.float32(scale))) for side in image.shape[:2]]
+
+
+def corner(size, place):
+  """The first row and column of the crop in an image of this size."""
+  free = [max(0, side - crop) for side, crop in zip(size, SIZE, strict=True)]
+  return [f // 2 if place is None else int(np.float32(u) * (f + 1)) for f, u in zip(free, place or (0, 0), strict=True)]
+
+
+def straight_by_hand(image, label, scale, mirror, place):
+  """Resize as TensorFlow 1, mirror, pad, crop, one after the other."""
+  size = scaled_size(image, scale)
+  image = resize_bilinear(image[np.newaxis], size)[0].numpy()
+  label = resize_nearest(label[np.newaxis, ..., np.newaxis], size)[0, ..., 0].numpy()
+  if mirror:
+    image, label = image[:, ::-1], label[:, ::-1]
+  pad = [(0, max(0, crop - side)) for crop, side in zip(SIZE, size, strict=True)]
+  image, label = np.pad(image, [*pad, (0, 0)]), np.pad(label, pad, constant_values=IGNORE)
+  y, x = corner(size, place)
+  return image[y : y + SIZE[0], x : x + SIZE[1]], label[y : y + SIZE[0], x : x + SIZE[1]]
+
+
+def turned_by_hand(image, label, scale, mirror, place, degrees):
+  """Pixel by pixel: turn back about the centre of the scaled image, mirror back, and look there."""
+  height, width = scaled_size(image, scale)
+  scaled_label = resize_nearest(label[np.newaxis, ..., np.newaxis], [height, width])[0, ..., 0].numpy()
+  pixels, classes = np.zeros([*SIZE, 3]), np.full(SIZE, IGNORE)
+  sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+  y0, x0 = corner((height, width), place)
+  for i, j in np.ndindex(*SIZE):
+    y, x = y0 + i - (height - 1) / 2, x0 + j - (width - 1) / 2
+    y, x = y * cosine + x * sine + (height - 1) / 2, x * cosine - y * sine + (width - 1) / 2
+    x = width - 1 - x if mirror else x
+    nearest = round(y), round(x)
+    if y0 + i < height and x0 + j < width and 0 <= nearest[0] < height and 0 <= nearest[1] < width:
+      classes[i, j] = scaled_label[nearest]
+      y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+      pixels[i, j] = bilinear(image, y * image.shape[0] / height, x * image.shape[1] / width)
+  return pixels, classes
+
+
+def bilinear(image, y, x):
+  """Between the four pixels about a position."""
+  height, width = image.shape[:2]
+  top, left = min(int(y), height - 1), min(int(x), width - 1)
+  bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
+  y, x, image = y % 1, x % 1, image.astype(float)
+  above = image[top, left] * (1 - x) + image[top, right] * x
+  return above * (1 - y) + (image[bottom, left] * (1 - x) + image[bottom, right] * x) * y
+
+
+def by_hand(image, label, scale, mirror, place, degrees):
+  if degrees == 0:
+    return straight_by_hand(image, label, scale, mirror, place)
+  return turned_by_hand(image, label, scale, mirror, place, degrees)
+
+
+def cropped(image, label, *args, size=SIZE):
+  crop = Crop(size, *args)
+  pixels, classes = (x.numpy() for x in crop_example(image, label, crop, IGNORE))
+  np.testing.assert_array_equal(crop_label(label, crop, IGNORE), classes)
+  return pixels, classes
+
+
+@pytest.mark.parametrize('index', range(5))
+@pytest.mark.parametrize('mirror', [False, True])
+@pytest.mark.parametrize('scale', [0.5, 0.77, 1.0, 1.31, 1.9999])
+@pytest.mark.parametrize('place', [None, (0.0, 0.0), (0.3, 0.999)])
+def test_crop_is_resize_mirror_pad_crop(index, mirror, scale, place):
+  image, label = example(index)
+  want_image, want_label = straight_by_hand(image, label, scale, mirror, place)
+  got_image, got_label = cropped(image, label, tf.constant(scale), tf.constant(mirror), place)
+  np.testing.assert_array_equal(got_label, want_label)
+  np.testing.assert_allclose(got_image, want_image, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+  ('index', 'scale', 'mirror', 'place', 'degrees'),
+  [
+    (0, 1.0, False, None, 30.0),
+    (1, 1.7, True, (0.3, 0.9), -45.0),
+    (2, 0.6, False, (0.0, 0.0), 170.0),
+    (3, 1.31, True, (0.99, 0.5), 7.0),
+  ],
+)
+def test_turned_crop_is_a_loop_over_its_pixels(index, scale, mirror, place, degrees):
+  image, label = example(index)
+  want_image, want_label = turned_by_hand(image, label, scale, mirror, place, degrees)
+  got_image, got_label = cropped(image, label, tf.constant(scale), tf.constant(mirror), place, tf.constant(degrees))
+  assert np.mean(got_label != want_label) < 0.005  # a position in the middle of two pixels may fall to either
+  far = np.abs(got_image - want_image).max(-1) > 0.05
+  assert np.mean(far) < 0.005
+  assert 0.02 < np.mean(want_label == IGNORE) < 0.9
+
+
+def test_a_quarter_turn_is_that_of_the_array():
+  image, label = (x[:32, :32] for x in (np.pad(a, [(0, 9), (0, 9), (0, 0)][: a.ndim], 'reflect') for a in example(2)))
+  got_image, got_label = cropped(image, label, 1.0, False, None, 90.0, size=(32, 32))
+  np.testing.assert_array_equal(got_label, np.rot90(label))
+  np.testing.assert_allclose(got_image, np.rot90(image), atol=0.01)
+
+
+@pytest.mark.parametrize('mirror', [False, True])
+def test_hardly_turned_is_not_turned(mirror):
+  image, label = example(1)
+  (straight, straight_label), (turned, turned_label) = (
+    cropped(image, label, 1.37, mirror, (0.2, 0.7), degrees) for degrees in (0.0, 1e-5)
+  )
+  np.testing.assert_array_equal(turned_label, straight_label)
+  np.testing.assert_allclose(turned, straight, atol=0.05)
+
+
+def test_crops_reach_every_place():
+  image, label = np.zeros((26, 34, 3), np.uint8), np.arange(26 * 34).reshape(26, 34).astype(np.int32)
+  u = 0.0, 0.34, 0.67, np.float32(1 - 2**-23)
+  corners = {int(cropped(image, label, 1.0, False, place)[1][0, 0]) for place in itertools.product(u, u)}
+  assert corners == {34 * y + x for y in range(3) for x in range(3)}
+
+
+def jittered_by_hand(pixels, u):
+  """Pixel by pixel, with Python's own HSV."""
+  out = np.zeros(pixels.shape)
+  for i in np.ndindex(pixels.shape[:-1]):
+    pixel = pixels[i] + (64 * u[5] - 32 if u[0] < 0.5 else 0)
+    pixel = np.clip(pixel, 0, 255)
+    if u[1] < 0.5 and u[4] < 0.5:
+      pixel = np.clip(pixel * (0.5 + u[6]), 0, 255)
+    hue, saturation, value = colorsys.rgb_to_hsv(*pixel / 255)
+    saturation = min(1, saturation * (0.5 + u[7])) if u[2] < 0.5 else saturation
+    hue = (hue + (36 * u[8] - 18) / 360) % 1 if u[3] < 0.5 else hue
+    pixel = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+    out[i] = np.clip(pixel * (0.5 + u[6]), 0, 255) if u[1] < 0.5 <= u[4] else pixel
+  return out
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_color_jitter_is_a_loop_over_the_pixels(seed):
+  rng = np.random.default_rng(seed)
+  pixels, u = rng.uniform(0, 255, (6, 7, 3)).astype(np.float32), rng.random(9).astype(np.float32)
+  u[:4] = (np.arange(4) == seed) * 0.5 if seed < 4 else u[:4]  # without that one; then at random
+  np.testing.assert_allclose(color_jitter(pixels, u), jittered_by_hand(pixels, u), atol=0.02)
+
+
+def test_color_jitter_with_nothing_chosen_or_nothing_to_change():
+  pixels = np.random.default_rng(0).uniform(0, 255, (6, 7, 3)).astype(np.float32)
+  np.testing.assert_array_equal(color_jitter(pixels, np.full(9, 0.5, np.float32)), pixels)
+  middle = np.full(9, 0.5, np.float32)
+  middle[:4] = 0
+  np.testing.assert_allclose(color_jitter(pixels, middle), pixels, atol=1e-3)
+
+
+def share_by_hand(label):
+  counts = [np.sum(label == c) for c in range(IGNORE)]
+  return max(counts) / sum(counts) if sum(counts) else 1
+
+
+def test_largest_share_of_the_labelled_pixels():
+  label = np.int32([[0, 0, 0, 1], [2, 7, 7, 255]])
+  assert float(largest_share(label, 255)) == pytest.approx(3 / 7)
+  assert float(largest_share(label, 7)) == pytest.approx(3 / 5)
+  assert largest_share(np.full([2, 2], 255, np.int32), 7) == 1
+
+
+def stream(key, number, *shape):
+  return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(key, number)).numpy()
+
+
+def test_everything_at_once_is_done_by_hand_in_order():
+  """Scale, mirror, turn, the first crop of ten that is mixed enough, colours, mean; each from numbers of its own."""
+  tries, turned = [], 0
+  for position in range(20):
+    image, label = example(position % 5)
+    key = tf.constant([1, position], tf.int64)
+    u = tf.random.stateless_uniform([4], key).numpy()
+    chosen, turn = stream(key, TURN, 2)
+    degrees = np.float32(30) * (2 * turn - 1) if chosen < 0.5 else 0
+    for tried, place in enumerate([u[2:], *stream(key, PLACES, 9, 2)]):  # noqa: B007
+      pixels, classes = by_hand(image, label, 0.5 + 1.5 * u[0], u[1] < 0.5, tuple(place), degrees)
+      if share_by_hand(classes) <= 0.45:
+        break
+    inside = pixels.any(-1, keepdims=True)
+    pixels = np.where(inside, jittered_by_hand(pixels, stream(key, COLORS, 9)) - MEAN, 0)
+    got_image, got_label = augment(image, label, SIZE, IGNORE, ALL, key)
+    assert np.mean(got_label != classes) < 0.005
+    assert np.mean(np.abs(got_image - pixels).max(-1) > 0.2) < 0.005
+    tries.append(tried)
+    turned += degrees != 0
+  assert 0 in tries and 9 in tries and len(set(tries)) > 2
+  assert 5 < turned < 15
+
+
+@pytest.mark.parametrize('more', [{'max_degrees': 30.0}, {'max_share': 0.5}, {'color_jitter': True}])
+def test_what_is_switched_on_changes_no_other_random_number(more):
+  """Examples that it leaves alone are the same to the last bit; all labels under --color-jitter are."""
+  same = 0
+  for position in range(20):
+    image, label = example(position % 5)
+    key = tf.constant([1, position], tf.int64)
+    without, with_it = (augment(image, label, SIZE, IGNORE, Augmentation(**FLAGS, **m), key) for m in ({}, more))
+    same += np.array_equal(without[0], with_it[0]) and np.array_equal(without[1], with_it[1])
+    if 'color_jitter' in more:
+      np.testing.assert_array_equal(without[1], with_it[1])
+  assert 0 < same < 18
