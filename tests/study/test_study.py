@@ -174,6 +174,20 @@ def test_other_settings_in_the_same_folder_are_refused(data, copy, scripts, caps
   assert all(word in line for word in [*expected, 'seed-1/baseline/settings.json'])
 
 
+def test_a_study_that_was_begun_before_a_flag_was_there_goes_on(data, copy, scripts, capsys):
+  for path in copy.glob('*/*/settings.json'):
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in settings.items() if key not in ('schedule', 'ema_decay')}))
+  assert run(words(data, copy)) == 0 and scripts.calls == []
+  assert run(words(data, copy, schedule='cosine')) == 2
+  assert 'schedule poly, not cosine' in capsys.readouterr().err
+
+
+def test_no_run_of_a_study_stops_early(data, tmp_path, capsys):
+  assert run(words(data, tmp_path, '--dry-run', early_stop=2)) == 2
+  assert '--early-stop 2: a study compares runs of equal length' in capsys.readouterr().err
+
+
 def test_a_script_that_fails_ends_the_study_with_the_place_of_its_log(data, scripts, tmp_path, capsys):
   bad = tmp_path / 'train.txt'
   bad.write_text('0.jpg 0.png\n')

@@ -143,6 +143,8 @@ def _plan_run(args, method: Method, seed: int, digests: dict[str, str]) -> Run:
     values['num_gpu'] = args.num_gpu
   words = [*own_flags, *as_words(values), '--resume']
   flags = train_flags.parse('', words, several_gpus=bool(args.num_gpu), **parsing)
+  if flags.early_stop:
+    raise InputError(f'--early-stop {flags.early_stop}: a study compares runs of equal length; leave it out')
   decisive = settings.of_run(args, method.kind, flags, digests)
   return Run(method, seed, folder, (f'pyscripts/train/{script}.py', *words), flags, decisive)
 

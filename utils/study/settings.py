@@ -12,11 +12,12 @@ import zlib
 
 from utils import list_file
 from utils.errors import InputError
+from utils.train import flags as train_flags
 
 # May change when a study is started again: paths, and how often something is written. (The data count by their lists'
 # contents, the start by its weights.)
 FREE = {'data_dir', 'data_list', 'val_list', 'snapshot_dir', 'resume', 'overwrite', 'is_training', 'profile_steps'}
-FREE |= {'save_pred_every', 'save_minutes', 'keep', 'update_tb_every', 'worker_timeout', 'cluster'}
+FREE |= {'config', 'save_pred_every', 'save_minutes', 'keep', 'update_tb_every', 'worker_timeout', 'cluster'}
 
 
 def of_run(args: argparse.Namespace, method: str, flags: argparse.Namespace, digests: dict[str, str]) -> dict:
@@ -65,6 +66,8 @@ def check(run, lists: dict[str, str]) -> None:
       )
   path = run.folder / 'settings.json'
   earlier = read_json(path) if path.exists() else run.settings
+  defaults = {key: train_flags.default_of(key) for key in vars(run.flags).keys() & run.settings.keys()}
+  earlier = {**json.loads(json.dumps(defaults)), **earlier}  # it may have been begun before there was the flag
   for key in sorted(earlier.keys() & run.settings.keys()):
     values = earlier[key], run.settings[key]
     missing_checkpoint = key == 'restore_from' and values[1] is None
