@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Pillow has more formats, and decodes some by starting programs (EPS: Ghostscript).
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff')  # of images to predict
 # What Pillow raises for a damaged file.
 UNDECODABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -76,7 +77,7 @@ def open_picture(path: str):
 
 
 def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
-  """The JPEG and PNG files of a folder and its sub-folders, sorted by path.
+  """The JPEG, PNG and TIFF files of a folder and its sub-folders, sorted by path.
 
   Hidden files and folders, links to folders and the folders whose real paths are in `skip` are left out.
 
@@ -87,10 +88,10 @@ def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
   try:
     for parent, folders, names in storage.walk(folder):
       folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
-      names = [name for name in names if name.lower().endswith(('.jpg', '.jpeg', '.png')) and name[0] != '.']
+      names = [name for name in names if name.lower().endswith(SUFFIXES) and name[0] != '.']
       images += (os.path.join(parent, name) for name in names)
   except OSError as e:
     raise InputError(f'{e.filename}: {e.strerror}; give a folder of images') from None
   if not images:
-    raise InputError(f'{folder}: holds no .jpg, .jpeg or .png file; give a folder of images')
+    raise InputError(f'{folder}: holds no .jpg, .jpeg, .png, .tif or .tiff file; give a folder of images')
   return sorted(images)

@@ -8,6 +8,7 @@ from utils.arguments import Parser, add_network_flags, add_precision_flag, heigh
 from utils.errors import InputError
 from utils.predict.outputs import Outputs, images_to_do
 from utils.predict.shards import shard
+from utils.predict.tiff_file import is_tiff, tifffile
 
 SHARD_HELP = 'the I-th of N parts of the images, I from 1; auto: as the task of a Slurm or Grid Engine job array'
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of --scale-aug
@@ -24,7 +25,7 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--data-dir', default='', help='the folder that the list is relative to')
   group.add_argument('--data-list', default='', help='one line an image: `image` or `image label`; or shards')
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
-  group.add_argument('--image-dir', metavar='DIR', help='all JPEG and PNG images of a folder and its sub-folders')
+  group.add_argument('--image-dir', metavar='DIR', help='all JPEG, PNG and TIFF images of a folder and its sub-folders')
   group.add_argument('--video', metavar='FILE', help='a video, by frames: gray/NAME_000001.png ... and video/NAME.mp4')
   group.add_argument('--shard', type=shard, metavar='I/N', help=SHARD_HELP)
   group = add_prediction_flags(parser, multi_scale)
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
   if args.video:
     return run_video(args, outputs, scales, flip)
   paths = images_to_do(args, outputs)
+  _check_tiffs(args, paths, scales, flip)
   if args.list_missing:
     missing = [path for path in paths if not outputs.all_there(path)]
     print(*missing, sep='\n', end='\n' if missing else '')
@@ -98,6 +100,18 @@ def run_video(args: argparse.Namespace, outputs: Outputs, scales, flip: bool) ->
     from utils.predict.video import predict
 
     return predict(args, outputs, scales, flip)
+
+
+def _check_tiffs(args, paths: list[str], scales, flip: bool) -> None:
+  tiffs = list(filter(is_tiff, paths))
+  if not tiffs:
+    return
+  refused = {'scale-aug': scales != (1.0,), 'flip-aug': flip, 'whole-image': args.whole_image}
+  for flag in [flag for flag, given in {**refused, 'save-probs': args.save_probs}.items() if given]:
+    raise InputError(
+      f'--{flag} does not go with {tiffs[0]}: TIFF images are predicted in bands of windows, at one scale'
+    )
+  tifffile()
 
 
 def _check(args):

@@ -2,6 +2,7 @@
 
 Conventions: images are uint8 RGB [h, w, 3], scores float32 [h, w, C]. Image DIR/NAME.jpg is predicted to KIND/NAME.png
 below the output folder, whatever DIR is; of --image-dir, the sub-folders are kept. So nothing is written outside it.
+TIFF images are predicted to TIFF.
 """
 
 import collections
@@ -19,6 +20,7 @@ from utils.errors import InputError
 from utils.image_file import list_images
 from utils.list_file import read_list
 from utils.locks import claim
+from utils.predict.tiff_file import is_tiff
 
 
 class Outputs:
@@ -47,7 +49,8 @@ class Outputs:
     return f'{self.video.stem}_{number:06}.png'
 
   def path(self, kind: str, image_path: str) -> pathlib.Path:
-    return self.folder / kind / (self.name(image_path) + self.kinds[kind])
+    suffix = '.tif' if is_tiff(image_path) else self.kinds[kind]
+    return self.folder / kind / (self.name(image_path) + suffix)
 
   def all_there(self, image_path: str) -> bool:
     return all(self.path(kind, image_path).is_file() for kind in self.kinds)
@@ -125,4 +128,4 @@ def _check_names(paths, outputs):
     if same[1:] and same[0] == same[1]:
       raise InputError(f'{same[0]}: is to be predicted twice; name every image once')
     if same[1:]:
-      raise InputError(f'{same[0]} and {same[1]} would both be written to {name}.png; predict them to two --save-dir')
+      raise InputError(f'{same[0]} and {same[1]} would both be written to {name}; predict them to two --save-dir')

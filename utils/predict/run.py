@@ -17,6 +17,8 @@ from utils.data import convert
 from utils.data.check import image_size
 from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, RunError, one_line
+from utils.predict.tiff_file import is_tiff
+from utils.predict.tiles import predict_tiff
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
 
 WRONG_MODEL = 'check --model, --backbone and --num-classes'
@@ -27,7 +29,8 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   code: 1 if an image failed."""
   windows = load_network(args, scales, flip)
   read = functools.partial(read_image, most_pixels=affordable_pixels(args.num_classes, scales))
-  failed = run(paths, read, windows, outputs)
+  failed = run([path for path in paths if not is_tiff(path)], read, windows, outputs)
+  failed += run_tiffs([path for path in paths if is_tiff(path)], windows, outputs)
   print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
   return convert.report(failed)
 
@@ -62,7 +65,7 @@ def run(paths: list[str], read, windows: dict, outputs) -> list[str]:
     RunError: an output cannot be written: the rest would fail alike.
   """
   failed = []
-  with tqdm(total=len(paths), desc='predicting', unit='image') as bar:
+  with tqdm(total=len(paths), desc='predicting', unit='image', disable=not paths) as bar:
 
     def images():
       """((path, image), image) of those that can be read."""
@@ -81,16 +84,34 @@ def run(paths: list[str], read, windows: dict, outputs) -> list[str]:
   return failed
 
 
+def run_tiffs(paths: list[str], windows: dict, outputs) -> list[str]:
+  """Predicts TIFF images in bands of rows; returns a line for each image that failed, and raises as `run` does."""
+  failed = []
+  in_bands = {name: windows[name] for name in ('probabilities', 'window', 'strides', 'batch_size')}
+  for path in paths:
+    try:
+      predict_tiff(path, outputs, **in_bands)
+    except InputError as e:
+      failed.append(one_line(e))
+    except OSError as e:
+      raise cannot_write(outputs, path, e) from None
+  return failed
+
+
 def write(outputs, predicted: tuple[tuple[str, np.ndarray], np.ndarray]) -> None:
   """Writes one image's outputs, given ((path, image), score) as `scores` yields them."""
   (path, image), score = predicted
   try:
     outputs.write(path, image, score)
   except OSError as e:
-    raise RunError(
-      f'--save-dir {outputs.folder}: the prediction of {path} cannot be written ({e.strerror or one_line(e)}); '
-      'what is there is whole: mend it and go on with --skip-existing'
-    ) from None
+    raise cannot_write(outputs, path, e) from None
+
+
+def cannot_write(outputs, path: str, error: OSError) -> RunError:
+  return RunError(
+    f'--save-dir {outputs.folder}: the prediction of {path} cannot be written ({error.strerror or one_line(error)}); '
+    'what is there is whole: mend it and go on with --skip-existing'
+  )
 
 
 def read_image(path: str, most_pixels: float) -> np.ndarray:
@@ -113,7 +134,7 @@ def check_memory(path: str, height: int, width: int, most_pixels: float) -> None
   if width * height > most_pixels:
     raise InputError(
       f'{path}: {width} x {height} pixels do not fit into the memory of this machine, about {most_pixels:.2g} do; '
-      'predict it in parts'
+      'convert it to TIFF, which is predicted in bands of rows, or cut it into parts'
     )
 
 

@@ -101,7 +101,7 @@ class View:
     """The mean over the windows, padding cut off, resized to the image and mirrored back: [h, w, C]."""
     mean = self.sums[: self.size[0], : self.size[1]]
     for axis, starts in enumerate(self.starts):
-      windows = coverage(tf.constant(starts), self.window[axis], self.size[axis])
+      windows = coverage(starts, self.window[axis], self.size[axis])
       mean /= np.expand_dims(windows, [1, 2] if axis == 0 else [0, 2])
     self.sums = self.pixels = None
     mean = resize_scores(mean, self.image_size)
@@ -110,7 +110,7 @@ class View:
 
 def coverage(starts, window: int, length) -> tf.Tensor:
   """How many windows lie over each of the first `length` pixels of an axis, float32 [length]."""
-  pixels = tf.range(length)[:, tf.newaxis]
+  starts, pixels = tf.convert_to_tensor(starts), tf.range(length)[:, tf.newaxis]
   return tf.reduce_sum(tf.cast((pixels >= starts) & (pixels < starts + window), tf.float32), 1)
 
 
@@ -170,19 +170,28 @@ def scores(
 def view_scores(views: Iterable[View], probabilities: Callable, batch_size: int) -> Iterator[np.ndarray]:
   """Yields the score [h, w, C] of every view, in order."""
 
+  windows = (((view, place), view.pixels[view.slices(place)]) for view in views for place in view.places)
+  for (view, place), window_probabilities in probabilities_of(windows, probabilities, batch_size):
+    if view.add(place, window_probabilities):
+      yield view.score()
+
+
+def probabilities_of(
+  windows: Iterable[tuple[object, np.ndarray]], probabilities: Callable, batch_size: int
+) -> Iterator[tuple[object, np.ndarray]]:
+  """Yields (key, probabilities [H, W, C]) for every (key, pixels [H, W, 3]), in order. The network computes a batch
+  while the caller uses the batch before."""
+  windows = iter(windows)
+
   def batches():
-    windows = ((view, place) for view in views for place in view.places)
     while batch := list(itertools.islice(windows, batch_size)):
-      size = batch[0][0].window
-      pixels = np.zeros((batch_size, *size, 3), np.float32)  # always full: sums may differ in the last bit by size
-      for i, (view, place) in enumerate(batch):
-        pixels[i] = view.pixels[view.slices(place)]
-      yield batch, pixels
+      pixels = np.zeros((batch_size, *batch[0][1].shape), np.float32)  # always full: sums may differ by size
+      for i, (_, window) in enumerate(batch):
+        pixels[i] = window
+      yield [key for key, _ in batch], pixels
 
   for future in parallel.in_background(lambda batch: (batch[0], compute(probabilities, batch[1])), batches()):
-    for (view, place), window_probabilities in zip(*future.result(), strict=False):
-      if view.add(place, window_probabilities):
-        yield view.score()
+    yield from zip(*future.result(), strict=False)
 
 
 def compute(probabilities: Callable, windows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,216 @@
+"""Large TIFF images: predicted in bands of rows as in one piece, read and written in tiles."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.predict import predicted
+from tests.predict.predicted import files, flags, pixels, run
+from tests.predict.test_windows import picture, stand_in
+from utils.errors import InputError
+from utils.image_file import read_label
+from utils.predict import tiles
+from utils.predict.outputs import class_map
+from utils.predict.tiff_file import TiffReader, regrouped, write_tiff
+from utils.predict.windows import scores
+
+checkpoint = predicted.checkpoint
+SIZE = (270, 300)
+GEOREFERENCE = [
+  (33550, 'd', 3, (0.5, 0.5, 0.0), True),
+  (33922, 'd', 6, (0.0, 0.0, 0.0, 399960.0, 5600040.0, 0.0), True),
+  (34735, 'H', 8, (1, 1, 0, 1, 1026, 34737, 9, 0), True),
+  (34737, 's', 0, 'ETRS89|', True),
+]
+
+
+def bands_of(image, rows):
+  return (image[start : start + rows] for start in range(0, len(image), rows))
+
+
+@pytest.mark.parametrize(
+  ('size', 'window', 'strides', 'band'),
+  [
+    ((70, 61), (16, 16), (10, 10), 7),
+    ((70, 61), (16, 24), (16, 5), 70),
+    ((33, 90), (32, 16), (3, 16), 1),
+    ((9, 40), (16, 16), (16, 16), 4),
+    ((40, 9), (16, 16), (1, 1), 300),
+    ((1, 1), (16, 16), (16, 16), 1),
+  ],
+)
+def test_bands_of_rows_give_what_the_whole_image_gives(size, window, strides, band):
+  """To the last bit, whatever the bands and the batches."""
+  image = picture(*size)
+  ((_, score),) = scores([(0, image)], stand_in, window, strides, batch_size=3)
+  got = list(tiles.class_bands(bands_of(image, band), size, stand_in, window, strides, batch_size=3))
+  np.testing.assert_array_equal(np.concatenate(got), class_map(score))
+
+
+def test_rows_are_read_shortly_before_they_are_predicted(monkeypatch):
+  """So memory does not grow with the height: what is read and not yet predicted is a window's height and a few rows."""
+  monkeypatch.setattr(tiles, 'TILE', 8)
+  read = 0
+
+  def bands():
+    nonlocal read
+    for band in bands_of(picture(400, 30), 8):
+      read += len(band)
+      yield band
+
+  predicted_rows = 0
+  for band in tiles.class_bands(bands(), (400, 30), stand_in, (16, 16), (10, 10), batch_size=2):
+    assert read <= predicted_rows + 16 + 3 * 10 + 2 * 8
+    predicted_rows += len(band)
+  assert predicted_rows == read == 400
+
+
+@pytest.mark.parametrize('rows', [1, 3, 16, 100])
+def test_regrouped_rows_are_the_same_rows(rows):
+  image = picture(50, 4)
+  for band in (1, 7, 50):
+    got = list(regrouped(bands_of(image, band), rows))
+    np.testing.assert_array_equal(np.concatenate(got), image)
+    assert [len(part) for part in got[:-1]] == [rows] * (len(got) - 1) and 0 < len(got[-1]) <= rows
+
+
+RGB = pixels(*SIZE)
+ALPHA = np.concatenate([RGB, RGB[..., :1]], -1)
+LAYOUTS = {  # how a TIFF is written -> its pixels, and the settings
+  'one strip as it is': (RGB, {}),
+  'tiles': (RGB, {'tile': (64, 128), 'compression': 'zlib', 'predictor': True}),
+  'tiles as they are': (RGB, {'tile': (128, 64)}),
+  'strips': (RGB, {'rowsperstrip': 7, 'compression': 'zlib'}),
+  'alpha': (ALPHA, {'tile': (64, 64), 'compression': 'zlib', 'extrasamples': ['unassalpha']}),
+  'grey': (RGB[..., 0], {'tile': (64, 64), 'compression': 'zlib', 'photometric': 'minisblack'}),
+  'BigTIFF': (RGB, {'tile': (64, 64), 'bigtiff': True}),
+  'Motorola': (RGB, {'compression': 'zlib', 'byteorder': '>'}),
+}
+
+
+def tiff(path, array, bigtiff=False, byteorder=None, **settings) -> str:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as writer:
+    writer.write(array, metadata=None, extratags=GEOREFERENCE, **{'photometric': 'rgb', **settings})
+  return str(path)
+
+
+@pytest.mark.parametrize(('array', 'settings'), LAYOUTS.values(), ids=LAYOUTS)
+def test_bands_are_the_pixels(tmp_path, array, settings):
+  with TiffReader(tiff(tmp_path / 'a.tif', array, **settings)) as image:
+    assert image.size == SIZE
+    np.testing.assert_array_equal(np.concatenate(list(image.bands())), array.reshape(*SIZE, -1))
+
+
+@pytest.mark.parametrize('layout', ['tiles', 'alpha', 'grey'])
+def test_tiff_is_predicted_as_the_png_of_its_pixels(checkpoint, tmp_path, layout):
+  """Class ids, colours and overlay; the outputs are tiled and lie where the image lies."""
+  array, settings = LAYOUTS[layout]
+  path = tiff(tmp_path / 'in/a.tif', array, **settings)
+  Image.fromarray(array[..., :3] if array.ndim == 3 else array).save(tmp_path / 'in/a.png')
+  assert run(flags(checkpoint, tmp_path / 'tiff', '--image', path, '--overlay')) == 0
+  assert run(flags(checkpoint, tmp_path / 'png', '--image', tmp_path / 'in/a.png', '--overlay')) == 0
+  assert set(files(tmp_path / 'tiff')) == {'gray/a.tif', 'color/a.tif', 'overlay/a.tif'}
+  for kind in ('gray', 'color', 'overlay'):
+    want = np.asarray(Image.open(tmp_path / f'png/{kind}/a.png'))
+    assert len(np.unique(want)) > 1
+    with tifffile.TiffFile(tmp_path / f'tiff/{kind}/a.tif') as file:
+      page = file.pages[0]
+      np.testing.assert_array_equal(page.asarray(), want)
+      assert page.is_tiled and page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+      assert all(page.tags[code].value == value for code, _, _, value, _ in GEOREFERENCE)
+  labels = [read_label(str(tmp_path / path)) for path in ('tiff/gray/a.tif', 'png/gray/a.png')]
+  np.testing.assert_array_equal(*labels)
+
+
+def test_palette_tiff_shows_the_colours(checkpoint, tmp_path):
+  path = tiff(tmp_path / 'a.tif', RGB)
+  assert run(flags(checkpoint, tmp_path / 'out', '--image', path, '--palette')) == 0
+  shown, colours = (Image.open(tmp_path / f'out/{kind}/a.tif') for kind in ('gray', 'color'))
+  assert shown.mode == 'P'
+  np.testing.assert_array_equal(np.asarray(shown.convert('RGB')), np.asarray(colours))
+
+
+def test_colours_go_on_where_class_ids_are(checkpoint, tmp_path):
+  """TIFF and PNG in one folder with sub-folders; what has all its outputs is skipped."""
+  tiff(tmp_path / 'in/a/b.TIFF', RGB[:50, :60])
+  predicted.picture(tmp_path / 'in/c.png')
+  words = flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path / 'in', '--skip-existing')
+  assert run(words) == 0
+  names = {f'{kind}/{name}' for kind in ('gray', 'color') for name in ('a/b.tif', 'c.png')}
+  assert set(files(tmp_path / 'out')) == names
+  before = files(tmp_path / 'out')
+  (tmp_path / 'out/color/a/b.tif').unlink()
+  assert run([*words, '--list-missing']) == 1 and run(words) == 0
+  assert files(tmp_path / 'out') == before
+
+
+def cut(path):
+  path.write_bytes(path.read_bytes()[:-3000])
+
+
+BAD = {
+  '16 bits': (RGB.astype(np.uint16), {}, None, 'has 16 bits a sample, not 8'),
+  'float': (RGB.astype(np.float32), {}, None, 'has 32 bits'),
+  'palette': (RGB[..., 0], {'photometric': 'palette', 'colormap': np.zeros((3, 256), np.uint16)}, None, 'PALETTE'),
+  'five bands': (
+    np.zeros((9, 9, 5), np.uint8),
+    {'photometric': 'minisblack', 'planarconfig': 'contig'},
+    None,
+    '5 samples',
+  ),
+  'bands apart': (np.moveaxis(RGB, -1, 0), {'planarconfig': 'separate'}, None, 'INTERLEAVE=PIXEL'),
+  'cut off': (RGB, {'tile': (64, 64), 'compression': 'zlib'}, cut, 'replace the file'),
+  'cut off as it is': (RGB, {}, cut, 'replace the file'),
+  'no TIFF': (RGB, {}, lambda path: path.write_bytes(b'no TIFF at all'), 'cannot be decoded'),
+  'empty': (RGB, {}, lambda path: path.write_bytes(b''), 'cannot be decoded'),
+}
+
+
+@pytest.mark.parametrize(('array', 'settings', 'damage', 'words'), BAD.values(), ids=BAD)
+def test_bad_tiff_is_listed_and_leaves_nothing(checkpoint, tmp_path, capsys, array, settings, damage, words):
+  path = tmp_path / 'in/a.tif'
+  tiff(path, array, **settings)
+  if damage:
+    damage(path)
+  assert run(flags(checkpoint, tmp_path / 'out', '--image', path, predicted.picture(tmp_path / 'in/b.png'))) == 1
+  errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error:')]
+  assert str(path) in errors[0] and words in errors[0] and len(errors) == 2
+  assert set(files(tmp_path / 'out')) == {'gray/b.png', 'color/b.png'}
+
+
+def test_codecs_that_are_not_there_are_named(tmp_path):
+  Image.fromarray(RGB).save(tmp_path / 'a.tif', compression='tiff_lzw')
+  with TiffReader(str(tmp_path / 'a.tif')) as reader:
+    if importlib.util.find_spec('imagecodecs'):
+      np.testing.assert_array_equal(np.concatenate(list(reader.bands())), RGB)
+    else:
+      with pytest.raises(InputError, match='pip install imagecodecs'):
+        list(reader.bands())
+
+
+@pytest.mark.parametrize('flag', ['--scale-aug', '--flip-aug', '--whole-image', '--save-probs'])
+def test_what_bands_cannot_do_is_refused(checkpoint, tmp_path, capsys, flag):
+  path = tiff(tmp_path / 'a.tif', RGB)
+  assert run(flags(checkpoint, tmp_path / 'out', '--image', path, flag), 'inference.inference_msc') == 2
+  err = capsys.readouterr().err
+  assert f'{flag} does not go with {path}' in err and err.count('\n') == 1 and not (tmp_path / 'out').exists()
+
+
+def test_missing_library_is_named(checkpoint, tmp_path, monkeypatch, capsys):
+  path = tiff(tmp_path / 'a.tif', RGB)
+  monkeypatch.setitem(sys.modules, 'tifffile', None)
+  assert run(flags(checkpoint, tmp_path / 'out', '--image', path)) == 2
+  assert capsys.readouterr().err == 'error: TIFF images need tifffile; install it with `pip install tifffile`\n'
+
+
+def test_what_is_written_is_read_back(tmp_path):
+  labels = np.random.default_rng(0).integers(0, 5, SIZE, np.uint8)
+  with TiffReader(tiff(tmp_path / 'a.tif', RGB)) as image:
+    write_tiff(str(tmp_path / 'b.tif'), bands_of(labels, 33), SIZE, image)
+  with TiffReader(str(tmp_path / 'b.tif')) as written:
+    np.testing.assert_array_equal(np.concatenate(list(written.bands()))[..., 0], labels)
