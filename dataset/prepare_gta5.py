@@ -71,7 +71,7 @@ def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
   except FileNotFoundError:
     raise InputError(f'--split-file {path}: no such file') from None
   except Exception as e:  # a damaged file raises whatever its bytes lead to
-    raise InputError(f'{path}: is no MATLAB file with trainIds, valIds and testIds ({e})') from None
+    raise InputError(f'{path}: is not a MATLAB file with trainIds, valIds and testIds ({e})') from None
 
 
 def train_ids(path: str) -> np.ndarray:
@@ -87,7 +87,7 @@ def train_ids(path: str) -> np.ndarray:
 
 @functools.cache
 def colour_table() -> np.ndarray:
-  return masks.lookup(COLOURS | {STATIC: VOID})
+  return masks.lookup_table(COLOURS | {STATIC: VOID})
 
 
 def _is_id_palette(image) -> bool:

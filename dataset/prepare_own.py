@@ -1,12 +1,12 @@
 """Lists images and labels of your own, matched by name, and writes the names of their classes.
 
-DATA_DIR/IMAGES and DATA_DIR/MASKS hold files of the same names but for the suffix, in any depth of sub-folders. Images
+DATA_DIR/IMAGES and DATA_DIR/MASKS hold files with the same names except for the suffix, in sub-folders or not. Images
 are JPEG or PNG, masks grey or palette PNGs of class ids (255 is void). Labels of another form are converted to such
 masks in DATA_DIR/label_ids, and the originals are only read: masks of colours (--colors), ids that count from 1
-(--zero-is-void), or --coco, --labelme, --cvat in place of --masks; what is painted later is on top.
+(--zero-is-void), or the annotations of --coco, --labelme or --cvat in place of --masks.
 
 Writes the lists train, val and, with --test-fraction, test, by a seeded random split; their paths are relative to
-DATA_DIR. The same seed gives the same split, and files added later move only a few of the others. Where the folders are
+DATA_DIR. The same seed gives the same split; few pairs change their list when files are added. Where the folders are
 split already, put {split} into --images and --masks (`--images images/{split} --masks masks/{split}`): the lists are
 then the folders train, val and test (or training, valid, validation) that exist. Test images without labels are listed
 alone.
@@ -33,18 +33,18 @@ def parse(argv):
   parser = lists.parser(__doc__, 'own', "the folder that the lists' paths are relative to")
   parser.add_argument('--images', default='images', help='folder of images below DATA_DIR; may hold {split}')
   parser.add_argument('--masks', default='masks', help='folder of masks below DATA_DIR; may hold {split}')
-  parser.add_argument('--mask-ending', default='', help='what the names of masks end with besides, for example `_mask`')
-  parser.add_argument('--colors', default='', help='the masks show colours: a file with a line `r g b name` for each')
+  parser.add_argument('--mask-ending', default='', help='what follows the image name in mask names, such as `_mask`')
+  parser.add_argument('--colors', default='', help='masks are colours: a table of them, one line `r g b name` each')
   parser.add_argument('--zero-is-void', action='store_true', help='in the masks 0 is void and k is class k - 1')
   parser.add_argument('--coco', default='', help='COCO JSON below DATA_DIR, in place of masks; may hold {split}')
   parser.add_argument('--labelme', default='', help='folder of LabelMe JSON files, in place of masks; may hold {split}')
   parser.add_argument('--cvat', default='', help='`CVAT for images 1.1` XML, in place of masks; may hold {split}')
   parser.add_argument(
-    '--unlabelled', choices=('background', 'void'), default='background', help='what --coco, ... left without a label'
+    '--unlabelled', choices=('background', 'void'), default='background', help='class of pixels outside all annotations'
   )
   parser.add_argument('--ignore-label', type=arguments.whole(0, 255), default=255, help='void, as 255 always is')
-  parser.add_argument('--val-fraction', type=arguments.real(0, 1, below=True), default=0.1, help='share of val')
-  parser.add_argument('--test-fraction', type=arguments.real(0, 1, below=True), default=0.0, help='share of test')
+  parser.add_argument('--val-fraction', type=arguments.real(0, 1, below=True), default=0.1, help='fraction of val')
+  parser.add_argument('--test-fraction', type=arguments.real(0, 1, below=True), default=0.0, help='fraction of test')
   parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed gives another split')
   return parser.parse_args(argv)
 
@@ -70,7 +70,7 @@ def main(argv=None):
 
 
 def read_pairs(args, source: label_sources.LabelSource) -> tuple[list[pairing.Pair], dict[str, str], list[str]]:
-  """The pairs of all splits, class names with what stands for each in the labels, and what is wrong with others."""
+  """The pairs of all splits; class name -> what stands for it in the labels; a line for each faulty label."""
   pairs, origins, faults = [], {}, []
   shared = '{split}' in source.path and '{split}' not in args.images
   for split, (folder, path) in pairing.splits_of(args.data_dir, args.images, source.path, source.flag).items():
@@ -86,7 +86,7 @@ def read_pairs(args, source: label_sources.LabelSource) -> tuple[list[pairing.Pa
 
 
 def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str]) -> None:
-  """Writes the lists of `splits` (of a random split, where these are one without a name) and the class names."""
+  """Writes the list of each of `splits` and the class names; where `splits` is {''}, splits the pairs at random."""
   if splits == {''}:
     shares = {'train': 1, 'val': args.val_fraction, 'test': args.test_fraction}
     splits = {split for split in shares if shares[split]}

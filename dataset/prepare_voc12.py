@@ -84,7 +84,7 @@ def read_sbd(path: str, struct: str) -> np.ndarray:
   except OSError:
     raise
   except Exception as e:  # a damaged file raises whatever its bytes lead to
-    raise InputError(f'{path}: is no MATLAB file with {struct}.Segmentation ({e}); unpack it again') from None
+    raise InputError(f'{path}: is not a MATLAB file with {struct}.Segmentation ({e}); unpack it again') from None
   if mask.ndim != 2 or not mask.size or mask.dtype.kind not in 'iu':
     raise InputError(
       f'{path}: {struct}.Segmentation is {mask.dtype} {list(mask.shape)}, not [H, W] ids; unpack it again'
@@ -96,7 +96,7 @@ def checked(path: str, mask: np.ndarray, highest: int) -> np.ndarray:
   wrong = (mask > highest) & (mask != VOID) | (mask < 0)
   if wrong.any():
     raise InputError(
-      f'{path}: holds {mask[wrong][0]}, which is no id (0 to {highest}, 255 is void); unpack the original again'
+      f'{path}: holds {mask[wrong][0]}, which is not an id (0 to {highest}, 255 is void); unpack the original again'
     )
   return mask.astype(np.uint8)
 

@@ -55,17 +55,17 @@ def test_prediction_takes_its_flags_from_a_file_too(tmp_path):
   ('name', 'text', 'says'),
   [
     ('none/run.yaml', None, 'cannot be read (No such file or directory)'),
-    ('run.yaml', 'learning_rte: 1', 'learning_rte is no flag of '),
+    ('run.yaml', 'learning_rte: 1', 'learning_rte is not a flag of '),
     ('run.yaml', 'learning_rte: 1', '; did you mean learning_rate?'),
     ('run.yaml', 'learning_rate: -1', 'learning_rate: -1 is out of range; give a finite number above 0'),
-    ('run.yaml', 'learning_rate: true', 'learning_rate: true is no value; give one'),
+    ('run.yaml', 'learning_rate: true', 'learning_rate: true is not a value; give one'),
     ('run.yaml', 'num_steps: [1, 2]', "num_steps: '1,2' is not a whole number"),
     ('run.yaml', 'random_crop: 1', 'random_crop: give true or false'),
     ('run.yaml', 'model: unet', "model: 'unet' is none of pspnet, deeplab, fcn8s, deeplabv3plus"),
-    ('run.yaml', 'a: [', 'is no YAML: while parsing'),
+    ('run.yaml', 'a: [', 'is not YAML: while parsing'),
     ('run.yaml', '- 1', 'does not hold `flag: value` pairs'),
-    ('run.json', 'num_steps: 1', 'is no JSON (YAML files end in .yaml): Expecting value'),
-    ('run.json', b'\xff', 'is no JSON'),
+    ('run.json', 'num_steps: 1', 'is not JSON (YAML files end in .yaml): Expecting value'),
+    ('run.json', b'\xff', 'is not JSON'),
   ],
 )
 def test_what_is_wrong_is_said_with_file_and_key(tmp_path, name, text, says):

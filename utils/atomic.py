@@ -92,7 +92,7 @@ def check_output_file(flag: str, path: str) -> None:
   """Checks before long work that its result can be written to `path` (empty: nothing to write), given by `flag`.
 
   Raises:
-    InputError: it is a folder, or its nearest existing parent is no folder or is read-only.
+    InputError: it is a folder, or its nearest existing parent is not a folder or is read-only.
   """
   if not path:
     return
@@ -102,5 +102,5 @@ def check_output_file(flag: str, path: str) -> None:
   while not os.path.exists(parent):
     parent = os.path.dirname(parent)
   if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-    reason = 'cannot be written to' if os.path.isdir(parent) else 'is no folder'
+    reason = 'cannot be written to' if os.path.isdir(parent) else 'is not a folder'
     raise InputError(f'{flag} {path}: {parent} {reason}; name a file elsewhere')

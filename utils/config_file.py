@@ -17,7 +17,7 @@ def command_line(path: str, actions: dict[str, argparse.Action], program: str) -
   also a list. null leaves a flag at its default.
 
   Raises:
-    InputError: it cannot be read, or a key is no flag, or a value is not one that the flag takes.
+    InputError: it cannot be read, or a key is not a flag, or a value is not one that the flag takes.
   """
   values = {name.replace('-', '_'): value for name, value in read(path).items()}
   if RECORDED & values.keys():
@@ -26,7 +26,7 @@ def command_line(path: str, actions: dict[str, argparse.Action], program: str) -
   for name, value in values.items():
     if name not in actions:
       [nearest] = difflib.get_close_matches(name, actions, 1, 0)
-      raise InputError(f'--config {path}: {name} is no flag of {program}; did you mean {nearest}?')
+      raise InputError(f'--config {path}: {name} is not a flag of {program}; did you mean {nearest}?')
     if value is not None:
       try:
         words += as_words(actions[name], value)
@@ -52,7 +52,7 @@ def read(path: str) -> dict:
     raise InputError(f'--config {path}: reading YAML needs PyYAML; run `pip install pyyaml`, or write JSON') from None
   except Exception as e:  # PyYAML's errors cannot be named without it
     kind = 'YAML' if is_yaml else 'JSON (YAML files end in .yaml)'
-    raise InputError(f'--config {path}: is no {kind}: {" ".join(str(e).split())}') from None
+    raise InputError(f'--config {path}: is not {kind}: {" ".join(str(e).split())}') from None
   if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
     raise InputError(f'--config {path}: does not hold `flag: value` pairs; write for example {{"num_steps": 1000}}')
   return values
@@ -62,7 +62,7 @@ def as_words(action: argparse.Action, value) -> list[str]:
   """One flag and its value, checked, as words of a command line."""
   flag, switch = action.option_strings[-1], action.nargs == 0
   if switch != isinstance(value, bool):
-    raise ValueError('give true or false' if switch else f'{str(value).lower()} is no value; give one')
+    raise ValueError('give true or false' if switch else f'{str(value).lower()} is not a value; give one')
   if switch:
     return [flag] if value else []
   texts = list(map(str, value)) if isinstance(value, list) else [str(value)]

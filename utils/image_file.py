@@ -65,7 +65,7 @@ def open_picture(path: str):
   """An image opened by Pillow, not yet decoded. Decoding errors inside the block become InputErrors too."""
   try:
     if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for a writer
-      raise InputError(f'{path}: is no file but a folder, a pipe or a device; remove it')
+      raise InputError(f'{path}: is not a file but a folder, a pipe or a device; remove it')
     with storage.opened(path) as file, Image.open(file, formats=FORMATS) as image:
       yield image
   except FileNotFoundError:

@@ -96,7 +96,7 @@ def read_line(line: str, where: str, data_dir: str, need_label: bool, allow_miss
   if need_label and all(len(names) == 1 for names in candidates):
     raise InputError(f'{where}: `{line}` names no label; write `image label`')
   missing = next(path for name in candidates[0] if not is_there(path := _path(data_dir, name)))
-  raise InputError(f'{where}: {missing} is no file; check the line and --data-dir {data_dir or "(empty)"}')
+  raise InputError(f'{where}: {missing} is not a file; check the line and --data-dir {data_dir or "(empty)"}')
 
 
 def _splits(line: str, whole_words: bool) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 if [ $# -ne 1 ] || [ ! -d "$1" ]; then
-  echo "error: '${1:-}' is no folder; give the folder of your images: bash bashscripts/own/finetune.sh DATA_ROOT" >&2
+  echo "error: '${1:-}' is not a folder; give the folder of your images: bash bashscripts/own/finetune.sh DATA_ROOT" >&2
   exit 2
 fi
 DATA_DIR="$(cd "$1" && pwd)"

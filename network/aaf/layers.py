@@ -16,7 +16,7 @@ def valid_labels(labels, num_classes: int):
 
 
 def classes_only(labels, num_classes: int):
-  """Integer labels of any dtype -> int32, IGNORED where a label is no class."""
+  """Integer labels of any dtype -> int32, IGNORED where a label is outside [0, C)."""
   return tf.where(valid_labels(labels, num_classes), tf.cast(labels, tf.int32), IGNORED)
 
 

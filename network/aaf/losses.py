@@ -7,7 +7,7 @@ For a pair (i, j) of pixels (see `layers`) and a class c, with p and q = 1 - p b
 Where exactly one of i and j is labelled c, the entry is an *edge* entry and costs max(0, margin - kl); every other
 entry is a *non-edge* entry and costs kl. The losses are means over all edge and over all non-edge entries.
 
-Conventions: labels are integers [N, H, W], ignored where they are no class; probs are softmax probabilities
+Conventions: labels are integers [N, H, W], ignored unless in [0, C); probs are softmax probabilities
 [N, H, W, C] of any float dtype. All arithmetic is float32. An empty set of entries contributes 0.
 
 No tensor of pairs x classes is stored. XLA compiles the sums over a size's pairs into one loop over [C, pixels], where

@@ -17,7 +17,7 @@ registered = tf.keras.utils.register_keras_serializable('adaptive_affinity')  # 
 class AffinityLoss(tf.Module):
   """`lambda_edge * edge + lambda_nonedge * nonedge` of `affinity_loss`; called as `loss(labels, predictions)`.
 
-  Labels are integers (or floats that hold them) [N, H, W] or [N, H, W, 1], ignored where they are no class; predictions
+  Labels are integers (or floats that hold them) [N, H, W] or [N, H, W, 1], ignored unless in [0, C); predictions
   [N, H, W, C] of any float dtype, of the same height and width: probabilities, or logits if `from_logits`.
   The training scripts also multiply it by 10^(-step / steps); that is the caller's.
   On several replicas each takes the mean over its own pixels, divided by their number, as Keras' losses do: what the

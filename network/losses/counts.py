@@ -1,6 +1,6 @@
 """What sums of losses are divided by: how many pixels or images are labelled in a batch.
 
-Conventions: labels are integers [N, h, w], ignored where they are no class; counts are float32 scalars.
+Conventions: labels are integers [N, h, w], ignored unless in [0, C); counts are float32 scalars.
 """
 
 import tensorflow as tf

@@ -10,7 +10,7 @@ Without smoothing and weights that is the mean cross-entropy. This is the conven
 Sources: label smoothing e, Szegedy et al., CVPR 2016 (arXiv 1512.00567, section 7); hard examples, Shrivastava et al.,
 CVPR 2016 (arXiv 1604.03540), by pixel and probability as in Wu et al. 2016 (arXiv 1605.06885).
 
-Conventions: labels int32 [N, h, w], ignored where they are no class; logits float32 [N, h, w, C].
+Conventions: labels int32 [N, h, w], ignored unless in [0, C); logits float32 [N, h, w, C].
 """
 
 from __future__ import annotations

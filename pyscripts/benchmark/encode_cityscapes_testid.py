@@ -43,7 +43,7 @@ def encoded(path: str) -> np.ndarray:
   wrong = ((pred >= len(known)) & (pred != VOID)) | (pred < 0)
   if wrong.any():
     raise InputError(
-      f'{path}: holds {pred[wrong][0]}, which is no train id (0 to {len(known) - 1}, or 255); is it encoded already?'
+      f'{path}: holds {pred[wrong][0]}, which is not a train id (0 to {len(known) - 1}, or 255); is it encoded already?'
     )
   table = np.zeros(256, np.uint8)
   table[: len(known)] = known

@@ -1,4 +1,5 @@
-"""What the scripts below dataset/ say about bad input: a line with the thing and the mend, nothing half-done."""
+"""What the scripts below dataset/ say about bad input: one line that names the cause and the fix, and no
+partial output."""
 
 import os
 import struct
@@ -60,7 +61,7 @@ BAD_USE = [
   (make_demo, lambda f: f, ['--image-size', '96'], 'is not height,width'),
   (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
   (make_demo, lambda f: f, ['--image-size', '9999,96'], 'must lie between 64 and 4096'),
-  (make_demo, lambda f: (f / 'VOCdevkit').mkdir() or f, [], 'a VOCdevkit that is no demo data'),
+  (make_demo, lambda f: (f / 'VOCdevkit').mkdir() or f, [], 'a VOCdevkit that is not demo data'),
   (prepare_voc12, lambda f: f, [], 'holds no VOC2012/JPEGImages'),
   (prepare_voc12, voc, ['--sbd-dir', 'HERE/sbd'], 'holds no dataset/cls'),
   (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to('SegmentationClass'), [], 'the original itself'),
@@ -69,11 +70,11 @@ BAD_USE = [
   (prepare_camvid, lambda f: f, [], 'holds no train and trainannot'),
   (prepare_gta5, lambda f: f, [], 'holds no images/*.png and labels/*.png'),
   (prepare_gta5, gta5, ['--split-file', 'HERE/gone.mat'], 'gone.mat: no such file'),
-  (prepare_gta5, gta5, ['--split-file', 'HERE/images/00001.png'], 'is no MATLAB file with trainIds'),
-  (prepare_own, lambda f: f, [], '--images images: is no folder'),
-  (prepare_own, own, ['--masks', 'gone'], '--masks gone: is no folder'),
+  (prepare_gta5, gta5, ['--split-file', 'HERE/images/00001.png'], 'is not a MATLAB file with trainIds'),
+  (prepare_own, lambda f: f, [], '--images images: is not a folder'),
+  (prepare_own, own, ['--masks', 'gone'], '--masks gone: is not a folder'),
   (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
-  (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of one'),
+  (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of a label'),
   (prepare_own, own, ['--val-fraction', '1'], '1 is out of range'),
   (prepare_own, own, ['--val-fraction', 'nan'], 'nan is out of range'),
   (prepare_own, own, ['--val-fraction', '.6', '--test-fraction', '.5'], 'leave no train'),
@@ -120,20 +121,20 @@ def own_file(folder):
 
 RGB, CMYK = Image.new('RGB', (8, 6)), Image.new('CMYK', (8, 6))
 BAD_FILES = [
-  (check, lambda f: pair(f, line='a.jpg a.png\nb.jpg b.png\n'), LIST, 'b.jpg is no file'),
+  (check, lambda f: pair(f, line='a.jpg a.png\nb.jpg b.png\n'), LIST, 'b.jpg is not a file'),
   (check, lambda f: pair(f, line='a.jpg a.png extra\n'), LIST, 'is not `image label`'),
   (check, lambda f: broken(pair(f) / 'a.png', b'\x89PNG\r\n\x1a\n' + b'x' * 40), LIST, 'a.png: cannot be decoded'),
-  (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is no file'),
-  (check, lambda f: pair(f, line='a.jpg a\0.png\n'), LIST, 'is no file'),
+  (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is not a file'),
+  (check, lambda f: pair(f, line='a.jpg a\0.png\n'), LIST, 'is not a file'),
   (check, lambda f: Image.new('RGBA', (8, 6)).save(pair(f) / 'a.png'), LIST, 'is a RGBA picture'),
   (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
   (check, lambda f: pair(f, line='a.jpg a.png\na.png a.png\n'), LIST, 'would both be predicted to a.png'),
-  (check, lambda f: pair(f, line='a.jpg a.png\n../gone.jpg a.png\n'), LIST, 'gone.jpg is no file'),
+  (check, lambda f: pair(f, line='a.jpg a.png\n../gone.jpg a.png\n'), LIST, 'gone.jpg is not a file'),
   (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
-  (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is no file but a folder, a pipe or a device'),
+  (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is not a file but a folder, a pipe or a device'),
   (prepare_own, lambda f: broken(own_file(f)), [], 'b.png: cannot be decoded'),
 ]
 

@@ -72,7 +72,7 @@ def test_ignore_label_must_not_be_a_class(pair):
     (lambda p, path: p._replace(image=cut(p.image, path, 0)), 'it is empty'),
     (lambda p, path: p._replace(image=cut(p.image, path, -2)), 'its end is missing'),
     (lambda p, path: p._replace(label=cut(p.label, path, -30)), 'cannot be decoded'),
-    (lambda p, path: p._replace(image=str(path.parent)), 'is no file but a folder'),
+    (lambda p, path: p._replace(image=str(path.parent)), 'is not a file but a folder'),
   ],
 )
 def test_refuses_in_one_line_that_names_the_file(pair, tmp_path, make, words):
@@ -114,6 +114,6 @@ def test_checker_reports_all_it_finds(pair, tmp_path, capsys):
   assert check.main(flags) == 1
   out, err = capsys.readouterr()
   assert 'class   1:           16 pixels' in out and 'stray   7:           48 pixels' in out and '3 problems' in out
-  assert f'{stray}: holds 7 (48 pixels)' in err and 'gone.jpg is no file' in err and f'{twin} would both' in err
+  assert f'{stray}: holds 7 (48 pixels)' in err and 'gone.jpg is not a file' in err and f'{twin} would both' in err
   (tmp_path / 'list.txt').write_text('a.jpg a.png\n')
   assert check.main(flags) == 0

@@ -136,9 +136,9 @@ def test_cvat_masks_run_along_the_rows():
 
 def test_colours_of_any_kind_of_picture(tmp_path):
   (tmp_path / 'colors.txt').write_text(labelled.TABLE)
-  table = masks.read_table(str(tmp_path / 'colors.txt'))
+  table = masks.read_colour_table(str(tmp_path / 'colors.txt'))
   assert table == {(0, 0, 0): 'background', (200, 10, 10): 'car', (10, 200, 10): 'tree', (255, 255, 255): 'void'}
-  lookup = masks.lookup({colour: i for i, colour in enumerate(table)})
+  lookup = masks.lookup_table({colour: i for i, colour in enumerate(table)})
   rgb = labelled.COLOURS[labelled.truth()]
   alpha = np.dstack([rgb, np.full(rgb.shape[:2], 9, np.uint8)])
   for name, array in (('rgb', rgb), ('rgba', alpha), ('grey', np.where(labelled.truth() > 0, 255, 0).astype(np.uint8))):
@@ -163,7 +163,7 @@ def test_colours_of_any_kind_of_picture(tmp_path):
 def test_colour_tables_that_cannot_be_read(tmp_path, text, words):
   (tmp_path / 'colors.txt').write_text(text)
   with pytest.raises(InputError, match=words):
-    masks.read_table(str(tmp_path / 'colors.txt'))
+    masks.read_colour_table(str(tmp_path / 'colors.txt'))
 
 
 def test_zero_is_void(tmp_path):

@@ -162,7 +162,7 @@ OUTSIDE = [[1, 1], [5, 1], [5, 30]]
 # form, what is done to its files, exit code (2: nothing is written, 1: the rest is done), what the line holds
 BAD = [
   ('coco', replace('coco.json', '{"images": ['), 2, 'coco.json: is damaged'),
-  ('coco', replace('coco.json', '[]'), 2, 'coco.json: is no COCO JSON'),
+  ('coco', replace('coco.json', '[]'), 2, 'coco.json: is not COCO JSON'),
   ('coco', replace('coco.json', '{"images": []}'), 2, "coco.json: has no 'categories'"),
   ('coco', lambda f: (f / 'coco.json').unlink(), 2, 'coco.json: No such file'),
   ('coco', edited('coco', annotations__category_id=9), 2, 'annotation 1 has category_id 9'),
@@ -183,7 +183,7 @@ BAD = [
   ('labelme', replace('json/a.json', '{"images": []}'), 2, "a.json: has no 'shapes' where LabelMe JSON has it"),
   ('labelme', replace('classes.txt', 'background\ncar\n'), 2, "classes.txt: has no class 'tree'"),
   ('labelme', replace('classes.txt', 'car\ntree\n'), 2, 'classes.txt: has no class background'),
-  ('labelme', replace('classes.txt', 'background\ncar\ntree\nvoid\n'), 2, "classes.txt: 'void' is no class"),
+  ('labelme', replace('classes.txt', 'background\ncar\ntree\nvoid\n'), 2, "classes.txt: 'void' is not a class"),
   ('labelme', edited('labelme', shapes__points=OUTSIDE), 1, 'shape 1 (car) of'),
   ('labelme', edited('labelme', shapes__shape_type='mask'), 1, 'is a mask of 4 points'),
   ('labelme', lambda f: os.rename(f / 'images/b.jpg', f / 'images/c.jpg'), 1, '1 of its images are missing (b)'),

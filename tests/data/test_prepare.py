@@ -120,7 +120,7 @@ def test_gta5_static_things_are_void_and_strange_colours_a_fault(tmp_path, capsy
   save(root / 'labels' / '00002.png', np.full((5, 7, 3), (129, 64, 128), np.uint8))
   assert prepare_gta5.main(['--data-dir', str(root), '--list-dir', str(tmp_path / 'lists')]) == 1
   assert (
-    "00002.png: the pixel at x 0, y 0 has the colour (129, 64, 128), which is no class's (35 pixels"
+    '00002.png: the pixel at x 0, y 0 has the colour (129, 64, 128), which belongs to no class (35 pixels'
     in capsys.readouterr().err
   )
   np.testing.assert_array_equal(png(root / 'trainids' / '00001.png')[0], 255)

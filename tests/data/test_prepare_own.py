@@ -108,7 +108,7 @@ def test_segnets_layout_with_a_void_of_its_own(tmp_path):
     (('--images', 'images/{split}', '--masks', 'masks'), r'--masks masks: holds no \{split\}'),
     (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train is not there'),
     (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train is not there'),
-    (('--images', 'images/{split}', '--masks', '{split}'), '--masks train: is no folder'),
+    (('--images', 'images/{split}', '--masks', '{split}'), '--masks train: is not a folder'),
   ],
 )
 def test_a_split_that_is_not_there_is_refused(split, flags, words):
@@ -143,6 +143,6 @@ def test_binary_masks_are_told_from_ids(tmp_path, capsys):
   for name in 'ab':
     mask(tmp_path / 'masks' / f'{name}.png', 0, 255)
   prepare(tmp_path)
-  assert 'class 0 alone, besides void; if 255 is a class there, name both with --colors' in capsys.readouterr().err
+  assert 'no class but 0 (and void); if 255 is a class there, name both with --colors' in capsys.readouterr().err
   (tmp_path / 'colors.txt').write_text('0 0 0 background\n255 255 255 object\n')
   assert prepare(tmp_path, '--colors', str(tmp_path / 'colors.txt'))[2] == ['background', 'object']

@@ -98,7 +98,7 @@ def test_voc_one_bad_file_does_not_stop_the_rest(voc, tmp_path, capsys):
   err = capsys.readouterr().err
   for words in (
     '2007_000002.png: cannot be decoded',
-    '2008_000004.mat: is no MATLAB file',
+    '2008_000004.mat: is not a MATLAB file',
     'holds 37',
     '3 files failed',
   ):
@@ -147,7 +147,7 @@ def test_second_run_writes_nothing_and_mends_what_is_not_whole(voc, tmp_path, ca
   first = snapshot(devkit)
   capsys.readouterr()
   prepare_voc(devkit, sbd, tmp_path / 'lists')
-  assert 'segcls: 0 files written, 4 were there already' in capsys.readouterr().out
+  assert 'segcls: 0 files written, 4 up to date' in capsys.readouterr().out
   assert snapshot(devkit) == first
   torn = devkit / 'VOC2012' / 'segcls' / '2007_000001.png'
   torn.write_bytes(torn.read_bytes()[:-20])

@@ -43,7 +43,7 @@ def test_ours_reads_tensorflow_1s(tmp_path, version):
   prefix = write_with_tensorflow_1(tmp_path / 'slim.ckpt', {**want, **extra}, version)
   assert os.path.isfile(prefix) == (version == v1.train.SaverDef.V1)
   network = Toy()
-  checkpoint.restore(prefix, named(network.variables), 'mend')
+  checkpoint.restore(prefix, named(network.variables), 'advice')
   assert_same(want, {name: v.numpy() for name, v in named(network.variables).items()})
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dataset import fetch_efficientnet
-from tests.network.test_efficientnet_lite import drawn, shapes
+from tests.network.test_efficientnet_lite import random_tensor, shapes
 from utils import errors
 from utils.engine import checkpoint, efficientnet_weights, torch_file
 from utils.errors import InputError
@@ -85,9 +85,9 @@ def saved_arrays(arrays: dict) -> bytes:
 
 @pytest.fixture
 def weights(tmp_path, torch, monkeypatch):
-  """A weights file with drawn values, taken for the published one."""
+  """A weights file with random values, taken for the published one."""
   path = tmp_path / 'weights.pth'
-  arrays = {name: drawn(name, shape) for name, shape in shapes(BACKBONE).items()}
+  arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
   path.write_bytes(saved_arrays({**arrays, '_bn0.num_batches_tracked': np.array(7)}))
   monkeypatch.setitem(efficientnet_weights.SHA256, BACKBONE, efficientnet_weights.sha256(str(path)))
   return path
@@ -116,7 +116,7 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path, torch, shape):
   storage = Storage('a', np.arange(24, dtype=np.float32))
   strides = (1, 4)[: len(shape)]
   (tmp_path / 'f').write_bytes(saved({'x': Saved(storage, 0, shape, strides)}, [storage]))
-  with pytest.raises(InputError, match=r'f: is no whole file .*fetch it again$'):
+  with pytest.raises(InputError, match=r'f: is not a complete weights file .*fetch it again$'):
     torch_file.read(str(tmp_path / 'f'))
 
 
@@ -136,18 +136,18 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(weights):
   whole = weights.read_bytes()
   for length in (0, 5, 200, 30_000, len(whole) // 2, len(whole) - 1):
     weights.write_bytes(whole[:length])
-    with pytest.raises(InputError, match=r'weights.pth: is no whole file .*fetch it again$'):
+    with pytest.raises(InputError, match=r'weights.pth: is not a complete weights file .*fetch it again$'):
       torch_file.read(str(weights))
 
 
 def test_weights_become_a_checkpoint_of_the_backbone_once(weights, tmp_path, capsys):
   for _ in range(2):
     fetch('--file', weights, '--save-dir', tmp_path / 'out')
-  assert capsys.readouterr().out.endswith('is there already, and sound\n')
+  assert capsys.readouterr().out.endswith('exists already, and every weight can be read\n')
   reader = checkpoint.Reader(str(tmp_path / f'out/{BACKBONE}.ckpt'))
-  expand = drawn('_blocks.1._expand_conv.weight', (96, 16, 1, 1))
+  expand = random_tensor('_blocks.1._expand_conv.weight', (96, 16, 1, 1))
   np.testing.assert_array_equal(reader.get(f'{BACKBONE}/blocks_1/expand/weights')[0, 0], expand[:, :, 0, 0].T)
-  depthwise = drawn('_blocks.3._depthwise_conv.weight', (144, 1, 5, 5))
+  depthwise = random_tensor('_blocks.3._depthwise_conv.weight', (144, 1, 5, 5))
   name = f'{BACKBONE}/blocks_3/depthwise/depthwise_weights'
   np.testing.assert_array_equal(reader.get(name)[..., 0], depthwise[:, 0].transpose(1, 2, 0))
 
@@ -171,10 +171,10 @@ def test_other_files_are_refused_and_nothing_is_written(weights, tmp_path, capsy
   out = tmp_path / 'out'
   said = refusal(capsys, '--file', weights, '--save-dir', out, '--backbone', 'efficientnet_lite1')
   assert f'{weights}: has SHA-256' in said and said.endswith(f'give --backbone {BACKBONE}')
-  assert 'is no file' in refusal(capsys, '--file', tmp_path / 'none', '--save-dir', out)
+  assert 'is not a file' in refusal(capsys, '--file', tmp_path / 'none', '--save-dir', out)
   damaged = tmp_path / 'package.whl'
   damaged.write_bytes(b'PK')
-  assert f'{damaged}: is no whole package' in refusal(capsys, '--file', damaged, '--save-dir', out)
+  assert f'{damaged}: is not a complete package' in refusal(capsys, '--file', damaged, '--save-dir', out)
   with zipfile.ZipFile(damaged, 'w') as package:
     package.writestr('README', '')
   assert f'{damaged}: holds 0 files of weights' in refusal(capsys, '--file', damaged, '--save-dir', out)
@@ -186,14 +186,14 @@ def test_other_files_are_refused_and_nothing_is_written(weights, tmp_path, capsy
 
 @pytest.mark.parametrize('change', ['missing', 'shape'])
 def test_tensors_that_are_not_the_backbones_are_refused(tmp_path, torch, change):
-  arrays = {name: drawn(name, shape) for name, shape in shapes(BACKBONE).items()}
+  arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
   if change == 'missing':
     del arrays['_blocks.1._bn1.bias']
   else:
     arrays['_blocks.1._bn1.bias'] = np.zeros(3, np.float32)
   (tmp_path / 'f').write_bytes(saved_arrays(arrays))
   with pytest.raises(InputError, match=rf'f: .*{BACKBONE}/blocks_1/depthwise/BatchNorm/beta'):
-    efficientnet_weights.variables(str(tmp_path / 'f'), BACKBONE)
+    efficientnet_weights.read_variables(str(tmp_path / 'f'), BACKBONE)
 
 
 def test_without_a_network_one_line_says_what_to_do(tmp_path, capsys, monkeypatch):

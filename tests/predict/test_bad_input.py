@@ -1,4 +1,4 @@
-"""Bad flags of the prediction scripts: one line with the flag, its value and the mend; exit code 2; nothing written.
+"""Bad flags of the prediction scripts: one line with the flag, its value and what to do; exit code 2; nothing written.
 
 A bad image does not stop the others: test_run.py. Refused list files and checkpoints: tests/train/test_bad_input.py.
 """
@@ -84,7 +84,7 @@ CASES = {
   'image is a pipe': ('images', pipe, ['x.png', 'no such file']),
   'folder without images': ('images', lambda c: ['--image-dir', c.write('x/y.txt', '').parent], ['holds no .jpg']),
   'list missing': ('images', ['--data-list', 'none.txt'], ['none.txt: no such list file', 'prepare_own.py']),
-  'list names nothing': ('images', lambda c: c.listed('a.png\n\nz.png\n'), ['list.txt line 3', 'z.png is no file']),
+  'list names nothing': ('images', lambda c: c.listed('a.png\n\nz.png\n'), ['list.txt line 3', 'z.png is not a file']),
   'data folder missing': ('images', lambda c: [*c.listed('a.png'), '--data-dir', 'none'], ['none', '--data-dir']),
   'two of one name': ('images', same_names, ['b/a.png', 'c/a.png', 'two --save-dir']),
   'twice the same': ('images', lambda c: c.listed('a.png\na.png\n'), ['a.png: is to be predicted twice']),

@@ -1,4 +1,4 @@
-"""A checkpoint as a SavedModel, checkpoints looked at, and the picture of the learned weights."""
+"""Exports as SavedModel and ONNX, the checkpoint tool, and the plot of the learned edge weights."""
 
 import os
 import subprocess
@@ -13,10 +13,9 @@ from network.common.layers import MEAN
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
 from utils.engine import checkpoint as checkpoints
-from utils.predict import export
+from utils.predict import export, windows
 from utils.predict import flags as inference_flags
-from utils.predict import run as predict
-from utils.predict import windows as inference
+from utils.predict import run as prediction_run
 
 checkpoint, light_checkpoint, folder = predicted.checkpoint, predicted.light_checkpoint, predicted.folder
 
@@ -32,10 +31,10 @@ def test_window_starts_are_those_of_the_scripts():
   for window, stride in ((8, 3), (13, 13), (48, 32), (480, 320)):
     for length in (window, window + 1, window + stride, 3 * window + 5, 1792, 3584):
       if length >= window:
-        want = inference.window_starts(length, window, stride)
+        want = windows.window_starts(length, window, stride)
         assert export.window_starts(tf.constant(length), window, stride).numpy().tolist() == want
         covered = np.bincount(np.concatenate([np.arange(start, start + window) for start in want]))
-        np.testing.assert_array_equal(inference.coverage(tf.constant(want), window, length), covered)
+        np.testing.assert_array_equal(windows.coverage(tf.constant(want), window, length), covered)
 
 
 @pytest.mark.parametrize(('script', 'more'), [('inference', []), ('inference_msc', ['--scale-aug', '--flip-aug'])])
@@ -110,11 +109,11 @@ def test_onnx_model_is_the_network_of_a_window(network, tmp_path):
   words, prefix = network
   more = [*WINDOWS, '--restore-from', prefix, '--output', str(tmp_path / 'model.onnx')]
   assert run([*words, *more], 'export.export_onnx') == 0
-  windows = np.stack([pixels(48, 48, seed) for seed in range(3)])
+  pictures = np.stack([pixels(48, 48, seed) for seed in range(3)])
   session = runtime.InferenceSession(str(tmp_path / 'model.onnx'))
-  (got,) = session.run(['probabilities'], {'windows': windows})
-  model = predict.restored(inference_flags.parse('', flags(prefix, 'x', '--image', 'y', network=words)))
-  want = inference.probability_function(model, (48, 48))(windows - np.float32(MEAN))
+  (got,) = session.run(['probabilities'], {'windows': pictures})
+  model = prediction_run.restored(inference_flags.parse('', flags(prefix, 'x', '--image', 'y', network=words)))
+  want = windows.probability_function(model, (48, 48))(pictures - np.float32(MEAN))
   np.testing.assert_allclose(got, want, atol=1e-3)
 
 

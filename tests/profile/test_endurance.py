@@ -123,5 +123,5 @@ def test_a_pipe_among_the_images_is_listed_and_the_others_predicted(checkpoint, 
   assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path / 'images')) == 1
   lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
   for name in ('pipe', 'device', 'folder'):
-    assert len([line for line in lines if f'{name}.png: is no file but a folder, a pipe or a device' in line]) == 1
+    assert len([line for line in lines if f'{name}.png: is not a file but a folder, a pipe or a device' in line]) == 1
   assert set(files(tmp_path / 'out')) == {'gray/0.png', 'color/0.png'}

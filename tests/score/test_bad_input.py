@@ -1,5 +1,5 @@
-"""What the benchmark scripts say about bad input: one line with the thing and the mend, exit code 2 (1 for faults at
-run time), nothing printed as a score, nothing written. And what users expect to work, works."""
+"""What the benchmark scripts say about bad input: one line with the cause and the fix, exit code 2 (1 for faults at run
+time), nothing printed as a score, nothing written. And what users expect to work, works."""
 
 import io
 import os
@@ -145,7 +145,7 @@ MIOU = [
   ('list not text', put('l', b'\xff\xfe\x00'), lambda f: {'data-list': f / 'l'}, ['not UTF-8']),
   ('listed, not predicted', put('l', b'a.jpg\nz.jpg\n'), lambda f: {'data-list': f / 'l'}, ['z', 'no prediction']),
   ('json a folder', nothing, lambda f: {'json': f}, ['--json', 'is a folder']),
-  ('json below a file', nothing, lambda f: {'json': f / 'gt/a.png/s.json'}, ['--json', 'a.png', 'is no folder']),
+  ('json below a file', nothing, lambda f: {'json': f / 'gt/a.png/s.json'}, ['--json', 'a.png', 'is not a folder']),
   ('csv a folder', nothing, lambda f: {'csv': f}, ['--csv', 'is a folder']),
   ('other classes', nothing, lambda f: {'cityscapes': None}, ['--num-classes 4', '--cityscapes', '19']),
   ('unknown flag', nothing, lambda f: {'colour': 1}, ['--colour', '--help']),

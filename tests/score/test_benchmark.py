@@ -137,8 +137,8 @@ def test_width_of_boundaries_can_be_chosen(data, printed, flags, share, toleranc
   found = [
     pairs.Files(name, str(data / 'pred' / name), str(data / 'gt' / name)) for name in ('a.png', 'b.png', 'c.png')
   ]
-  count = functools.partial(boundaries.count, share=share, tolerance=tolerance)
-  for column, values in boundaries.report(scoring.score(found, 4, [count])).columns.items():
+  count = functools.partial(boundaries.count, band_share=share, tolerance=tolerance)
+  for column, values in boundaries.report(scoring.count_files(found, 4, [count])).columns.items():
     assert [row[column] for row in content['classes']] == list(map(files.percent, values))
 
 

@@ -116,7 +116,7 @@ def test_boundary_scores_equal_their_definitions(pred, truth, share, tolerance):
     t, p = ((region == c) & near for region, near in zip(regions, contours, strict=True))
     if (t | p).any():
       f[c] = slow_f(t, p, tolerance * diagonal)
-  count = functools.partial(boundaries.count, share=share, tolerance=tolerance)
+  count = functools.partial(boundaries.count, band_share=share, tolerance=tolerance)
   columns = boundaries.report(scored.counted([scored.image(pred, truth, 4)], count)).columns
   np.testing.assert_allclose(columns['boundary_iou'], iou)
   np.testing.assert_allclose(columns['boundary_f'], f, rtol=1e-6)
@@ -207,7 +207,7 @@ def cityscapes_case(seed, shape=(64, 128)):
 
 def cityscapes_report(images):
   counted = scored.counted(images, cityscapes.count)
-  return scoring.merged(scoring.report(counted), cityscapes.report(counted))
+  return scoring.joined(scoring.report(counted), cityscapes.report(counted))
 
 
 def test_cityscapes_scores_of_two_cars_on_a_road():

@@ -62,7 +62,7 @@ def test_averages_are_restored_by_name_or_refused(tmp_path):
   checkpoint.save(str(tmp_path / 'with'), state.saved())
   checkpoint.save(str(tmp_path / 'without'), values(state.model.variables))
   biases = {'resnet_v1_14/block5/fc1_voc12/biases': tf.Variable([7.0, 7.0, 7.0])}
-  checkpoint.restore(str(tmp_path / 'with'), biases, 'mend', ema=True)
+  checkpoint.restore(str(tmp_path / 'with'), biases, 'advice', ema=True)
   assert [v.numpy().tolist() for v in biases.values()] == [[0, 0, 0]]
   with pytest.raises(errors.InputError, match='without: holds no averages, .* leave --ema out'):
-    checkpoint.restore(str(tmp_path / 'without'), biases, 'mend', ema=True)
+    checkpoint.restore(str(tmp_path / 'without'), biases, 'advice', ema=True)

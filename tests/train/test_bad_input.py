@@ -1,4 +1,4 @@
-"""What the training scripts say about bad input: one line with the thing and the mend, exit code 2, before the first
+"""What the training scripts say about bad input: one line with the cause and the fix, exit code 2, before the first
 step, nothing written. And what users expect to work, works."""
 
 import json
@@ -184,8 +184,8 @@ SEVERAL = {
 LISTS = {
   'list is a device': (lambda f: {'data_list': '/dev/zero'}, ['/dev/zero: is a device']),
   'list cannot be read': (lambda f: {'data_list': '/proc/self/mem'}, ['/proc/self/mem: cannot be read']),
-  'list with a NUL': (lambda f: listed(f, '0.jpg 0\0.png\n'), ['line 1', 'is no file']),
-  'image is a pipe': (lambda f: (os.mkfifo(f / 'p'), listed(f, f'{f}/p 0.png\n'))[1], ['line 1', 'is no file']),
+  'list with a NUL': (lambda f: listed(f, '0.jpg 0\0.png\n'), ['line 1', 'is not a file']),
+  'image is a pipe': (lambda f: (os.mkfifo(f / 'p'), listed(f, f'{f}/p 0.png\n'))[1], ['line 1', 'is not a file']),
   'list missing': (lambda f: {'data_list': f / 'none.txt'}, ['none.txt: no such list file']),
   'list of VOC missing': (lambda f: {'data_list': 'dataset/voc12/none.txt'}, ['dataset/prepare_voc12.py']),
   'list is a folder': (lambda f: {'data_list': f}, ['cannot be read as a list file']),
@@ -194,9 +194,9 @@ LISTS = {
   'list is a picture': (lambda f: {'data_list': image(f / 'a.png')}, ['not UTF-8 text']),
   'list names no label': (lambda f: listed(f, '0.jpg\n'), ['list.txt line 1', '`0.jpg`', 'names no label']),
   'list of three columns': (lambda f: listed(f, '0.jpg 0.png 1.png\n'), ['line 1', 'is not `image label`']),
-  'image missing': (lambda f: listed(f, '0.jpg 0.png\nz.jpg 0.png\n'), ['line 2', 'z.jpg is no file', '--data-dir']),
-  'label missing': (lambda f: listed(f, '0.jpg z.png\n'), ['line 1', 'z.png is no file']),
-  'data folder missing': (lambda f: {'data_dir': f / 'none'}, ['is no file', 'none']),
+  'image missing': (lambda f: listed(f, '0.jpg 0.png\nz.jpg 0.png\n'), ['line 2', 'z.jpg is not a file', '--data-dir']),
+  'label missing': (lambda f: listed(f, '0.jpg z.png\n'), ['line 1', 'z.png is not a file']),
+  'data folder missing': (lambda f: {'data_dir': f / 'none'}, ['is not a file', 'none']),
   'validation list missing': (lambda f: {'val_list': f / 'none.txt'}, ['none.txt: no such list file']),
 }
 PICTURES = {

@@ -52,7 +52,7 @@ def test_a_file_of_weights(tmp_path):
   assert class_weights.read(str(path), 3) == (0.5, 2, 0.3)
   for text, words in {
     '1\n2': 'has 2 class weights',
-    '1\n2\nsky': "'sky' is no finite",
+    '1\n2\nsky': "'sky' is not a finite",
     '1\n2\n-1': "'-1'",
     '0\n0\n0': 'every class weight is 0',
   }.items():

@@ -298,7 +298,7 @@ def test_files_that_vanish_are_named(data, tmp_path, monkeypatch):
   at_step(monkeypatch, 1, vanish)
   with pytest.raises(errors.RunError) as e:
     train(tmp_path / 'data', tmp_path / 'run', num_steps=60)
-  assert 'cannot be read any more; mend it and go on with --resume' in str(e.value)
+  assert 'cannot be read any more; fix it and go on with --resume' in str(e.value)
   assert f"No such file or directory: '{tmp_path}/data/" in str(e.value) and 'Traceback' not in str(e.value)
 
 
@@ -337,7 +337,7 @@ def test_a_run_goes_on_from_the_newest_checkpoint_that_can_be_read(data, tmp_pat
   capsys.readouterr()
   train(data, folder, deterministic=True, resume=True)
   out = capsys.readouterr().out
-  assert f'{folder}/model.ckpt-5.damaged: is damaged and was put aside' in out
+  assert f'{folder}/model.ckpt-5.damaged: is damaged and was renamed' in out
   assert f'variables from {folder}/model.ckpt-2, going on at step 3' in out
   assert_same(want, last_checkpoint(folder))
   for path in folder.glob('model.ckpt-?.index'):

@@ -22,10 +22,10 @@ VOC_LUMINANCES = frozenset(np.floor(_GREYS).astype(int)) | frozenset(np.ceil(_GR
 
 
 class Finding(NamedTuple):
-  """What was found in one pair. `fault` is one line with the file and the mend, None where all is well."""
+  """What was found in one pair. `fault` is one line with the file and what to do about it, None where all is well."""
 
   fault: str | None
-  counts: dict[int, int]  # label value -> pixels; empty where the label cannot be read or there is none
+  counts: dict[int, int]  # label value -> pixels; empty without a readable label
   palette: bool  # the label is a palette image: its indices are the classes
   size: tuple[int, int] | None  # of the image: width, height
 
@@ -121,13 +121,13 @@ def _check_values(path: str, counts: dict[int, int], num_classes: int, ignore_la
     more = ', ...' if len(strays) > 5 else ''
     voids = ' or '.join(map(str, sorted(void, reverse=True)))
     raise InputError(
-      f'{path}: holds {shown}{more}: neither a class (0 to {num_classes - 1}) nor void ({voids}); {_mend(strays)}'
+      f'{path}: holds {shown}{more}: neither a class (0 to {num_classes - 1}) nor void ({voids}); {_advice(strays)}'
     )
   if not any(value < num_classes for value in counts):
     raise InputError(f'{path}: is void everywhere, so there is nothing to learn from it; take it off the list')
 
 
-def _mend(strays: dict[int, int]) -> str:
+def _advice(strays: dict[int, int]) -> str:
   if len(strays) > 1 and max(strays) > 36 and strays.keys() <= VOC_LUMINANCES:
     return "these are VOC's colours turned to grey; make index labels with `python dataset/prepare_voc12.py`"
   if len(strays) == 1:

@@ -1,5 +1,5 @@
-"""Converts many files on all cores: only what changed since the last time, whole files only, and a bad file does not
-stop the rest. Loads no TensorFlow."""
+"""Converts many files on all cores: only those that changed since the last run, and whole files only. A bad file does
+not stop the others. Loads no TensorFlow."""
 
 import contextlib
 import functools
@@ -17,8 +17,11 @@ from utils.errors import InputError, RunError, one_line, os_error_line
 
 
 class Job(NamedTuple):
-  """`make(source)` gives what `output` shall hold: an image's array, or a file's bytes. A newer file `settings` makes
-  the output out of date, as a newer source does; with a `palette` the array's values are shown in colours."""
+  """One file to convert. `make(source)` returns the content of `output`: an array, written as PNG, or bytes.
+
+  The output is out of date if `source` or the file `settings` is newer. With `palette`, uint8 RGB [n, 3], the PNG is a
+  palette image.
+  """
 
   source: str
   output: str
@@ -47,7 +50,7 @@ def run(jobs: Iterable[Job], title: str, again: bool = False) -> dict[str, str]:
       faults |= {job.output: fault} if fault else {}
       written += new
   kept = len(jobs) - written - len(faults)
-  print(f'{title}: {written} files written, {kept} were there already, {len(faults)} failed')
+  print(f'{title}: {written} files written, {kept} up to date, {len(faults)} failed')
   return faults
 
 
@@ -62,7 +65,7 @@ def _claim_folder(jobs: list[Job]):
 
 
 def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
-  """What went wrong, if anything, and whether the output was written."""
+  """An error line or None, and whether the output was written."""
   try:
     if not again and _is_current(job):
       return None, False
@@ -97,13 +100,13 @@ def report(faults: Collection[str]) -> int:
   for fault in faults:
     print(f'error: {fault}', file=sys.stderr)
   if faults:
-    print(f'error: {len(faults)} files failed, see above; mend them and run this again', file=sys.stderr)
+    print(f'error: {len(faults)} files failed, see above; fix them and run this again', file=sys.stderr)
   return RunError.exit_code if faults else 0
 
 
 def files_by_stem(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
-  """Name less suffix (and less `ending`, which it must have) -> path, sorted, of a folder's files that are not hidden;
-  nothing where there is no such folder."""
+  """File name without `ending` and suffix -> path, sorted, of the files in a folder that have both. Leaves out hidden
+  files; empty if the folder does not exist."""
   found = {}
   for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
     stem, suffix = os.path.splitext(name)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from utils import list_file
 from utils.errors import InputError
 
-VOID = 255  # the label of pixels that count for nothing, in all these data sets
+VOID = 255  # the label of pixels that are not counted, in all these data sets
 
 VOC_CLASSES = [
   'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
@@ -21,7 +21,7 @@ CAMVID_CLASSES = [
 
 
 class CityscapesLabel(NamedTuple):
-  """One of Cityscapes' labels. `train_id` is 255 where the label counts for nothing.
+  """One of Cityscapes' labels. `train_id` is 255 where the label is not counted.
 
   `instance_size`: the mean number of pixels of an instance in the training set, by which iIoU weighs instances; 0 for
   labels whose instances are not told apart.
@@ -86,7 +86,7 @@ def class_names(num_classes: int, names_file: str = '') -> list[str]:
   """The class names of the data set with that many classes; numbers for any other; or the lines of `names_file`.
 
   Raises:
-    InputError: the file cannot be read, or has not one name a class.
+    InputError: the file cannot be read, or does not have one name for each class.
   """
   if not names_file:
     known = {len(names): names for names in (VOC_CLASSES, CITYSCAPES_CLASSES, CAMVID_CLASSES)}

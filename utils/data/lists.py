@@ -27,7 +27,7 @@ def line(image: str, label: str | None = None) -> str:
   """A list's line; a tab parts names that hold spaces.
 
   Raises:
-    InputError: a name that no list can carry.
+    InputError: a name that a list file cannot hold.
   """
   names = [image] if label is None else [image, label]
   for name in names:
@@ -38,7 +38,7 @@ def line(image: str, label: str | None = None) -> str:
 
 
 def write(list_dir: str, name: str, lines: list[str]) -> None:
-  """Writes LIST_DIR/NAME.txt whole. A list without lines is not written, and one of an earlier run is taken away."""
+  """Writes LIST_DIR/NAME.txt whole. Without lines nothing is written, and a list of an earlier run is removed."""
   path = pathlib.Path(list_dir) / f'{name}.txt'
   if lines:
     atomic.write_text(path, '\n'.join(lines) + '\n')
@@ -63,13 +63,14 @@ def write_official(
   without: tuple[str, str] = ('an image', 'a label'),
   left_out: dict[str, list[str]] | None = None,
 ) -> None:
-  """Writes the list of the ids that have an image and a label, and warns where it is not as the official one.
+  """Writes the list of the ids that have an image and a label, and warns if its length is not the official one.
 
   Args:
     official: the length of the official list.
     images, labels: id -> path; the list's paths are relative to `data_dir`. No labels: images are listed alone.
     without: what an id may lack, for the warning.
-    left_out: reason -> other ids that belong into the list. Too many to print go to LIST_DIR/NAME.missing.txt.
+    left_out: reason -> ids of the official list that the caller left out. Long lists of missing ids go to
+      LIST_DIR/NAME.missing.txt.
   """
   lines, missing = [], {f'without {noun}': [] for noun in without} | (left_out or {})
   for i in ids:

@@ -1,4 +1,4 @@
-"""A user's images and labels: which belong together, and which pair goes into which list."""
+"""Pairs images and labels of a user's own data set by their names, and splits the pairs into train, val and test."""
 
 import functools
 import hashlib
@@ -21,17 +21,18 @@ class Pair(NamedTuple):
   """An image and its label: the path of a mask, what an annotation file says, or None. Paths are below DATA_DIR."""
 
   split: str  # train, val or test; '' where all images are to be split at random
-  name: str  # path below the folder of images, less the suffix
+  name: str  # path below the folder of images, without the suffix
   image: str
   label: str | annotations.AnnotatedImage | None
 
 
 def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict[str, tuple[str, str | None]]:
-  """Split -> its folder of images and its labels, folder or file; one split without a name where the flags hold no
-  {split}. The images of all splits may be in one folder, and test images may have no labels.
+  """Split -> its folder of images, and the folder or file of its labels (None: test images without labels).
+
+  Where the flags hold no {split}, one split named ''. The images of all splits may be in one folder.
 
   Raises:
-    InputError: only the images are split, or there is no train.
+    InputError: {split} is in `images` alone, or the split train does not exist.
   """
   if '{split}' not in images + labels:
     return {'': (images, labels)}
@@ -42,24 +43,27 @@ def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict
     for name in spellings:
       paths = [path.replace('{split}', name) for path in (images, labels)]
       has_images, has_labels = (pathlib.Path(data_dir, path).exists() for path in paths)
+      # Where the images of all splits are in one folder, only the labels tell whether this split exists.
       if has_images and (has_labels or images != paths[0]):
         found[split] = paths[0], None if split == 'test' and not has_labels else paths[1]
         break
   if 'train' not in found:
     wanted = images if '{split}' in images else labels
-    raise InputError(f'--images {images}: {wanted.replace("{split}", "train")} is not there below {data_dir}')
+    raise InputError(f'--images {images}: {wanted.replace("{split}", "train")} does not exist below {data_dir}')
   return found
 
 
 def files_by_name(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
-  """Name below the folder, less suffix and ending -> path below `data_dir`, for every file in whatever depth.
+  """Name -> path below `data_dir`, for every file in the folder and its sub-folders.
+
+  The name is the path below the folder, without the suffix and without `ending` (`_mask`, for example).
 
   Raises:
-    InputError: no such folder, no such file in it, or two files of one name.
+    InputError: the folder does not exist or holds no such file, or two files have one name.
   """
   root = pathlib.Path(data_dir, folder)
   if not root.is_dir():
-    raise InputError(f'{flag} {folder}: is no folder below --data-dir {data_dir}')
+    raise InputError(f'{flag} {folder}: is not a folder below --data-dir {data_dir}')
   files = {}
   for parent, folders, names in os.walk(root):
     folders[:] = sorted(name for name in folders if not name.startswith('.') and name != CONVERTED)
@@ -70,7 +74,7 @@ def files_by_name(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ..
       path = pathlib.Path(parent, file).relative_to(data_dir).as_posix()
       name = (pathlib.Path(parent).relative_to(root) / stem[: len(stem) - len(ending)]).as_posix()
       if name in files:
-        raise InputError(f'{path}: has the name of {files[name]} but for the suffix; rename or remove one')
+        raise InputError(f'{path}: differs from {files[name]} in the suffix only; rename or remove one')
       files[name] = path
   if not files:
     raise InputError(f'{flag} {folder}: holds no file of {", ".join(suffixes)}; check the folder and --mask-ending')
@@ -80,11 +84,12 @@ def files_by_name(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ..
 def labels_by_image(
   images: dict[str, str], annotated: list[annotations.AnnotatedImage], where: str
 ) -> tuple[dict[str, annotations.AnnotatedImage], list[str]]:
-  """What an annotation file says, by the names of the images, and a line about images that are not there. The file's
-  names have suffixes, and may begin with folders that the images' have not.
+  """Image name -> its entry of an annotation file, and a warning line if entries have no image.
+
+  Names in the file have suffixes and may start with folders that are not part of the names of `images`.
 
   Raises:
-    InputError: two entries belong to one image, or no image is there.
+    InputError: two entries belong to one image, or no entry has an image.
   """
   labels, missing = {}, []
   for entry in annotated:
@@ -104,19 +109,19 @@ def labels_by_image(
 
 
 def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, shared: bool) -> list[Pair]:
-  """Pairs of one name, sorted. Images without a label are left out with a warning; so are masks without an image.
+  """Pairs images and labels of the same name, sorted. Those without a partner are left out with a warning.
 
   Args:
-    where: what the labels are from, for messages.
-    shared: the images are those of all splits, so that most have no label here.
+    where: the folder or file of the labels, for messages.
+    shared: `images` holds those of all splits, so an image without a label is no reason for a warning.
 
   Raises:
-    InputError: nothing matches.
+    InputError: no image has a label.
   """
   common = sorted(images.keys() & labels)
   if not common:
     raise InputError(
-      f'no image has the name of one in {where} (for example {next(iter(images))}, {next(iter(labels))}); check '
+      f'no image has the name of a label in {where} (for example {next(iter(images))}, {next(iter(labels))}); check '
       '--images and --mask-ending'
     )
   for reason, names in (('label', set() if shared else images.keys() - labels), ('image', labels.keys() - images)):
@@ -126,10 +131,10 @@ def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, 
 
 
 def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair], set[int]]:
-  """Checks every image and its mask.
+  """Checks that every image and its mask can be read, have one size and fit into a list. Warns of masks that are void.
 
   Returns:
-    What is wrong with pairs that cannot be listed, the other pairs, and the values of all masks.
+    A line for each faulty pair, the other pairs without the void ones, and the values in all masks.
   """
   faults, sound, values, void = [], [], set(), []
   files = [list_file.Pair(*(path and os.path.join(data_dir, path) for path in pair[2:])) for pair in pairs]
@@ -154,8 +159,10 @@ def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair], se
 
 
 def random_split(pairs: list[Pair], val: float, test: float, seed: int) -> list[Pair]:
-  """Assigns splits, shares `val` and `test` of the pairs. Each pair is ranked by a hash of seed and name, so its rank
-  does not depend on the others."""
+  """Assigns fractions `val` and `test` of the pairs to these splits, the rest to train.
+
+  Pairs are ranked by a hash of seed and name, so files added later change the split of few others.
+  """
   ranked = sorted(pairs, key=lambda pair: hashlib.sha256(f'{seed}/{pair.name}'.encode()).digest())
   first_val = round(len(pairs) * test)
   first_train = first_val + round(len(pairs) * val)

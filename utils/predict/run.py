@@ -110,7 +110,7 @@ def write(outputs, predicted: tuple[tuple[str, np.ndarray], np.ndarray]) -> None
 def cannot_write(outputs, path: str, error: OSError) -> RunError:
   return RunError(
     f'--save-dir {outputs.folder}: the prediction of {path} cannot be written ({error.strerror or one_line(error)}); '
-    'what is there is whole: mend it and go on with --skip-existing'
+    'what is there is whole: fix it and go on with --skip-existing'
   )
 
 

@@ -29,7 +29,7 @@ def shard_of_job_array(environment) -> tuple[int, int]:
   """(I, N) of the job array's task that this process is.
 
   Raises:
-    ArgumentTypeError: it is no task of an array of Slurm or Grid Engine, or one with gaps between its numbers.
+    ArgumentTypeError: it is not a task of an array of Slurm or Grid Engine, or one with gaps between its numbers.
   """
   for names in SCHEDULERS:
     values = [environment.get(name, 'undefined') for name in names]  # Grid Engine's word outside an array
@@ -37,7 +37,7 @@ def shard_of_job_array(environment) -> tuple[int, int]:
       break
   else:
     raise argparse.ArgumentTypeError(
-      'auto: neither SLURM_ARRAY_TASK_ID nor SGE_TASK_ID is set, so this is no task of a job array; give I/N'
+      'auto: neither SLURM_ARRAY_TASK_ID nor SGE_TASK_ID is set, so this is not a task of a job array; give I/N'
     )
   shown = ', '.join(f'{name}={value}' for name, value in zip(names, values, strict=True))
   try:

@@ -115,7 +115,7 @@ def write_overlay(video: Video, outputs) -> int:
     capture.release()
     if written != count:
       raise RunError(
-        f'{outputs.video}: only {written} of {count} frames could be written (disk full?); mend it and go on with '
+        f'{outputs.video}: only {written} of {count} frames could be written (disk full?); fix it and go on with '
         '--skip-existing'
       )
   return count

@@ -74,7 +74,7 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   if args.boundary or args.cityscapes or args.json or args.csv or args.inst_dir:
     from utils.score import parts, scoring  # NumPy and OpenCV, not needed for IoU alone
 
-    sums = scoring.score(found, args.num_classes, [count for count, _ in chosen_scores(args)])
+    sums = scoring.count_files(found, args.num_classes, [count for count, _ in chosen_scores(args)])
     publish(args, parts.Part(parts.settings(args, names), parts.images(found, args.gt_dir), sums), instance_wise)
   else:
     sums = counting.summed(found, functools.partial(counting.class_counts, num_classes=args.num_classes))
@@ -105,7 +105,7 @@ def publish(args, part, instance_wise: bool) -> None:
 
   names = [part.settings[f'class {i}'] for i in range(args.num_classes)]
   reports = [report(part.sums) for _, report in chosen_scores(args)]
-  report = scoring.merged(scoring.report(part.sums), *reports)
+  report = scoring.joined(scoring.report(part.sums), *reports)
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
   if not instance_wise or args.boundary or args.cityscapes or args.json or args.csv or args.merge:
     for name, value in list(report.means.items())[2:]:
@@ -127,7 +127,7 @@ def chosen_scores(args) -> list[tuple]:
 
   scores = [(instances.count, instances.report)] if args.inst_dir else []
   if args.boundary:
-    count = functools.partial(boundaries.count, share=args.boundary_band, tolerance=args.boundary_tolerance)
+    count = functools.partial(boundaries.count, band_share=args.boundary_band, tolerance=args.boundary_tolerance)
     scores.append((count, boundaries.report))
   if args.cityscapes:
     scores.append((cityscapes.count, cityscapes.report))

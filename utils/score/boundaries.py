@@ -6,7 +6,7 @@ Boundary IoU: the IoU, over the data set, of the pixels of a class within a dist
 Boundary F-score: of precision (predicted contour pixels of a class near true contour pixels of that class) and recall
   (the reverse), per class and image; the mean over the images in which either has a contour of the class (Csurka et
   al., What is a good evaluation measure for semantic segmentation?, BMVC 2013, section 2.2). Near: at most 0.75 % of
-  the diagonal away. A contour pixel touches another region, diagonally or not; the image's border is none.
+  the diagonal away. A contour pixel touches another region, diagonally or not; the image's border is not a contour.
 Trimap curve: mIoU over the pixels with another region of the ground truth at most w pixels away, by w (Kohli et al.,
   Robust higher order potentials for enforcing label consistency, IJCV 2009, section 6). Void is another region, as in
   VOC, where it lies on the boundaries.
@@ -26,9 +26,10 @@ TOLERANCE = 0.0075  # of the image's diagonal: the distance of the F-score
 WIDTHS = (1, 2, 4, 8, 16, 32)  # pixels: the distances of the trimap curve
 
 
-def count(image: ScoredImage, share: float = BAND, tolerance: float = TOLERANCE) -> Sums:
+def count(image: ScoredImage, band_share: float = BAND, tolerance: float = TOLERANCE) -> Sums:
+  """`band_share` and `tolerance` are distances as fractions of the image's diagonal."""
   return {
-    'near_contours': near_contours(image, share),
+    'near_contours': near_contours(image, band_share),
     'f_scores': f_scores(image, tolerance),
     'rings': rings(image),
   }
@@ -60,10 +61,10 @@ def band(labels: np.ndarray, width: int, border: bool) -> np.ndarray:
   return cv2.dilate(labels, window, **edge) != cv2.erode(labels, window, **edge)
 
 
-def near_contours(image: ScoredImage, share: float) -> np.ndarray:
+def near_contours(image: ScoredImage, band_share: float) -> np.ndarray:
   """The pixels near their own contours by class, [3, C]: of ground truth, of prediction, in both."""
   truth, pred = image.regions
-  width = max(1, round(share * np.hypot(*truth.shape)))
+  width = max(1, round(band_share * np.hypot(*truth.shape)))
   truth_band, pred_band = band(truth, width, border=True), band(pred, width, border=True)
   both = truth_band & pred_band & (truth == pred)
   regions = (truth[truth_band], pred[pred_band], truth[both])
@@ -95,7 +96,7 @@ def f_score(truth: np.ndarray, pred: np.ndarray, distance: float) -> float:
 
 
 def distance_to(pixels: np.ndarray, metric: int = cv2.DIST_L2) -> np.ndarray:
-  """float32 [H, W]: the distance of each pixel to the nearest of `pixels`; above all `WIDTHS` where there is none."""
+  """float32 [H, W]: the distance of each pixel to the nearest of `pixels`, a large number if there is none."""
   mask = cv2.DIST_MASK_PRECISE if metric == cv2.DIST_L2 else cv2.DIST_MASK_3
   return cv2.distanceTransform((~pixels).astype(np.uint8), metric, mask)
 

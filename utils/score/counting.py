@@ -1,4 +1,4 @@
-"""Counts of each image, summed over a data set, and the quick way to IoU: by Pillow alone, without loading NumPy.
+"""Counts of each image, summed over a data set, and IoU by Pillow alone, which saves the time to load NumPy.
 
 Conventions as in `utils.score.metrics`, whose confusion matrices give the same scores and more.
 """
@@ -36,13 +36,13 @@ def class_counts(files: Files, num_classes: int) -> Sums:
     with image_file.open_label(files.truth) as truth:
       truth.load()
       check_size(files.pred, pred.size, files.truth, truth.size)
-      counted = count_8_bit if pred.mode in EIGHT_BIT and truth.mode in EIGHT_BIT else count_deep
+      counted = count_8_bit if pred.mode in EIGHT_BIT and truth.mode in EIGHT_BIT else count_16_bit
       pixels = counted(pred, truth, num_classes)
   return {name: Counter(dict(enumerate(x))) for name, x in zip(('truth', 'pred', 'both'), pixels, strict=True)}
 
 
 def iou(sums: Sums, num_classes: int) -> list[float]:
-  """The IoU of each class, NaN where neither ground truth nor prediction has it."""
+  """The IoU of each class from the sums of `class_counts`, NaN where neither ground truth nor prediction has it."""
   truth, pred, both = sums['truth'], sums['pred'], sums['both']
   return [ratio(both[c], truth[c] + pred[c] - both[c]) for c in range(num_classes)]
 
@@ -61,7 +61,7 @@ def count_8_bit(pred: Image.Image, truth: Image.Image, num_classes: int) -> list
 
 
 def _count_pairs(pred, truth, num_classes):
-  """The same from one histogram instead of three, where a grey level can stand for a pair of classes."""
+  """As `count_8_bit`, from one histogram instead of three: each grey level stands for a pair of classes."""
   width = num_classes + 1
   rows = truth.point([min(i, num_classes) * width for i in range(256)], 'L')
   columns = pred.point([min(i, num_classes) for i in range(256)], 'L')
@@ -71,8 +71,8 @@ def _count_pairs(pred, truth, num_classes):
   return [[sum(row) for row in matrix], in_pred, [row[c] for c, row in enumerate(matrix)]]
 
 
-def count_deep(pred: Image.Image, truth: Image.Image, num_classes: int) -> list[list[int]]:
-  """The same for 16-bit and other images, by NumPy."""
+def count_16_bit(pred: Image.Image, truth: Image.Image, num_classes: int) -> list[list[int]]:
+  """As `count_8_bit` for 16-bit and 32-bit images, by NumPy."""
   from utils.score import metrics
 
   return [c.tolist() for c in metrics.iou_stats(*map(image_file.label_array, (pred, truth)), num_classes)]
@@ -87,10 +87,11 @@ def check_size(pred: str, pred_size, other: str, other_size) -> None:
 
 
 def ratio(numerator: float, denominator: float) -> float:
+  """numerator / denominator, NaN where the denominator is 0."""
   return numerator / denominator if denominator else float('nan')
 
 
 def mean(scores) -> float:
-  """The mean of the scores that are not NaN; NaN where there is none."""
+  """The mean of the scores that are not NaN; NaN if all are."""
   scores = [score for score in scores if score == score]
   return ratio(sum(scores), len(scores))

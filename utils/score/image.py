@@ -30,6 +30,7 @@ class ScoredImage:
 
   @functools.cached_property
   def confusion(self) -> np.ndarray:
+    """The confusion matrix, int64 [C, C + 1]."""
     return metrics.confusion(self.pred, self.truth, self.num_classes)
 
   @functools.cached_property
@@ -48,8 +49,8 @@ class ScoredImage:
 
 
 class Report(NamedTuple):
-  """The scores of a data set, as fractions; NaN where there is none."""
+  """The scores of a data set, as fractions; NaN is a missing score."""
 
   means: dict[str, float]  # printed name -> one score of the data set
   columns: dict[str, np.ndarray]  # column's name -> a score of each class, [C]
-  more: dict = {}  # noqa: RUF012 (never changed) - further scores, for JSON files only
+  more: dict = {}  # noqa: RUF012 (never changed) - what only JSON files get: arrays, or name -> score

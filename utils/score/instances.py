@@ -10,6 +10,7 @@ from utils.score.image import Report, ScoredImage
 
 
 def count(image: ScoredImage) -> Sums:
+  """n and n U of one image, by class: two arrays [C]."""
   instances = instances_by_class(image.truth, image.instances, image.num_classes)
   return {'instances': instances, 'weighted_iou': instances * np.nan_to_num(metrics.iou(image.confusion))}
 

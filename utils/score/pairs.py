@@ -36,7 +36,7 @@ class LabelFolder:
     self.by_name = grouped(sorted(self.unused), os.path.basename)
 
   def find(self, prediction: str, pred_dir: str) -> str:
-    """The path of the only file that belongs to the prediction; raises an InputError if there is none or a second."""
+    """The path of the only file that belongs to the prediction; raises an InputError if there are none or two."""
     old, new = self.replacement
     path = os.path.normpath(prediction.replace(old, new) if old else prediction)
     if not os.path.isfile(os.path.join(self.root, path)):
@@ -113,7 +113,7 @@ def predictions(pred_dir: str, data_list: str = '') -> list[str]:
   The image `a/b.jpg` has the prediction `b.png`, in any sub-folder.
 
   Raises:
-    InputError: there is none; an image of the list has none; the folder holds `gray` and `color`.
+    InputError: no prediction at all or for an image of the list, or the folder is that of `gray` and `color`.
   """
   check_folder('--pred-dir', pred_dir)
   gray, color = (os.path.join(pred_dir, name) for name in ('gray', 'color'))

@@ -21,6 +21,8 @@ SETTINGS = ('num_classes', 'inst_dir', 'boundary', 'boundary_band', 'boundary_to
 
 
 class Part(NamedTuple):
+  """What one run of a benchmark script counted, and on which images and with which settings."""
+
   settings: dict  # name in `SETTINGS` -> value; `class 3` -> its name
   images: list[str]  # paths of the ground truth, relative to --gt-dir
   sums: Sums

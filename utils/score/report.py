@@ -22,7 +22,7 @@ from utils.score.image import ScoredImage
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'benchmark'
 RIGHT, WRONG, VOID = (222, 222, 222), (200, 30, 45), (150, 150, 150)  # colours of the picture of errors
-NO_CLASS = (224, 224, 192)  # VOC's colour for void
+OUTSIDE = (224, 224, 192)  # values that are not a class: VOC's colour for void
 
 
 def count_image_iou(image: ScoredImage) -> Sums:
@@ -33,17 +33,17 @@ def count_image_iou(image: ScoredImage) -> Sums:
 class Folder:
   """A folder of predictions, what is counted in them, and the mean IoU of each image.
 
-  `counts`: counting functions for `scoring.score`; `content` needs that of `boundaries`.
+  `counters`: counting functions for `scoring.count_files`; `content` needs that of `boundaries`.
   """
 
-  def __init__(self, name: str, files: list[pairs.Files], num_classes: int, counts: Sequence[Callable] = ()):
+  def __init__(self, name: str, files: list[pairs.Files], num_classes: int, counters: Sequence[Callable] = ()):
     self.name, self.files = name, {file.truth: file for file in files}
-    self.sums = scoring.score(files, num_classes, [count_image_iou, *counts])
+    self.sums = scoring.count_files(files, num_classes, [count_image_iou, *counters])
     self.iou = dict(zip(self.files, self.sums['image_iou'], strict=True))  # by ground truth path
 
   def content(self) -> dict:
     """The scores in the form that the page draws."""
-    report = scoring.merged(scoring.report(self.sums), boundaries.report(self.sums))
+    report = scoring.joined(scoring.report(self.sums), boundaries.report(self.sums))
     curve = boundaries.trimap_curve(self.sums)
     left_out = {*files.COUNTS, *curve.means, *curve.columns}
     return {
@@ -101,7 +101,7 @@ class Strips:
 
   def __init__(self, folders: list[Folder], num_classes: int, photos: dict[str, str], width: int):
     self.folders, self.num_classes, self.photos, self.width = folders, num_classes, photos, width
-    self.colours = np.vstack([datasets.colours(num_classes), np.array([NO_CLASS], np.uint8)])
+    self.colours = np.vstack([datasets.colours(num_classes), np.array([OUTSIDE], np.uint8)])
 
   def of(self, truth_path: str) -> dict:
     """The strip in the form that the page draws."""

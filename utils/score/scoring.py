@@ -1,7 +1,8 @@
-"""Scores of prediction files against ground truth files, counted image by image and summed over a data set.
+"""The pass over the images of a data set that all scores share, and the scores of the confusion matrix (IoU, accuracy).
 
-`count(image)` and `report(sums)` here are for the confusion matrix; `instances`, `boundaries` and `cityscapes` have the
-same two functions. A report may use the confusion matrix too, which is always among the sums.
+A kind of score is a module with two functions: `count(image)` gives arrays that can be added up over images, and
+`report(sums)` turns their sums into scores. Here they are those of the confusion matrix; `instances`, `boundaries` and
+`cityscapes` have the same two, and their reports may use the confusion matrix, which is always among the sums.
 """
 
 import functools
@@ -16,17 +17,18 @@ from utils.score.image import Report, ScoredImage
 from utils.score.pairs import Files
 
 
-def score(files: list[Files], num_classes: int, counts: Sequence[Callable[[ScoredImage], Sums]]) -> Sums:
-  """What each of `counts` counts, and the confusion matrix, summed over all files."""
-  return counting.summed(files, functools.partial(_count_all, num_classes, [count, *counts]))
+def count_files(files: list[Files], num_classes: int, counters: Sequence[Callable[[ScoredImage], Sums]]) -> Sums:
+  """The sums over all images of what the functions `counters` count, and of the confusion matrix."""
+  return counting.summed(files, functools.partial(_count_image, num_classes, [count, *counters]))
 
 
-def _count_all(num_classes: int, counts, files: Files) -> Sums:
+def _count_image(num_classes: int, counters, files: Files) -> Sums:
   image = ScoredImage(files, num_classes)
-  return functools.reduce(operator.or_, (count(image) for count in counts))
+  return functools.reduce(operator.or_, (counter(image) for counter in counters))
 
 
-def merged(*reports: Report) -> Report:
+def joined(*reports: Report) -> Report:
+  """One report with the means, columns and further scores of all."""
   return Report(*(functools.reduce(operator.or_, dicts) for dicts in zip(*reports, strict=True)))
 
 
@@ -35,6 +37,7 @@ def count(image: ScoredImage) -> Sums:
 
 
 def report(sums: Sums) -> Report:
+  """IoU and accuracy of each class, their means, pixel accuracy, and the confusion matrix itself."""
   matrix = sums['confusion']
   truth, pred, both = metrics.class_pixels(matrix)
   iou, accuracy = metrics.iou(matrix), metrics.ratio(both, truth)

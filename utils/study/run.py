@@ -59,8 +59,8 @@ def train(run: Run) -> None:
 def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names: list[str]) -> None:
   call(run, prediction_command(run, split, data_list, data_dir), f'prediction of {data_list}')
   pairs = list_file.read_list(data_list, data_dir, need_label=True)
-  counted = scoring.score(predictions(run, split, pairs), len(names), [boundaries.count])
-  report = scoring.merged(scoring.report(counted), boundaries.report(counted))
+  counted = scoring.count_files(predictions(run, split, pairs), len(names), [boundaries.count])
+  report = scoring.joined(scoring.report(counted), boundaries.report(counted))
   content = files.as_dict(report, names, unit='percent', images=len(pairs), list=list_file.list_digest(data_list))
   files.write_json(str(run.scores_path(split)), content)
 
@@ -81,7 +81,7 @@ def call(run: Run, command, stage: str) -> float:
     last = next((line.strip()[:300] for line in reversed(lines) if line.strip()), '').removeprefix('error: ')
     reason = 'it was killed, perhaps for lack of memory' if code == -signal.SIGKILL else last
     raise RunError(
-      f'{run.name}: {stage} failed, exit code {code} ({reason}); see {log}, mend it and start the same command again: '
+      f'{run.name}: {stage} failed, exit code {code} ({reason}); see {log}, fix it and start the same command again: '
       'finished runs are kept'
     )
   return peak

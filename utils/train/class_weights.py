@@ -85,7 +85,7 @@ def _number(path: str, word: str) -> float:
   except ValueError:
     value = math.nan
   if not 0 <= value < math.inf:
-    raise InputError(f'{path}: the class weight {word!r} is no finite number of at least 0; correct it')
+    raise InputError(f'{path}: the class weight {word!r} is not a finite number of at least 0; correct it')
   return value
 
 

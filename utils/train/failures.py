@@ -19,7 +19,7 @@ LOST_WORKER = (
 
 
 def run_error(error, strategy, folder: str) -> RunError:
-  """The error for a user whose run has `folder` for its snapshots: one line with the cause and the mend."""
+  """The error for a user whose run has `folder` for its snapshots: one line with the cause and the advice."""
   reason = short_message(error)
   if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
     return RunError(

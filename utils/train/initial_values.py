@@ -19,9 +19,9 @@ def set_initial_values(state, history, folder, args) -> str:
   model = state.model
   if folder.resumed:
     variables = state.saved()
-    has_training_state = any(name.startswith(checkpoint.OWN) for name in checkpoint.Reader(folder.resumed).shapes)
+    has_training_state = any(name.startswith(checkpoint.STATE) for name in checkpoint.Reader(folder.resumed).shapes)
     if not has_training_state:  # a checkpoint of the 2018 code: the variables and their momentum alone
-      variables = {name: variable for name, variable in variables.items() if not name.startswith(checkpoint.OWN)}
+      variables = {name: variable for name, variable in variables.items() if not name.startswith(checkpoint.STATE)}
     checkpoint.restore(folder.resumed, variables, 'it belongs to another run; name another --snapshot-dir')
     if has_training_state:
       history.restore(folder.resumed)
@@ -32,11 +32,11 @@ def set_initial_values(state, history, folder, args) -> str:
     checkpoint.restore(args.restore_from, backbone, f'check --backbone {args.backbone}')
     restored = len(backbone)
     if not args.not_restore_classifier:
-      mend = 'check --model and --num-classes, or give --not-restore-classifier to leave the head as initialised'
+      advice = 'check --model and --num-classes, or give --not-restore-classifier to leave the head as initialised'
       held = checkpoint.Reader(args.restore_from).shapes
       auxiliary = {id(v) for v in model.auxiliary_variables}
       head = named(v for v in model.head_variables if id(v) not in auxiliary or checkpoint.name_of(v) in held)
-      checkpoint.restore(args.restore_from, head, mend)
+      checkpoint.restore(args.restore_from, head, advice)
       restored += len(head)
     rest = len(state.saved()) - restored
     source = f'{restored} variables from {args.restore_from}, the other {rest} (momentum included) as initialised'

@@ -231,7 +231,7 @@ def next_batches(batches, s: int, run: Run) -> list:
     return [deal(lambda replica: next(batches)) for _ in range(run.args.iter_size)]
   except tf.errors.OpError as e:
     raise RunError(
-      f'step {s}: an image or label that was there at the start cannot be read any more; mend it and go on with '
+      f'step {s}: an image or label that was there at the start cannot be read any more; fix it and go on with '
       f'--resume ({short_message(e)})'
     ) from None
 

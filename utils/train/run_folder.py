@@ -109,7 +109,7 @@ class RunFolder:
     if steps and len(damaged) == len(steps):
       raise InputError(f'{self.folder}: none of its checkpoints can be read; give --overwrite or another folder')
     for step in damaged if self.writes else ():
-      print(f'{checkpoint.put_aside(prefixes[step])}: is damaged and was put aside')
+      print(f'{checkpoint.mark_damaged(prefixes[step])}: is damaged and was renamed')
     return steps[: len(steps) - len(damaged)]
 
   def path(self, name: str) -> str:

@@ -44,7 +44,7 @@ def read(pair):
   try:
     return pair, decode_image(storage.read(pair.image)).numpy()
   except (OSError, tf.errors.OpError) as e:
-    raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); mend it and --resume') from None
+    raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); fix it and --resume') from None
 
 
 class ValidationHistory:
@@ -71,9 +71,9 @@ class ValidationHistory:
 
   def saved(self) -> dict:
     return {
-      f'{checkpoint.OWN}validated_step': np.int64(self.last),
-      f'{checkpoint.OWN}best_step': np.int64(self.best_step),
-      f'{checkpoint.OWN}best_miou': np.float64(self.best_miou),
+      f'{checkpoint.STATE}validated_step': np.int64(self.last),
+      f'{checkpoint.STATE}best_step': np.int64(self.best_step),
+      f'{checkpoint.STATE}best_miou': np.float64(self.best_miou),
     }
 
   def restore(self, prefix: str) -> None:

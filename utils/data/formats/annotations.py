@@ -57,7 +57,7 @@ def paint(annotated: AnnotatedImage, image: str, class_ids: dict[str, int], unla
       top, left, mask = region.draw(height, width)
     except (ValueError, TypeError, OverflowError) as e:
       raise InputError(
-        f'{annotated.source}: {region.place} ({region.name}) of {image} {one_line(e)}; mend it, or remove it'
+        f'{annotated.source}: {region.place} ({region.name}) of {image} {one_line(e)}; correct it, or remove it'
       ) from None
     value = VOID if class_table.is_void(region.name) else class_ids[region.name]
     label[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = value
@@ -68,7 +68,7 @@ def run_lengths(counts: list[int], pixels: int) -> np.ndarray:
   """Lengths of runs, of zeros and ones in turn from zeros, to bool [pixels].
 
   Raises:
-    ValueError: they are no lengths, or make another number of pixels.
+    ValueError: they are not lengths, or make another number of pixels.
   """
   if not all(isinstance(count, int) and count >= 0 for count in counts) or sum(counts) != pixels:
     raise ValueError(f'has run lengths that do not make {pixels} pixels')
@@ -92,4 +92,4 @@ def reading(path: str, kind: str):
   except KeyError as e:
     raise InputError(f'{path}: has no {e} where {kind} has it; export it again, as {kind}') from None
   except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as e:
-    raise InputError(f'{path}: is no {kind} ({one_line(e)}); export it again, as {kind}') from None
+    raise InputError(f'{path}: is not {kind} ({one_line(e)}); export it again, as {kind}') from None

@@ -7,7 +7,7 @@ from utils.data.labels import VOID, read_names
 from utils.errors import InputError
 
 FILE = 'classes.txt'  # below DATA_DIR: the user's names, in the order of the class ids
-VOID_NAMES = ('void', 'ignore', '__ignore__', 'unlabeled', 'unlabelled')  # names of pixels that count for nothing
+VOID_NAMES = ('void', 'ignore', '__ignore__', 'unlabeled', 'unlabelled')  # names of labels whose pixels are not counted
 BACKGROUND_NAMES = ('background', '_background_', '__background__')
 
 
@@ -16,7 +16,7 @@ def is_void(name: str) -> bool:
 
 
 def background_of(names: list[str]) -> str | None:
-  """The name among these that is the background's."""
+  """The first of these names that means background, None without one."""
   return next((name for name in names if name.lower() in BACKGROUND_NAMES), None)
 
 
@@ -27,8 +27,8 @@ def read_user_names(data_dir: str) -> list[str] | None:
 
 
 def class_names(found: list[str], given: list[str] | None, background: bool) -> list[str]:
-  """The names in the order of the class ids: `given` if there is such a list, else `found` less what is void, behind
-  `background` where that is wanted and not found.
+  """The names in the order of the class ids: `given` if there is such a list, else `found` without void names; then
+  `background` comes first where it is wanted and not found.
 
   Raises:
     InputError: a class that is not among the given ones, void among them, or more classes than a label image holds.
@@ -45,7 +45,7 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
       raise InputError(f'{FILE}: has no class background for pixels without a label; add it, or --unlabelled void')
     void = [name for name in given if is_void(name)]
     if void:
-      raise InputError(f'{FILE}: {void[0]!r} is no class, for such pixels count for nothing; remove the line')
+      raise InputError(f'{FILE}: {void[0]!r} is not a class, because such pixels are not counted; remove the line')
     names = given
   else:
     names = (['background'] if background and not background_of(found) else []) + found
@@ -74,7 +74,7 @@ def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int) -> l
       raise InputError(f'{FILE}: has {len(given)} names while the masks hold id {highest}; name every class, in order')
     return given
   if highest == 0:
-    lists.warn('the masks hold class 0 alone, besides void; if 255 is a class there, name both with --colors')
+    lists.warn('the masks hold no class but 0 (and void); if 255 is a class there, name both with --colors')
   unused = sorted(set(range(highest)) - ids)
   if unused:
     lists.warn(f'the masks hold ids up to {highest} but never {", ".join(map(str, unused[: lists.SHOWN]))}')

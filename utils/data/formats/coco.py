@@ -44,10 +44,10 @@ def read(path: str) -> annotations.Annotations:
 def draw_segmentation(segmentation, height: int, width: int) -> tuple[int, int, np.ndarray]:
   """As `annotations.Region.draw`, for a list of polygons [x, y, x, y, ...] or {'counts': ..., 'size': [h, w]}."""
   if not segmentation:
-    raise ValueError('has no segmentation, a box alone')
+    raise ValueError('has a box but no segmentation')
   if isinstance(segmentation, list):
     if not all(isinstance(outline, list) and len(outline) % 2 == 0 for outline in segmentation):
-      raise ValueError('has a polygon that is no list x, y, x, y, ...')
+      raise ValueError('has a polygon that is not a list x, y, x, y, ...')
     return polygons.fill([np.reshape(outline, (-1, 2)) for outline in segmentation], height, width)
   if not isinstance(segmentation, dict) or not {'counts', 'size'} <= segmentation.keys():
     raise ValueError('has a segmentation that is neither polygons nor counts and size')

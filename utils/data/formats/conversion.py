@@ -15,14 +15,14 @@ from utils.errors import InputError
 def run(
   data_dir: str, pairs: list[Pair], source: LabelSource, names: list[str] | None, origins: dict[str, str]
 ) -> tuple[list[str], list[Pair]]:
-  """Converts what is not converted already; all of it where the record is another than the last time.
+  """Converts the labels that are new or changed; all of them if the text of conversion.txt changed.
 
   Args:
     names: the classes in the order of their ids, None where the labels have no names.
-    origins: every name of the labels -> what stands for it there, '' where its name does.
+    origins: class name -> what stands for it in the labels (`category 3`, a colour); '' if they hold the name itself.
 
   Returns:
-    A line for each that failed, and the pairs of the others with their new masks.
+    A line for each label that failed, and the pairs of the others with their new masks.
 
   Raises:
     InputError: the folder holds files that were not written here.

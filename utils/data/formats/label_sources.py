@@ -12,15 +12,18 @@ from utils.errors import InputError
 
 
 class LabelSource(NamedTuple):
-  """`read(path, images)` gives labels by the names of their images, the class names in the order of their ids, each
-  with what stands for it in the file, and what is wrong with single files. `converter(ids)` gives a function of image
-  path and label to class ids, uint8 [H, W]."""
+  """One kind of labels.
+
+  `read(path, images)` returns three things: image name -> label (of `images`, name -> path); class name -> what stands
+  for it in the labels (`category 3`, a colour), in the order of the class ids; and a line for each file that failed.
+  `converter(class_ids)` returns the function (image path, label) -> class ids, uint8 [H, W].
+  """
 
   flag: str
   path: str  # the flag's value: a folder or file below DATA_DIR, maybe with {split}
   read: Callable[[str, dict[str, str]], tuple[dict, dict[str, str], list[str]]]
   converter: Callable | None  # None: the labels are masks of class ids, which are listed as they are
-  meaning: str  # of the labels, for the record of a conversion
+  meaning: str  # of the labels' values, written to conversion.txt
   has_names: bool  # classes have names
   unlabelled: str = 'void'  # what pixels without a label are, or background
 
@@ -55,15 +58,15 @@ def zero_is_void(args) -> LabelSource:
 
 
 def colour_masks(args) -> LabelSource:
-  table = masks.read_table(args.colors)
+  table = masks.read_colour_table(args.colors)
   colours = {}
   for colour, name in table.items():
     colours.setdefault(name, []).append(' '.join(map(str, colour)))
 
   def converter(ids):
-    lookup = masks.lookup({colour: ids[name] for colour, name in table.items()})
-    mend = f'add it to {args.colors} (void counts for nothing), or was the mask smoothed when it was saved?'
-    return lambda image, mask: masks.read_colours(mask, lookup, mend)
+    lookup = masks.lookup_table({colour: ids[name] for colour, name in table.items()})
+    advice = f'add it to {args.colors} (`r g b void` if it is not a class), or was the mask smoothed when it was saved?'
+    return lambda image, mask: masks.read_colours(mask, lookup, advice)
 
   names = {name: ', '.join(values) for name, values in colours.items()}
   return _masks(args, converter, f'colours of {args.colors}', names)

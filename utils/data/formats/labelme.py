@@ -77,4 +77,4 @@ def decode(mask: str | None) -> np.ndarray:
     with Image.open(io.BytesIO(base64.b64decode(mask or '', validate=True)), formats=('PNG',)) as image:
       return np.asarray(image.convert('L')) > 0
   except (binascii.Error, *image_file.UNDECODABLE):
-    raise ValueError('has a mask that is no PNG') from None
+    raise ValueError('has a mask that is not a PNG') from None

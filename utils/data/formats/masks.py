@@ -1,5 +1,5 @@
-"""Masks as pictures of another kind than class ids: colours, with the table that says which class has which, and ids
-that count from 1 because 0 is what nobody labelled (ADE20K)."""
+"""Label images that must be converted to class ids: masks of colours, with the table of the classes' colours, and masks
+whose ids start at 1 because 0 is void (ADE20K)."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ from utils.data.labels import VOID
 from utils.errors import InputError
 
 Colour = tuple[int, int, int]
-CODE = np.array((1 << 16, 1 << 8, 1), np.uint32)
+RGB_TO_CODE = np.array((1 << 16, 1 << 8, 1), np.uint32)  # rgb @ RGB_TO_CODE: one number from 0 to 2^24 - 1 a colour
 
 
-def read_table(path: str) -> dict[Colour, str]:
+def read_colour_table(path: str) -> dict[Colour, str]:
   """Colour -> class name, from lines `r g b name`. Several colours may have one name; # begins a comment.
 
   Raises:
-    InputError: it cannot be read, a line is none of these, or a colour stands there twice.
+    InputError: it cannot be read, a line is not `r g b name`, or a colour occurs twice.
   """
   table = {}
   for number, line in enumerate(list_file.text_lines(path, 'a colour table'), 1):
@@ -35,46 +35,46 @@ def read_table(path: str) -> dict[Colour, str]:
   return table
 
 
-def lookup(class_ids: dict[Colour, int]) -> np.ndarray:
-  """A table int16 [2^24]: a colour's code -> class id, -1 for every other colour."""
+def lookup_table(class_ids: dict[Colour, int]) -> np.ndarray:
+  """int16 [2^24]: the code of a colour -> its class id, -1 for colours without one."""
   table = np.full(1 << 24, -1, np.int16)
   for colour, class_id in class_ids.items():
-    table[np.dot(colour, CODE)] = class_id
+    table[np.dot(colour, RGB_TO_CODE)] = class_id
   return table
 
 
-def read_colours(path: str, table: np.ndarray, mend: str) -> np.ndarray:
-  """Class ids, uint8 [H, W], of a picture's colours (grey and palettes are colours too).
+def read_colours(path: str, table: np.ndarray, advice: str) -> np.ndarray:
+  """Class ids, uint8 [H, W], of an image of colours (RGB, grey or palette), by a `lookup_table`.
 
   Raises:
-    InputError: the picture is a JPEG or damaged, or has a colour that the table lacks; `mend` says what to do then.
+    InputError: the image is a JPEG or damaged, or has a colour that the table lacks; `advice` says what to do then.
   """
   with image_file.open_picture(path) as image:
     if image.format == 'JPEG':
       raise InputError(f'{path}: is JPEG, which changes colours; save masks as PNG')
     rgb = np.asarray(image.convert('RGB'))
-  return from_colours(path, rgb, table, mend)
+  return from_colours(path, rgb, table, advice)
 
 
-def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, mend: str) -> np.ndarray:
-  """As `read_colours`, of the picture's colours, uint8 [H, W, 3]."""
-  ids = table[rgb @ CODE]
+def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, advice: str) -> np.ndarray:
+  """As `read_colours`, from RGB values, uint8 [H, W, 3]; `path` is for the message."""
+  ids = table[rgb @ RGB_TO_CODE]
   unknown = ids < 0
   if unknown.any():
     row, column = np.argwhere(unknown)[0]
-    number = len(np.unique(rgb[unknown] @ CODE))
+    number = len(np.unique(rgb[unknown] @ RGB_TO_CODE))
     raise InputError(
-      f'{path}: the pixel at x {column}, y {row} has the colour {tuple(rgb[row, column].tolist())}, which is no '
-      f"class's ({unknown.sum()} pixels, {number} such colours); {mend}"
+      f'{path}: the pixel at x {column}, y {row} has the colour {tuple(rgb[row, column].tolist())}, which '
+      f'belongs to no class ({unknown.sum()} pixels, {number} such colours); {advice}'
     )
   return ids.astype(np.uint8)
 
 
 def read_zero_is_void(path: str, ignore_label: int = VOID) -> np.ndarray:
-  """Class ids, uint8 [H, W]: 0 and `ignore_label` become void (255), as 255 stays; k becomes k - 1.
+  """Class ids, uint8 [H, W]: 0, 255 and `ignore_label` become void (255), any other k becomes k - 1.
 
   Raises:
-    InputError: no mask of ids, or an id above 255.
+    InputError: it is not a label image, or holds an id above 255.
   """
   label = image_file.read_label(path)
   if label.min() < 0 or label.max() > VOID:

@@ -35,7 +35,7 @@ def fill(outlines: list, height: int, width: int) -> tuple[int, int, np.ndarray]
 def _checked(outline, height: int, width: int) -> np.ndarray:
   points = np.asarray(outline, np.float64)
   if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
-    raise ValueError('is no list of at least three points')
+    raise ValueError('is not a list of at least three points')
   limits = np.array((width, height))
   outside = ~((points >= -TOLERANCE) & (points <= limits + TOLERANCE)).all(axis=1)  # and NaN
   if outside.any():
