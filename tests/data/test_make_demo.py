@@ -61,5 +61,5 @@ def test_every_class_is_drawn_and_instances_agree_with_classes():
 
 def test_does_not_mix_with_a_real_devkit(tmp_path):
   (tmp_path / 'VOCdevkit').mkdir()
-  with pytest.raises(InputError, match='no demo data'):
+  with pytest.raises(InputError, match='not demo data'):
     make(tmp_path)

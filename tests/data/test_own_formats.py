@@ -187,7 +187,7 @@ BAD = [
   ('labelme', edited('labelme', shapes__points=OUTSIDE), 1, 'shape 1 (car) of'),
   ('labelme', edited('labelme', shapes__shape_type='mask'), 1, 'is a mask of 4 points'),
   ('labelme', lambda f: os.rename(f / 'images/b.jpg', f / 'images/c.jpg'), 1, '1 of its images are missing (b)'),
-  ('labelme', lambda f: labelled.photo(f / 'images/b.png'), 2, 'images/b.png: has the name'),
+  ('labelme', lambda f: labelled.photo(f / 'images/b.png'), 2, 'b.png: differs from images/b.jpg'),
   ('labelme', lambda f: trees.save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 12 x 9 while'),
   ('cvat', replace('cvat.xml', '<annotations><image'), 2, 'cvat.xml: is damaged'),
   ('cvat', replace('cvat.xml', '<svg/>'), 2, 'cvat.xml: holds no annotated image'),

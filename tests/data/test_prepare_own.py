@@ -106,8 +106,8 @@ def test_segnets_layout_with_a_void_of_its_own(tmp_path):
   ('flags', 'words'),
   [
     (('--images', 'images/{split}', '--masks', 'masks'), r'--masks masks: holds no \{split\}'),
-    (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train is not there'),
-    (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train is not there'),
+    (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train does not exist'),
+    (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train does not exist'),
     (('--images', 'images/{split}', '--masks', '{split}'), '--masks train: is not a folder'),
   ],
 )

@@ -149,7 +149,7 @@ def test_script_installs_once(tmp_path, weights, monkeypatch, capsys):
   flags = '--url', pathlib.Path(path).as_uri(), '--save-dir', str(tmp_path / 'out')
   code, said = run(capsys, *flags)
   assert code == 0 and 'fetched and checked' in said.out and pretrained.sha256(path) in said.out
-  assert 'is there already' in run(capsys, *flags)[1].out
+  assert 'exists already' in run(capsys, *flags)[1].out
   (tmp_path / 'out' / 'resnet_v1_101.ckpt').write_bytes(b'torn')
   code, said = run(capsys, *flags)
   assert (

@@ -196,7 +196,7 @@ def test_refuses(tmp_path, capsys, script, change, changed, words):
   assert sorted(tmp_path.rglob('*')) == before
 
 
-@pytest.mark.parametrize('bad, words', [(GREY + 16, ['19', 'no train id']), (picture('RGB'), ['RGB'])])
+@pytest.mark.parametrize('bad, words', [(GREY + 16, ['19', 'not a train id']), (picture('RGB'), ['RGB'])])
 def test_encodes_the_other_files(tmp_path, capsys, bad, words):
   put('pred/a.png', bad)(build(tmp_path))
   code, _, err = outcome(encode_cityscapes_testid, flags(tmp_path, encode_cityscapes_testid), capsys)
