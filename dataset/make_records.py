@@ -81,9 +81,9 @@ def name_below(data_dir: str, path: str) -> str:
 
 def check_others(out_dir: str, planned: list[records.Shard]) -> None:
   """Refuses to mix shards of this list with those of another number, which training could not tell apart."""
-  paths = {shard.path for shard in planned}
   name = pathlib.PurePath(planned[0].path).name.split('-00000-of-')[0]
-  others = [path for path in storage.matching(os.path.join(out_dir, f'{name}-*{shards.SUFFIX}')) if path not in paths]
+  found = storage.matching(os.path.join(out_dir, f'{name}-?????-of-?????{shards.SUFFIX}'))
+  others = sorted(set(found) - {shard.path for shard in planned})
   if others:
     raise InputError(
       f'{others[0]}: is one of another number of shards than {len(planned)}; remove the earlier ones, or give their '
