@@ -6,7 +6,7 @@ Label values below `num_classes` are classes; 255 and `ignore_label` are void. A
 
 import functools
 import os
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -81,21 +81,22 @@ def image_size(path: str, thorough: bool = False) -> tuple[int, int]:
   with image_file.open_picture(path) as image:
     if image.format not in FORMATS:
       raise InputError(f'{path}: is {image.format}, and images must be JPEG or PNG; convert it')
-    if thorough or not _has_end(path, image.format):
+    if thorough or not _has_end(image.fp, image.format):
       image.load()
     return image.size
 
 
-def _has_end(path: str, image_format: str) -> bool:
+def _has_end(file: BinaryIO, image_format: str) -> bool:
   """Whether the file ends as its format does. Where other bytes follow that end, only decoding can tell."""
   end = b'IEND\xaeB`\x82' if image_format == 'PNG' else b'\xff\xd9'
-  with storage.opened(path) as file:
-    file.seek(-min(len(end), file.seek(0, os.SEEK_END)), os.SEEK_END)
-    if file.read() == end:
-      return True
-    file.seek(0)
-    if end not in file.read():
-      raise OSError('its end is missing')
+  position = file.tell()
+  file.seek(-min(len(end), file.seek(0, os.SEEK_END)), os.SEEK_END)
+  if file.read() == end:
+    return True
+  file.seek(0)
+  if end not in file.read():
+    raise OSError('its end is missing')
+  file.seek(position)
   return False
 
 

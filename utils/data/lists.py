@@ -72,17 +72,16 @@ def write_official(
     left_out: reason -> ids of the official list that the caller left out. Long lists of missing ids go to
       LIST_DIR/NAME.missing.txt.
   """
-  lines, missing = [], {f'without {noun}': [] for noun in without} | (left_out or {})
+  lines, missing = [], {reason: ids for reason, ids in (left_out or {}).items() if ids}
+  sources = [images] if labels is None else [images, labels]
   for i in ids:
-    if i not in images:
-      missing[f'without {without[0]}'].append(i)
-    elif labels is not None and i not in labels:
-      missing[f'without {without[1]}'].append(i)
+    lacking = [noun for noun, paths in zip(without, sources, strict=False) if i not in paths]
+    if lacking:
+      missing.setdefault(f'without {lacking[0]}', []).append(i)
     else:
-      paths = [images[i]] if labels is None else [images[i], labels[i]]
-      lines.append(line(*(os.path.relpath(path, data_dir) for path in paths)))
+      lines.append(line(*(os.path.relpath(paths[i], data_dir) for paths in sources)))
   write(list_dir, name, lines)
-  _report_missing(list_dir, name, len(lines), official, {reason: ids for reason, ids in missing.items() if ids})
+  _report_missing(list_dir, name, len(lines), official, missing)
 
 
 def _report_missing(list_dir: str, name: str, listed: int, official: int, missing: dict[str, list[str]]) -> None:
