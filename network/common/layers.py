@@ -168,8 +168,3 @@ def max_pool_stem(x):
 def resize_bilinear(x, size):
   """TensorFlow 1's bilinear resize to `size` [h, w]: source = target * in / out, no half-pixel centres. Float32 out."""
   return tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=False, half_pixel_centers=False)
-
-
-def resize_nearest(x, size):
-  """TensorFlow 1's nearest-neighbour resize: source = floor(target * in / out)."""
-  return tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, align_corners=False, half_pixel_centers=False)

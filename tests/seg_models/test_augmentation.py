@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common.layers import MEAN, resize_bilinear, resize_nearest
+from network.common.layers import MEAN, resize_bilinear
 from seg_models.augmentation import COLORS, PLACES, TURN, Augmentation, augment, largest_share
 from seg_models.color_jitter import color_jitter
 from seg_models.crop import Crop, crop_example, crop_label
@@ -26,6 +26,15 @@ def example(i):
   return rng.integers(0, 256, (height, width, 3), np.uint8), label[:height, :width].astype(np.int32)
 
 
+def nearest(label, size):
+  """TensorFlow 1's resize: the pixel at or below target * in / out."""
+  rows, columns = (
+    (np.arange(out, dtype=np.float32) * (np.float32(side) / np.float32(out))).astype(int)
+    for side, out in zip(label.shape, size, strict=True)
+  )
+  return label[rows][:, columns]
+
+
 def scaled_size(image, scale):
   return [max(1, int(np.float32(side) * np.float32(scale))) for side in image.shape[:2]]
 
@@ -40,7 +49,7 @@ def straight_by_hand(image, label, scale, mirror, place):
   """Resize as TensorFlow 1, mirror, pad, crop, one after the other."""
   size = scaled_size(image, scale)
   image = resize_bilinear(image[np.newaxis], size)[0].numpy()
-  label = resize_nearest(label[np.newaxis, ..., np.newaxis], size)[0, ..., 0].numpy()
+  label = nearest(label, size)
   if mirror:
     image, label = image[:, ::-1], label[:, ::-1]
   pad = [(0, max(0, crop - side)) for crop, side in zip(SIZE, size, strict=True)]
@@ -52,7 +61,7 @@ def straight_by_hand(image, label, scale, mirror, place):
 def turned_by_hand(image, label, scale, mirror, place, degrees):
   """Pixel by pixel: turn back about the centre of the scaled image, mirror back, and look there."""
   height, width = scaled_size(image, scale)
-  scaled_label = resize_nearest(label[np.newaxis, ..., np.newaxis], [height, width])[0, ..., 0].numpy()
+  scaled_label = nearest(label, (height, width))
   pixels, classes = np.zeros([*SIZE, 3]), np.full(SIZE, IGNORE)
   sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
   y0, x0 = corner((height, width), place)
@@ -60,9 +69,9 @@ def turned_by_hand(image, label, scale, mirror, place, degrees):
     y, x = y0 + i - (height - 1) / 2, x0 + j - (width - 1) / 2
     y, x = y * cosine + x * sine + (height - 1) / 2, x * cosine - y * sine + (width - 1) / 2
     x = width - 1 - x if mirror else x
-    nearest = round(y), round(x)
-    if y0 + i < height and x0 + j < width and 0 <= nearest[0] < height and 0 <= nearest[1] < width:
-      classes[i, j] = scaled_label[nearest]
+    row, column = round(y), round(x)
+    if y0 + i < height and x0 + j < width and 0 <= row < height and 0 <= column < width:
+      classes[i, j] = scaled_label[row, column]
       y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
       pixels[i, j] = bilinear(image, y * image.shape[0] / height, x * image.shape[1] / width)
   return pixels, classes
