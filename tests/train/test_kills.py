@@ -25,7 +25,8 @@ TOY = 'from tests import tiny; from utils.train import loop; loop.build = lambda
 RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
 RUN |= {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.9, 'clip_norm': 1}
 RUN |= {'aux_weight': 0.4, 'class_weights': 'balanced', 'label_smoothing': 0.1, 'ohem_threshold': 0.7}
-RUN |= {'ohem_min_kept': 9, 'extra_loss': 'dice'}
+RUN |= {'ohem_min_kept': 9, 'extra_loss': 'dice', 'scale_range': '0.7,1.5', 'random_rotate': 20}
+RUN |= {'color_jitter': True, 'crop_max_share': 0.6}
 
 
 @pytest.fixture(scope='module')
