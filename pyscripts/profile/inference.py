@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
 from utils.predict.flags import SCALES
-from utils.profile import generated, training_step
+from utils.profile import figures, generated, training_step
 
 
 def main(argv=None):
@@ -25,6 +25,7 @@ def main(argv=None):
   parser.add_argument('--batch-sizes', type=whole, nargs='+', default=[1, 2, 4, 8], help='windows at a time')
   parser.add_argument('--images', type=arguments.whole(0), default=1, help='whole images to predict; 0: none')
   parser.add_argument('--repeat', type=whole, default=5, help='measurements of a batch; the median is printed')
+  figures.add_flag(parser)
   parser.set_defaults(image_dir=None, video=None, colormap='', palette=False, overlay=False, save_probs=False)
   measure(parser.parse_args(argv))
 
@@ -42,19 +43,21 @@ def measure(args) -> None:
   windows.freeze(model)
   probabilities = windows.probability_function(model, args.input_size)
   print(f'{args.model} on {args.backbone}, {args.precision}, {gflop:.1f} GFLOP a window of {args.input_size}')
-  shares = {}  # of the matrix product
+  shares, rows = {}, []  # of the matrix product
   for number in args.batch_sizes:
     batch = tf.random.stateless_normal([number, *args.input_size, 3], [0, 1], stddev=60)
     calls = {'windows': lambda batch=batch: probabilities(batch)[0, 0, 0]}
     seconds, ceiling = timing.seconds_and_ceiling(calls, args.repeat, args.precision)
     shares[number] = number * gflop / seconds['windows'] / ceiling
     print(f'{number} windows: {timing.described(seconds["windows"], number * gflop, ceiling)}', flush=True)
+    rows.append({'what': f'{number} windows', 's': seconds['windows'], 'of matrix product': shares[number]})
   if args.images:
-    predict_images(args, probabilities, gflop, max(shares, key=shares.get), ceiling)
+    rows.append(predict_images(args, probabilities, gflop, max(shares, key=shares.get), ceiling))
+  figures.write(args.json, rows)
 
 
-def predict_images(args, probabilities, gflop: float, batch_size: int, ceiling: float) -> None:
-  """Prints the figures of a run over equally large images, read and written as the scripts do."""
+def predict_images(args, probabilities, gflop: float, batch_size: int, ceiling: float) -> dict:
+  """Prints and returns the figures of a run over equally large images, read and written as the scripts do."""
   from utils.predict import outputs, run, windows
   from utils.profile import timing
 
@@ -70,9 +73,11 @@ def predict_images(args, probabilities, gflop: float, batch_size: int, ceiling: 
     image = read(paths[0])
   _, ceiling_after = timing.seconds_and_ceiling({}, args.repeat, args.precision)
   number = 2 * sum(len(windows.View(image, scale, False, **view).places) for scale in SCALES)
-  figures = timing.described(seconds, number * gflop, (ceiling + ceiling_after) / 2)
+  ceiling = (ceiling + ceiling_after) / 2
   print(f'whole images of {args.image_size}, {batch_size} windows at a time, {number} windows an image:')
-  print(f'{figures}, {memory:.0f} MB more memory at most')
+  print(f'{timing.described(seconds, number * gflop, ceiling)}, {memory:.0f} MB more memory at most')
+  share = number * gflop / seconds / ceiling
+  return {'what': f'each of {args.images} images', 's': seconds, 'of matrix product': share, 'more memory MB': memory}
 
 
 if __name__ == '__main__':

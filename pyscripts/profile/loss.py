@@ -8,6 +8,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
+from utils.profile import figures
 
 SHAPES = ((8, 90, 90, 19), (8, 42, 42, 21))  # logits of 720 and 336 pixel crops
 MARGIN, SIZES, FLOOR = 3.0, (1, 2, 3), 1e-4
@@ -19,13 +20,14 @@ def main(argv=None) -> None:
     '--shape', type=arguments.whole(1), nargs=4, metavar=tuple('NHWC'), help='of logits, not those two'
   )
   flags.add_argument('--repeat', type=arguments.whole(1), default=9, help='measurements of each; the median is printed')
+  figures.add_flag(flags)
   args = flags.parse_args(argv)
-  for logits_shape in [tuple(args.shape)] if args.shape else SHAPES:
-    measure(logits_shape, args.repeat)
+  shapes = [tuple(args.shape)] if args.shape else SHAPES
+  figures.write(args.json, [measure(logits_shape, args.repeat) for logits_shape in shapes])
 
 
-def measure(logits_shape: tuple, repeat: int) -> None:
-  """Prints one shape's figures. The first calls are made in fresh processes, where no other's memory is reused."""
+def measure(logits_shape: tuple, repeat: int) -> dict:
+  """Prints and returns one shape's figures. First calls are made in fresh processes: no other's memory is reused."""
   import numpy as np
 
   from utils.profile import timing
@@ -34,15 +36,28 @@ def measure(logits_shape: tuple, repeat: int) -> None:
   calls = {name: step(name, logits_shape) for name in LOSSES}
   seconds, ceiling = timing.seconds_and_ceiling(calls, repeat)
   values = [np.array(call()) for call in calls.values()]
-  print(f'{"x".join(map(str, logits_shape))}; matrix product here: {ceiling:.0f} GFLOP/s')
+  shape = 'x'.join(map(str, logits_shape))
+  print(f'{shape}; matrix product here: {ceiling:.0f} GFLOP/s')
   for name, (first_seconds, memory) in first_calls.items():
     print(f'  {name}: {seconds[name]:.3f} s, first call {first_seconds:.1f} s, {memory:.0f} MB')
   loop, tensors = LOSSES
+  faster, difference = seconds[tensors] / seconds[loop], float(abs(values[0] / values[1] - 1).max())
+  (first_seconds, memory), (_, tensors_memory) = first_calls[loop], first_calls[tensors]
   print(
-    f'  {seconds[tensors] / seconds[loop]:.1f} times faster, with {first_calls[loop][1] / first_calls[tensors][1]:.2f} '
-    f'of the memory; loss and gradients differ by {abs(values[0] / values[1] - 1).max():.0e}',
+    f'  {faster:.1f} times faster, with {memory / tensors_memory if tensors_memory else 0:.2f} of the memory; loss and '
+    f'gradients differ by {difference:.0e}',
     flush=True,
   )
+  return {
+    'logits': shape,
+    's': seconds[loop],
+    'pairs x classes s': seconds[tensors],
+    'times faster': faster,
+    'memory MB': memory,
+    'pairs x classes MB': tensors_memory,
+    'first call s': first_seconds,
+    'differ by': difference,
+  }
 
 
 def first_call(name: str, logits_shape: tuple) -> tuple[float, float]:

@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
 from utils.list_file import Pair, read_list
-from utils.profile import generated
+from utils.profile import figures, generated
 
 
 def main(argv=None) -> None:
@@ -27,6 +27,7 @@ def main(argv=None) -> None:
   parser.add_argument('--color-jitter', action='store_true', help='as in training')
   parser.add_argument('--crop-max-share', type=arguments.real(0, 1), default=1.0, help='as in training')
   parser.add_argument('--repeat', type=arguments.whole(1), default=5, help='measurements; the median is printed')
+  figures.add_flag(parser)
   args = parser.parse_args(argv)
   with tempfile.TemporaryDirectory() as folder:
     pairs = read_list(args.data_list, args.data_dir, True) if args.data_list else draw(pathlib.Path(folder), 64)
@@ -68,13 +69,16 @@ def measure(args, sources: dict[str, list[Pair]]) -> None:
     cpu[name].append(time.process_time() - begun)
 
   seconds = timing.interleaved_seconds({name: functools.partial(read, name) for name in sources}, args.repeat)
-  number = args.batches * args.batch_size
+  number, rows = args.batches * args.batch_size, []
   for name in sources:
     each = statistics.median(cpu[name][1:]) / number
     print(
       f'{name}: {number / seconds[name]:.0f} images a second; {1e3 * each:.2f} ms of processor time an image, so '
       f'{cores() / each:.0f} a second where all {cores()} cores are free'
     )
+    speed = {'images/s': number / seconds[name], 'processor ms an image': 1e3 * each, 'cores': cores()}
+    rows.append({'source': name, **speed})
+  figures.write(args.json, rows)
 
 
 def batches_of(args, pairs: list[Pair]):

@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
-from utils.profile import training_step
+from utils.profile import figures, training_step
 
 
 def main(argv=None):
@@ -18,7 +18,7 @@ def main(argv=None):
 
   print(f'{args.model} on {args.backbone}, {args.precision}, {args.batch_size} images of {args.input_size} a replica')
   print('replicas  step s  of 1 replica  images/s  all-reduces  MB  all-reduces alone s  of the step')
-  step_alone = None
+  step_alone, rows = None, []
   for replicas in range(1, args.num_gpu + 1):
     # In a process of its own: TensorFlow divides the processor into replicas once.
     kind, step, communication, number, megabytes = timing.in_fresh_process(measure, args, replicas)
@@ -28,6 +28,11 @@ def main(argv=None):
       f'{megabytes:.0f}  {communication:19.4f}  {communication / step:11.1%}',
       flush=True,
     )
+    row = {'replicas': replicas, 'device': kind, 'step s': step, 'of 1 replica': step / step_alone}
+    rows.append(
+      {**row, 'images/s': replicas * args.batch_size / step, 'all-reduces alone of step': communication / step}
+    )
+  figures.write(args.json, rows)
   if kind == 'CPU':
     print('no GPU here: the replicas shared the cores; GPU figures have to be measured on a machine that has them')
 

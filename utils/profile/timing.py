@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-MATRIX_SIDE = 2048
+CPU_SIDE, GPU_SIDE, GPU_PRODUCTS = 2048, 8192, 4  # of the matrices; a GPU is waited for once in so many products
 
 
 def median_seconds(call: Callable, repeat: int = 5) -> float:
@@ -38,10 +38,19 @@ def interleaved_seconds(calls: dict[str, Callable], repeat: int = 5) -> dict[str
 
 def seconds_and_ceiling(calls: dict[str, Callable], repeat: int, precision='float32') -> tuple[dict, float]:
   """Median times of `calls`, and the GFLOP/s of a matrix product measured in turns with them."""
-  a, b = (tf.cast(tf.random.stateless_normal([MATRIX_SIDE] * 2, [0, i]), precision) for i in (0, 1))
-  product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, b)[0]))
+  side, products = (GPU_SIDE, GPU_PRODUCTS) if gpu() else (CPU_SIDE, 1)
+  deviations = 1, side**-0.5  # so that the products stay in float16's range
+  a, b = (tf.cast(tf.random.stateless_normal([side] * 2, [0, 0], 0, x), precision) for x in deviations)
+
+  @tf.function
+  def product():
+    x = a
+    for _ in range(products):
+      x = tf.matmul(x, b)
+    return tf.reduce_sum(x[0])
+
   seconds = interleaved_seconds({**calls, 'matrix product': product}, repeat)
-  return seconds, 2e-9 * MATRIX_SIDE**3 / seconds['matrix product']
+  return seconds, 2e-9 * products * side**3 / seconds['matrix product']
 
 
 def described(seconds: float, gflop: float, ceiling: float) -> str:
@@ -74,15 +83,24 @@ def in_fresh_process(function: Callable, *args):
     return process.submit(function, *args).result()
 
 
+def gpu() -> str:
+  """The first GPU's name, or an empty string."""
+  return 'GPU:0' if tf.config.list_physical_devices('GPU') else ''
+
+
 def peak_memory() -> float:
-  """The largest resident memory of this process, in MB (Linux; elsewhere 0)."""
+  """The largest memory of this process, in MB: on the GPU, or without one resident (Linux; elsewhere 0)."""
+  if gpu():
+    return tf.config.experimental.get_memory_info(gpu())['peak'] / 1e6
   with contextlib.suppress(OSError):  # getrusage would count the process it was forked from
     return int(re.search(r'VmHWM:\s*(\d+) kB', pathlib.Path('/proc/self/status').read_text())[1]) * 1024 / 1e6
   return 0.0
 
 
 def extra_memory(call: Callable) -> float:
-  """By how many MB resident memory rose at most while `call()` ran (Linux; elsewhere 0)."""
+  """By how many MB the memory of `peak_memory` rose at most while `call()` ran."""
+  if gpu():
+    tf.config.experimental.reset_memory_stats(gpu())  # the largest memory is that of now
   with contextlib.suppress(OSError):
     pathlib.Path('/proc/self/clear_refs').write_text('5')  # sets the largest memory back to that of now
   before = peak_memory()

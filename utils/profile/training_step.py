@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
+from utils.profile import figures
 from utils.train import flags
 
 
@@ -17,6 +18,7 @@ def parser(description: str) -> Parser:
   result.add_argument('--repeat', type=whole(1), default=5, help='measurements of each figure; the median is printed')
   result.add_argument('--use-global-status', action='store_true', help='freeze batch norm')
   result.add_argument('--xla', action='store_true', help='compile the whole step (one GPU)')
+  figures.add_flag(result)
   result.set_defaults(iter_size=1, num_steps=100, learning_rate=1e-4)
   return result
 
