@@ -11,7 +11,7 @@ from PIL import Image
 from tests.predict import predicted
 from tests.predict.predicted import files, flags, pixels, run
 from tests.predict.test_windows import picture, stand_in
-from utils.errors import InputError
+from utils.errors import InputError, Stopped
 from utils.image_file import read_label
 from utils.predict import tiles
 from utils.predict.outputs import class_map
@@ -181,6 +181,18 @@ def test_bad_tiff_is_listed_and_leaves_nothing(checkpoint, tmp_path, capsys, arr
   errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error:')]
   assert str(path) in errors[0] and words in errors[0] and len(errors) == 2
   assert set(files(tmp_path / 'out')) == {'gray/b.png', 'color/b.png'}
+
+
+def test_signal_while_reading_ends_the_run(tmp_path, monkeypatch):
+  """It is no fault of the file."""
+
+  def stop(self):
+    raise Stopped('stopped by SIGTERM', 15)
+
+  with TiffReader(tiff(tmp_path / 'a.tif', RGB)) as image:
+    monkeypatch.setattr(TiffReader, 'plain_bands', stop)
+    with pytest.raises(Stopped):
+      list(image.bands())
 
 
 def test_codecs_that_are_not_there_are_named(tmp_path):

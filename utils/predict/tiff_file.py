@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from utils import storage
-from utils.errors import InputError, one_line
+from utils.errors import InputError, Stopped, one_line
 
 TILE = 256  # pixels, height and width of the tiles that are written
 LARGEST_PIECE = 2**28  # bytes of a decoded tile or strip
@@ -99,7 +99,7 @@ class TiffReader:
       yield
     except FileNotFoundError:
       raise InputError(f'{self.path}: no such file') from None
-    except InputError:
+    except (InputError, Stopped):
       raise
     except Exception as e:  # tifffile and its codecs raise whatever a damaged file makes them stumble over
       if 'imagecodecs' in str(e):
