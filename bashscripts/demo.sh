@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole main job in a few minutes on a laptop: sets the project up (see setup.sh), draws small street scenes, trains
 # a 14-layer PSPNet on them with the adaptive affinity loss, predicts the validation scenes and scores them. Values can
-# be set from the environment, say `STEPS=2000 OUT=/tmp/demo bash bashscripts/demo.sh`; more of them: pipeline.sh
+# be set from the environment, for example `STEPS=2000 OUT=/tmp/demo bash bashscripts/demo.sh`; more of them: pipeline.sh
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 

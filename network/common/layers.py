@@ -62,8 +62,8 @@ class Conv(tf.Module):
 class DepthwiseConv(Conv):
   """`Conv` with one filter a channel: `SCOPE/depthwise_weights` [k, k, C, 1], with the same padding.
 
-  As in TF-Slim they are not named `weights`, and so are free of weight decay: each is normalised right after and has
-  nine or 25 numbers a channel, which decay shrinks where the loss hardly holds them.
+  As in TF-Slim they are not named `weights`, so they have no weight decay: batch norm follows each, so the scale of its
+  9 or 25 weights a channel hardly changes the output, and decay would only shrink them.
   """
 
   def __init__(self, scope, channels, kernel, *args, **kwargs):

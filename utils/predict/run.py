@@ -1,4 +1,4 @@
-"""A prediction run: images in, class ids, colours and what else was asked for out."""
+"""A prediction run: reads images, predicts them, and writes class ids, colours and the other outputs of the flags."""
 
 import functools
 import os

@@ -14,10 +14,11 @@ from utils import list_file
 from utils.errors import InputError
 from utils.train import flags as train_flags
 
-# May change when a study is started again: paths, and how often something is written. (The data count by their lists'
-# contents, the start by its weights.)
-FREE = {'data_dir', 'data_list', 'val_list', 'snapshot_dir', 'resume', 'overwrite', 'is_training', 'profile_steps'}
-FREE |= {'config', 'save_pred_every', 'save_minutes', 'keep', 'update_tb_every', 'worker_timeout', 'cluster'}
+# Flags that may change when a study is started again: paths, and how often something is written. Lists and the first
+# checkpoint are compared by their contents instead.
+MAY_CHANGE = {'data_dir', 'data_list', 'val_list', 'snapshot_dir', 'config', 'resume', 'overwrite', 'is_training'}
+MAY_CHANGE |= {'profile_steps', 'save_pred_every', 'save_minutes', 'keep', 'update_tb_every'}
+MAY_CHANGE |= {'worker_timeout', 'cluster'}
 
 
 def of_run(args: argparse.Namespace, method: str, flags: argparse.Namespace, digests: dict[str, str]) -> dict:
@@ -30,7 +31,7 @@ def of_run(args: argparse.Namespace, method: str, flags: argparse.Namespace, dig
     'strides': args.strides or flags.val_strides,
     'checkpoint': args.checkpoint,
   }
-  training = {key: value for key, value in vars(flags).items() if key not in FREE}
+  training = {key: value for key, value in vars(flags).items() if key not in MAY_CHANGE}
   return json.loads(json.dumps({'method': method, **digests, **scoring, **training}))
 
 

@@ -100,7 +100,7 @@ def _add_affinity_flags(group, sizes):
 def _add_optimisation_flags(group):
   group.add_argument('--schedule', choices=('poly', 'cosine', 'constant'), default='poly', help='of the learning rate')
   group.add_argument('--power', type=real(0), default=0.9, help='of --schedule poly')
-  group.add_argument('--warmup-steps', type=whole(0), default=0, metavar='N', help='over which the rate rises linearly')
+  group.add_argument('--warmup-steps', type=whole(0), default=0, metavar='N', help='steps of linear warm-up')
   group.add_argument('--head-rate-multiple', type=real(0), default=10.0, help="of the head's rate")
   group.add_argument('--optimizer', choices=('momentum', 'adamw'), default='momentum', help='update rule')
   group.add_argument('--momentum', type=real(0, 1, below=True), default=0.9, help='of --optimizer momentum')
@@ -117,7 +117,7 @@ def _add_optimisation_flags(group):
 
 
 def _add_numerical_flags(group):
-  group.add_argument('--use-global-status', action='store_true', help="freeze batch norm at the checkpoint's")
+  group.add_argument('--use-global-status', action='store_true', help='freeze batch norm as it is in the checkpoint')
   group.add_argument(
     '--batch-norm-decay',
     type=real(0, 1, below=True),
@@ -140,8 +140,8 @@ def _add_run_flags(group):
   group.add_argument('--resume', action='store_true', help='go on from the newest checkpoint of --snapshot-dir, if any')
   group.add_argument('--overwrite', action='store_true', help='delete the checkpoints that --snapshot-dir holds')
   group.add_argument('--save-pred-every', type=whole(1), default=10000, help='steps between checkpoints')
-  group.add_argument('--save-minutes', type=real(0, above=True), help='minutes between checkpoints, besides')
-  group.add_argument('--keep', type=whole(1), default=10, help='newest checkpoints kept; the best is kept besides')
+  group.add_argument('--save-minutes', type=real(0, above=True), help='save every so many minutes too')
+  group.add_argument('--keep', type=whole(1), default=10, help='newest checkpoints kept, and the best one')
   group.add_argument('--update-tb-every', type=whole(1), default=20, help='steps between TensorBoard entries')
   group.add_argument(
     '--profile-steps', type=flag_checks.first_last, metavar='A,B', help='TensorBoard profile of steps A to B'
