@@ -57,7 +57,7 @@ def machine_of(results: Results) -> dict:
     raise errors.InputError(f'--out-dir {results.folder.parent}: holds results of another machine; give another folder')
   if not machine['GPUs'] and has_gpu():
     raise errors.InputError(
-      'nvidia-smi lists a GPU that TensorFlow does not see: mend the driver, or the environment (bashscripts/setup.sh '
+      'nvidia-smi lists a GPU that TensorFlow does not see: fix the driver, or the environment (bashscripts/setup.sh '
       'installs the GPU build where the environment has no CPU build)'
     )
   return machine
