@@ -19,7 +19,8 @@ from tests.tiny import CLASSES, Toy, arguments
 from utils import errors
 from utils.engine import checkpoint, cluster, distribute
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.train.step import TrainingState, make_step
+from utils.train.state import TrainingState
+from utils.train.step import make_step
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 

@@ -10,7 +10,8 @@ from tests.tiny import CLASSES, arguments, contents, last_checkpoint, train
 from utils.engine import checkpoint
 from utils.train.initial_values import named
 from utils.train.objectives import AdaptiveAffinity, CrossEntropy
-from utils.train.step import TrainingState, make_step
+from utils.train.state import TrainingState
+from utils.train.step import make_step
 
 data, toy = tiny.data, tiny.toy
 WEIGHT = 0.4

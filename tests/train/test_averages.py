@@ -9,7 +9,8 @@ from tests.tiny import CLASSES, Toy
 from utils import errors
 from utils.engine import checkpoint
 from utils.train.objectives import CrossEntropy
-from utils.train.step import TrainingState, make_step
+from utils.train.state import TrainingState
+from utils.train.step import make_step
 
 data = tiny.data
 DECAY = 0.25

@@ -9,7 +9,8 @@ from tests import tiny
 from tests.tiny import CLASSES, Toy
 from utils.train import optimizers
 from utils.train.objectives import AdaptiveAffinity
-from utils.train.step import TrainingState, make_step
+from utils.train.state import TrainingState
+from utils.train.step import make_step
 
 data = tiny.data
 GRADIENTS, RATES = np.float32([[1, 2], [-3, 0.5], [0.25, -1]]), [0.5, 0.1, 0.02]

@@ -10,7 +10,8 @@ from network.losses.cross_entropy import Options
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.train.step import TrainingState, adapt_loss_scale, make_step
+from utils.train.state import TrainingState
+from utils.train.step import adapt_loss_scale, make_step
 
 data = tiny.data
 RATE = 0.01

@@ -47,7 +47,7 @@ def random_batch(args, number: int):
 def training_state(args, model, objective: str):
   """The `TrainingState` of a model with an objective of `utils.train.objectives`, by name."""
   from utils.train import objectives
-  from utils.train.step import TrainingState
+  from utils.train.state import TrainingState
 
   margin_and_lambdas = () if objective == 'CrossEntropy' else (3.0, 1.0, 1.0)
   terms = getattr(objectives, objective)(args.num_classes, *margin_and_lambdas)

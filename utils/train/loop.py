@@ -13,19 +13,19 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from seg_models.augmentation import Augmentation
-from seg_models.image_reader import training_dataset
 from seg_models.models import build
 from utils.data.check import check_pairs
 from utils.engine import checkpoint, distribute, precision
-from utils.errors import InputError, RunError, Stopped
+from utils.errors import InputError, Stopped
 from utils.list_file import Pair, read_list
 from utils.train import class_weights, flags, nonfinite
-from utils.train.failures import run_error, short_message
+from utils.train.batches import batches_of, next_batches
+from utils.train.failures import run_error
 from utils.train.initial_values import digest, set_initial_values
 from utils.train.run_folder import RunFolder
 from utils.train.run_log import RunLog
-from utils.train.step import TrainingState, make_step
+from utils.train.state import TrainingState
+from utils.train.step import make_step
 from utils.train.stop_request import StopRequest
 from utils.train.validation import ValidationHistory, Validator
 
@@ -67,15 +67,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     model = build(args.model, args.backbone, args.num_classes, args.random_seed, args.output_stride, auxiliary)
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
-    state = TrainingState(
-      model,
-      objective,
-      args.weight_decay,
-      args.use_global_status,
-      args.optimizer,
-      args.head_rate_multiple,
-      args.ema_decay,
-    )
+    state = TrainingState.of_flags(model, objective, args)
   precision.apply(model, args.precision)
   with RunFolder(args, objective, chief=distribute.is_chief(strategy)) as folder:
     if folder.writes:
@@ -194,46 +186,6 @@ def stop_after(s: int, signum: int, saved: str, run: Run) -> None:
   if signum and s < run.args.num_steps - 1:
     name = 'Ctrl-C' if signum == signal.SIGINT else 'SIGTERM'
     raise Stopped(f'stopped by {name} after step {s}; saved {saved}; go on with --resume', signum)
-
-
-def augmentation(args) -> Augmentation:
-  """What the flags say."""
-  return Augmentation(
-    scale_range=args.scale_range if args.random_scale else None,
-    mirror=args.random_mirror,
-    random_crop=args.random_crop,
-    max_degrees=args.random_rotate,
-    color_jitter=args.color_jitter,
-    max_share=args.crop_max_share,
-  )
-
-
-def batches_of(run: Run):
-  """An endless iterator of this worker's batches (images, labels), replica by replica, from step `folder.start` on."""
-  args, replicas = run.args, run.strategy.num_replicas_in_sync
-  examples = training_dataset(
-    run.pairs,
-    args.batch_size,
-    args.input_size,
-    args.ignore_label,
-    args.random_seed,
-    augmentation(args),
-    run.folder.start * args.iter_size,
-    distribute.worker(run.strategy),
-  )
-  return iter(examples.batch(args.batch_size // replicas, drop_remainder=True).prefetch(2 * replicas))
-
-
-def next_batches(batches, s: int, run: Run) -> list:
-  """The --iter-size global batches of step s, this worker's part of each."""
-  try:
-    deal = run.strategy.experimental_distribute_values_from_function
-    return [deal(lambda replica: next(batches)) for _ in range(run.args.iter_size)]
-  except tf.errors.OpError as e:
-    raise RunError(
-      f'step {s}: an image or label that was there at the start cannot be read any more; fix it and go on with '
-      f'--resume ({short_message(e)})'
-    ) from None
 
 
 def stop_signal(run: Run) -> int:
