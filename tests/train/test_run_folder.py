@@ -57,6 +57,13 @@ def die():
     {},
     {'iter_size': 2, 'batch_size': 3, 'precision': 'bfloat16', 'aux_weight': 0.4, **AUGMENTATION},
     {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.5, 'precision': 'bfloat16'},
+    {
+      'color_jitter': True,
+      'random_rotate': 10,
+      'crop_max_share': 0.9,
+      'ohem_threshold': 0.7,
+      'class_weights': 'median',
+    },
   ],
 )
 def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, monkeypatch, flags):
