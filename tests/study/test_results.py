@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from utils.study import results, tables
@@ -61,4 +62,30 @@ def test_scores_of_the_start():
 
 
 def test_there_are_results():
-  assert [path.stem for path in RESULTS] == ['camvid', 'camvid_scratch', 'camvid_variants', 'demo', 'demo_variants']
+  assert [path.stem for path in RESULTS] == [
+    'camvid',
+    'camvid_options',
+    'camvid_scratch',
+    'camvid_variants',
+    'demo',
+    'demo_variants',
+  ]
+
+
+def test_the_options_in_the_readme_of_training():
+  content = json.loads((FOLDER / 'camvid_options.json').read_text(encoding='utf-8'))
+  rows = [['flags', 'mIoU, seed 1', 'seed 2', 'mean gain', 'pixel accuracy', 's/step', 'memory, GB']]
+  for method in content['methods']:
+    runs = [run['val']['figures'] for run in content['runs'] if run['method'] == method['name']]
+    gains = [d['figures']['mean_iou']['mean'] for d in content['val']['differences'] if d['of'] == method['name']]
+    rows.append(
+      [
+        f'`{method["flags"]}`' if method['flags'] else 'none',
+        *(f'{run["mean_iou"]:.1f}' for run in runs),
+        *([f'{gain:+.1f}'.replace('-', '−') for gain in gains] or ['']),
+        f'{np.mean([run["mean_pixel_acc"] for run in runs]):.1f}',
+        f'{method["seconds_per_step"]:.2f}',
+        f'{method["peak_memory_mb"] / 1e3:.2f}',
+      ]
+    )
+  assert table(rows) in (FOLDER.parents[1] / 'pyscripts' / 'train' / 'README.md').read_text(encoding='utf-8')
