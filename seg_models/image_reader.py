@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from seg_models.augmentation import NO_AUGMENTATION, Augmentation, augment
-from utils import storage
+from utils import parallel, storage
 from utils.image_file import read_label
 from utils.list_file import Pair
 
@@ -59,7 +59,15 @@ def training_dataset(
     return augment(image, label, crop, ignore_label, augmentation, key)
 
   dataset = tf.data.Dataset.range(first_batch, np.iinfo(np.int64).max).flat_map(positions)
-  return dataset.map(example, tf.data.AUTOTUNE, deterministic=True)
+  return without_autotuning(dataset.map(example, parallel.cores(), deterministic=True))
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+  """tf.data's tuning has a thread that sleeps for up to a minute at a time. TensorFlow wakes it before it sets the flag
+  that the thread looks for, so on busy machines the thread may sleep on, and the iterator's deletion waits for it."""
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  return dataset.with_options(options)
 
 
 def file_index(position, num_files: int, seed: int):

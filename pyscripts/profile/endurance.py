@@ -1,6 +1,6 @@
-"""Measures on generated data what long jobs must keep: memory that stays level over a prediction and over scorings, and
-outputs that are those of an undisturbed run though the prediction was killed again and again. Exits with 1 where a
-figure is not kept. Linux alone shows the memory of another process."""
+"""Measures on generated data what long jobs must keep: memory that stays level over a training, a prediction and
+scorings, and results that are those of an undisturbed run though training and prediction were killed again and again.
+Exits with 1 where a figure is not kept. Linux alone shows the memory of another process."""
 
 import contextlib
 import os
@@ -25,6 +25,8 @@ WINDOWS = ('--input-size', '64,64', '--strides', '48,48')
 
 def main(argv=None) -> int:
   flags = arguments.Parser(__doc__)
+  flags.add_argument('--steps', type=arguments.whole(0), default=100000, help='to train; 0: leave this out')
+  flags.add_argument('--training-kills', type=arguments.whole(0), default=20, help='of the second training')
   flags.add_argument('--images', type=arguments.whole(0), default=2000, help='to predict; 0: leave this out')
   flags.add_argument('--kills', type=arguments.whole(0), default=5, help='of the second prediction, spread over it')
   flags.add_argument('--pairs', type=arguments.whole(0), default=20000, help='to score; 0: leave this out')
@@ -32,6 +34,10 @@ def main(argv=None) -> int:
   args = flags.parse_args(argv)
   with tempfile.TemporaryDirectory() as folder:
     folder, kept = pathlib.Path(folder), []
+    if args.steps:
+      from utils.profile import soak  # here, so that --help need not load TensorFlow
+
+      kept += soak.training(folder / 'training', args.steps, args.training_kills, args.seed)
     if args.images:
       kept += predictions(folder, args.images, args.kills, args.seed)
     if args.pairs:

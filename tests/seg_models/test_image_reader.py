@@ -57,6 +57,12 @@ def test_workers_share_each_batch(pairs):
   assert_equal(one, [example for batch in joint for example in batch])
 
 
+def test_no_thread_of_tuning_outlives_the_data(pairs):
+  """See `without_autotuning`. The option holds for what the training loop builds on the data set."""
+  dataset = training_dataset(pairs, 2, CROP, IGNORE, 1).batch(2).prefetch(2)
+  assert dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize('number', [1, 2, 5, 240, 2975])
 def test_every_epoch_is_another_permutation(number):
   def files(epoch):
