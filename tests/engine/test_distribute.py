@@ -18,9 +18,9 @@ from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
 from utils import errors
 from utils.engine import checkpoint, cluster, distribute
-from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.train.state import TrainingState
-from utils.train.step import make_step
+from utils.optim.objectives import AdaptiveAffinity, Affinity, CrossEntropy
+from utils.optim.state import TrainingState
+from utils.optim.step import make_step
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 

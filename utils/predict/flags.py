@@ -6,8 +6,8 @@ import os
 from seg_models.input_size import size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
 from utils.errors import InputError
+from utils.predict.job_array import shard
 from utils.predict.outputs import Outputs, images_to_do
-from utils.predict.shards import shard
 from utils.predict.tiff_file import is_tiff, tifffile
 
 SHARD_HELP = 'the I-th of N parts of the images, I from 1; auto: as the task of a Slurm or Grid Engine job array'

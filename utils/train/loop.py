@@ -18,14 +18,14 @@ from utils.data.check import check_pairs
 from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, Stopped
 from utils.list_file import Pair, read_list
+from utils.optim.state import TrainingState
+from utils.optim.step import make_step
 from utils.train import class_weights, flags, nonfinite
 from utils.train.batches import batches_of, next_batches
 from utils.train.failures import run_error
 from utils.train.initial_values import digest, set_initial_values
 from utils.train.run_folder import RunFolder
 from utils.train.run_log import RunLog
-from utils.train.state import TrainingState
-from utils.train.step import make_step
 from utils.train.stop_request import StopRequest
 from utils.train.validation import ValidationHistory, Validator
 

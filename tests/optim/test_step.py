@@ -9,9 +9,9 @@ import tensorflow as tf
 from network.losses.cross_entropy import Options
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
-from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.train.state import TrainingState
-from utils.train.step import adapt_loss_scale, make_step
+from utils.optim.objectives import AdaptiveAffinity, Affinity, CrossEntropy
+from utils.optim.state import TrainingState
+from utils.optim.step import adapt_loss_scale, make_step
 
 data = tiny.data
 RATE = 0.01

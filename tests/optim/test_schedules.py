@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from utils.train import schedules
+from utils.optim import schedules
 
 data = tiny.data
 STEPS = np.arange(10)

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from utils.predict.shards import shard_of_job_array
+from utils.predict.job_array import shard_of_job_array
 
 
 def slurm(task, first, step, last, count):

@@ -5,9 +5,9 @@ Conventions: step s counts from 0. Images are float32 [B, H, W, 3], labels int32
 
 import tensorflow as tf
 
-from utils.train.auxiliary import AuxiliaryLoss
-from utils.train.optimizers import RULES
-from utils.train.schedules import affinity_decay, learning_rate
+from utils.optim.auxiliary import AuxiliaryLoss
+from utils.optim.optimizers import RULES
+from utils.optim.schedules import affinity_decay, learning_rate
 
 
 def make_step(strategy, state, args):

@@ -5,8 +5,8 @@ import itertools
 import tensorflow as tf
 
 from utils.engine import checkpoint
-from utils.train.averages import Averages
-from utils.train.optimizers import SLOTS
+from utils.optim.averages import Averages
+from utils.optim.optimizers import SLOTS
 
 
 class TrainingState(tf.Module):

@@ -1,6 +1,6 @@
 """The loss of the auxiliary head (`--aux-weight`; Zhao et al. 2017, arXiv 1612.01105, equation 1: 0.4)."""
 
-from utils.train.objectives import CrossEntropy
+from utils.optim.objectives import CrossEntropy
 
 
 class AuxiliaryLoss:
