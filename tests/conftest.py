@@ -23,7 +23,7 @@ def strategy_on(number: int):
   """One strategy a process for each number of logical CPU devices, at most 3.
 
   TensorFlow's collective operations take groups of one size only within a process, and a second strategy would count
-  them from the start again. So two devices have them, as in training; other numbers add up on one device.
+  them from the start again. So two devices have them, as GPUs do; other numbers add up on one device.
   """
   import tensorflow as tf
 

@@ -143,7 +143,7 @@ def test_a_step_has_one_all_reduce_for_the_counts_and_one_for_gradients_and_loss
 @pytest.mark.usefixtures('toy', 'deterministic')
 def test_two_replicas_go_on_as_if_unbroken(data, tmp_path, mirrored, monkeypatch):
   strategy = mirrored(2)
-  monkeypatch.setattr(tf.distribute, 'MirroredStrategy', lambda devices: strategy)
+  monkeypatch.setattr(tf.distribute, 'MirroredStrategy', lambda devices, cross_device_ops: strategy)
   flags = {'script': 'train_aaf_mgpu', 'num_gpu': 2, 'deterministic': True}
   tiny.train(data, tmp_path / 'unbroken', **flags)
   (tmp_path / 'resumed').mkdir()

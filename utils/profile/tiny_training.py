@@ -8,7 +8,8 @@ import tensorflow as tf
 from network.common.layers import Conv
 from seg_models.models.base import SegmentationModel
 from utils import errors
-from utils.train import flags, loop, objectives
+from utils.optim import objectives
+from utils.train import flags, loop
 
 
 class TinyBackbone(Conv):
