@@ -26,10 +26,13 @@ shows_memory = pytest.mark.skipif(
 
 @shows_memory
 def test_memory_of_the_benchmarks_stays_level(capsys):
-  errors.run(endurance.main, ['--steps', '0', '--images', '0', '--pairs', '6000'])
-  out = capsys.readouterr().out
+  for pairs in (6000, 12000, 24000, 48000):  # a fast machine needs more of them to tell
+    errors.run(endurance.main, ['--steps', '0', '--images', '0', '--pairs', str(pairs)])
+    out = capsys.readouterr().out
+    if 'too short to tell' not in out:
+      break
   growths = [float(percent) for percent in re.findall(r'([+-][\d.]+)%', out)]
-  assert max(growths) < 100 * endurance.GROWTH and out.count('itself') >= 2, out  # one may be too short to tell
+  assert max(growths) < 100 * endurance.GROWTH and out.count('itself') == 3, out
 
 
 def test_a_killed_training_ends_as_an_unbroken_one(tmp_path, capsys):
@@ -122,12 +125,12 @@ def test_names_that_are_not_utf_8_are_predicted(checkpoint, tmp_path):
 
 
 def test_a_pipe_among_the_images_is_listed_and_the_others_predicted(checkpoint, folder, tmp_path, capsys):
-  (tmp_path / 'images/folder.png').mkdir(parents=True)
+  (tmp_path / 'images').mkdir()
   os.mkfifo(tmp_path / 'images/pipe.png')
   (tmp_path / 'images/device.png').symlink_to('/dev/zero')
   (tmp_path / 'images/0.png').symlink_to(folder / '0.png')
   assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path / 'images')) == 1
   lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
-  for name in ('pipe', 'device', 'folder'):
+  for name in ('pipe', 'device'):
     assert len([line for line in lines if f'{name}.png: is not a file but a folder, a pipe or a device' in line]) == 1
   assert set(files(tmp_path / 'out')) == {'gray/0.png', 'color/0.png'}
