@@ -22,6 +22,7 @@ KINDS = {  # kind -> TensorFlow's operations, without oneDNN's prefix `_MklNativ
     'Pack',
     'StridedSlice',
     'Pad',
+    'Transpose',
   ),
   'batch norm and its gradients': ('FusedBatchNormV3', 'FusedBatchNormEx', 'FusedBatchNormGradV3'),
   'ReLU and its gradient': ('Relu', 'ReluGrad'),
@@ -33,16 +34,14 @@ OTHER = 'other'
 
 
 def main(argv=None) -> None:
-  parser = training_step.parser(__doc__)
-  parser.add_argument('--objective', choices=('CrossEntropy', 'Affinity', 'AdaptiveAffinity'), default='CrossEntropy')
-  args = parser.parse_args(argv)
+  args = training_step.parser(__doc__).parse_args(argv)
   import tensorflow as tf
 
   from utils.profile import timing
 
   tf.config.threading.set_inter_op_parallelism_threads(1)
   model, batch = training_step.network(args), training_step.random_batch(args, args.batch_size)
-  state = training_step.training_state(args, model, args.objective)
+  state = training_step.training_state(args, model, 'CrossEntropy')
   step = training_step.step_call(args, state, tf.distribute.get_strategy(), batch)
   seconds = timing.median_seconds(step, 2)
   of_operation = seconds_of_operations(step, args.repeat)
