@@ -56,7 +56,7 @@ def checkpoint_digest(prefix: str, may_be_missing: bool) -> str | None:
 def check(run, lists: dict[str, str]) -> None:
   """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`.
 
-  Settings that only one of the two has do not count: an earlier version may have had fewer flags.
+  A flag that did not exist when the folder was begun counts as its default.
   """
   for split, data_list in lists.items():
     scores, digest = run.scores(split), list_file.list_digest(data_list)
@@ -68,9 +68,9 @@ def check(run, lists: dict[str, str]) -> None:
   path = run.folder / 'settings.json'
   earlier = read_json(path) if path.exists() else run.settings
   defaults = {key: train_flags.default_of(key) for key in vars(run.flags).keys() & run.settings.keys()}
-  earlier = {**json.loads(json.dumps(defaults)), **earlier}  # it may have been begun before there was the flag
-  for key in sorted(earlier.keys() & run.settings.keys()):
-    values = earlier[key], run.settings[key]
+  earlier = {**json.loads(json.dumps(defaults)), **earlier}
+  for key in sorted(earlier.keys() | run.settings.keys()):
+    values = earlier.get(key), run.settings.get(key)
     missing_checkpoint = key == 'restore_from' and values[1] is None
     if values[0] != values[1] and not missing_checkpoint:
       before, now = (','.join(map(str, value)) if isinstance(value, list) else value for value in values)
