@@ -12,6 +12,10 @@ except ImportError:  # Windows
   fcntl = None
 
 
+class Held(InputError):
+  """Another process holds the folder."""
+
+
 @contextlib.contextmanager
 def claim(folder, name: str):
   """Holds `folder`, made if need be, for this process while the block runs; the system ends the claim with the process.
@@ -20,7 +24,8 @@ def claim(folder, name: str):
   locked and removed at the end.
 
   Raises:
-    InputError: another process holds the folder, or it cannot be made or written.
+    Held: another process holds the folder.
+    InputError: it cannot be made or written.
   """
   path = os.path.join(folder, f'.{name}')
   if fcntl is None:  # nothing to lock with on this system
@@ -37,7 +42,7 @@ def claim(folder, name: str):
     except OSError:
       holder = os.read(handle, 200).decode(errors='replace').strip() or 'another process'
       os.close(handle)
-      raise InputError(f'{folder}: {holder} is writing there; wait for it, or name another folder') from None
+      raise Held(f'{folder}: {holder} is writing there; wait for it, or name another folder') from None
     with contextlib.suppress(FileNotFoundError):
       if os.stat(path).st_ino == os.fstat(handle).st_ino:
         break

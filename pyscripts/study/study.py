@@ -2,7 +2,8 @@
 predict, score, and write OUT_DIR/study.{json,csv,html,png} with means, standard errors and differences paired by seed.
 
 Flags behind `--` go to every training (network, crop, steps, rate, --val-every ...). A study that was stopped goes on
-when the same command is started again; finished runs are kept.
+when the same command is started again; finished runs are kept. Started several times at once, on GPUs or machines of
+their own, the command shares the runs out; start it once more at the end, for the results.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import shlex
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import arguments, atomic, errors, list_file, locks
+from utils import arguments, atomic, errors, list_file
 from utils.data import labels
 from utils.errors import InputError
 from utils.predict import flags as inference_flags
@@ -34,6 +35,7 @@ def parse(argv):
   add('--variant', action='append', default=[], metavar="'NAME=METHOD FLAGS'",
       help="another method, for example 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'; may be repeated")  # fmt: skip
   add('--seeds', type=_seeds, default=(1, 2, 3), metavar='N,...', help='of weights, order and augmentation')
+  add('--variant-seeds', type=_seeds, metavar='N,...', help='those of the --seeds that the variants get; default: all')
   add('--num-gpu', type=arguments.whole(1, 1024), help='train by the *_mgpu scripts, on so many GPUs')
   add('--window', type=arguments.height_width, metavar='H,W', help="of prediction; default: training's --input-size")
   add('--strides', type=arguments.height_width, metavar='H,W', help="of the windows; default: training's --val-strides")
@@ -89,9 +91,9 @@ def main(argv=None) -> None:
   if not args.report_only:
     from utils.study import run as study_run  # OpenCV and SciPy, not needed for --help
 
-    with locks.claim(args.out_dir, 'lock'):
-      atomic.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
-      study_run.run_all(runs, scored, args.data_dir, names)
+    atomic.make_folder('--out-dir', args.out_dir)
+    atomic.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
+    study_run.run_all(runs, scored, args.data_dir, names)
   report(args, runs, names, thin)
 
 

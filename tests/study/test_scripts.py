@@ -10,6 +10,7 @@ import pytest
 
 from tests.score.scored import save
 from tests.test_recipes import BUILD, INSTALLED, bash
+from utils.engine import checkpoint
 
 TINY = {'METHODS': 'baseline', 'SEEDS': '4', 'STEPS': 2, 'CROP': '48,48', 'BATCH_SIZE': 2}
 TINY |= {'WINDOW': '48,48', 'STRIDES': '48,48', 'START_STEPS': 3}
@@ -31,7 +32,14 @@ def commands(result) -> list[tuple[str, dict]]:
   assert result.returncode == 0, result.stderr
   lines = [shlex.split(line) for line in result.stdout.splitlines() if line.startswith('python ')]
   flags = [[w for word in line[2:] for w in (word.split('=') if word.startswith('--') else [word])] for line in lines]
-  switches = {'--resume', '--skip-existing', '--random-mirror', '--random-scale', '--random-crop'}
+  switches = {
+    '--resume',
+    '--skip-existing',
+    '--not-restore-classifier',
+    '--random-mirror',
+    '--random-scale',
+    '--random-crop',
+  }
   flags = [[word for word in words if word not in switches] for words in flags]
   return [(line[1], dict(zip(f[::2], f[1::2], strict=True))) for line, f in zip(lines, flags, strict=True)]
 
@@ -50,6 +58,39 @@ def test_camvid_trains_three_methods_with_five_seeds(camvid):
     assert (flags['--num-classes'], flags['--ignore-label']) == ('11', '11')
   assert not any(flags['--data-list'].endswith('test.txt') for _, flags in found)
   assert len((camvid['OUT'] / 'curve.txt').read_text().splitlines()) == 2
+
+
+@pytest.fixture(scope='module')
+def imagenet(camvid):
+  """The same values, with a file in the place of the ImageNet weights."""
+  folder = camvid['DATA_DIR'] / 'weights'
+  checkpoint.save(str(folder / 'efficientnet_lite0.ckpt'), {'w': np.zeros(1, np.float32)})
+  return {**camvid, 'IMAGENET': folder, 'OUT': camvid['DATA_DIR'] / 'from_imagenet'}
+
+
+def test_rivals_from_imagenet_have_three_of_the_five_seeds(imagenet):
+  trainings = [
+    found for found in commands(bash('study/camvid_imagenet.sh', '--dry-run', **imagenet)) if 'train' in found[0]
+  ]
+  seeds = {}
+  for _, flags in trainings:
+    assert flags['--restore-from'] == f'{imagenet["IMAGENET"]}/efficientnet_lite0.ckpt'
+    seeds.setdefault(flags['--snapshot-dir'].rsplit('/', 1)[1], []).append(int(flags['--random-seed']))
+  assert seeds == dict.fromkeys(('baseline', 'affinity', 'aaf'), [1, 2, 3, 4, 5]) | dict.fromkeys(
+    ('lovasz', 'rmi', 'abl', 'aaf-double'), [1, 2, 3]
+  )
+  assert {flags.get('--extra-loss') for _, flags in trainings} == {None, 'lovasz', 'rmi', 'abl'}
+
+
+def test_settings_at_two_strides(imagenet):
+  networks = []
+  for words in ((), ('stride-8',)):
+    found = commands(bash('study/camvid_settings.sh', *words, '--dry-run', **imagenet))
+    assert len(found) == 2 * 2 * 9 and not any(flags['--data-list'].endswith('test.txt') for _, flags in found)
+    networks.append((found[0][1]['--model'], found[0][1].get('--output-stride')))
+  assert networks == [('deeplabv3plus', None), ('deeplab', '8')]
+  wrong = bash('study/camvid_settings.sh', 'stride-16', **imagenet)
+  assert wrong.returncode == 2 and 'stride-16 is neither stride-4 nor stride-8' in wrong.stderr
 
 
 def test_values_and_flags_from_outside(camvid):

@@ -18,6 +18,7 @@ from tests import tiny
 from tests.score.test_report import CHROMIUM, browse
 from tests.study import studied
 from tests.study.studied import content, run, scores, words
+from utils import locks
 from utils.study import page as study_page
 from utils.study import tables
 from utils.study.statistics import paired, summary
@@ -160,6 +161,23 @@ def test_seeds_methods_and_the_test_list_can_be_added(data, copy, scripts, capsy
   assert 'is of a list of 3 lines' in capsys.readouterr().err
 
 
+def test_variants_can_have_fewer_seeds_than_methods(data, copy, scripts, capsys):
+  assert run(words(data, copy, '--variant', EIGHTH, '--variant-seeds', '2')) == 0
+  assert scripts.calls == [('train_aaf', 'seed-2', 'eighth'), ('inference', 'eighth')]
+  assert 'seeds 1, 2; eighth: 2\n' in capsys.readouterr().out
+  of_eighth = [each for each in content(copy)['val']['differences'] if each['of'] == 'eighth']
+  assert [each['seeds'] for each in of_eighth] == [[2]]
+
+
+def test_a_run_that_another_process_has_at_work_is_left_to_it(data, copy, scripts, capsys):
+  for path in ('seed-1/aaf/val.json', 'seed-2/baseline/val.json'):
+    (copy / path).unlink()
+  with locks.claim(copy / 'seed-1/aaf', 'study'):
+    assert run(words(data, copy)) == 0
+    assert [call[0] for call in scripts.calls] == ['inference'] and content(copy)['unfinished'] == ['seed 1, aaf']
+  assert run(words(data, copy)) == 0 and len(scripts.calls) == 2 and content(copy)['unfinished'] == []
+
+
 @pytest.mark.parametrize(
   ('changes', 'expected'),
   [
@@ -289,6 +307,7 @@ BAD = {
   'method twice': (['--methods', 'aaf,aaf'], ["'aaf' is named twice"]),
   'no method': (['--methods', ''], ['name what to compare']),
   'seed twice': (['--seeds', '1,2,1'], ['--seeds', 'names a seed twice']),
+  'seed of the variants alone': (['--variant-seeds', '1,3'], ['--variant-seeds 1,3: seed 3 is not among --seeds 1,2']),
   'seed is a word': (['--seeds', 'one'], ['--seeds', "'one' is not a whole number"]),
   'thin class unknown': (['--thin-classes', '1,pole'], ["'pole' is not one of 0, 1, 2"]),
   'thin class twice': (['--thin-classes', '1,1'], ["'1' is not one of"]),
@@ -304,7 +323,7 @@ BAD = {
   'affinity flags of the baseline': (['--variant', 'odd=baseline --kld-margin 1'], ['--kld-margin']),
   'window that the network does not take': (['--window', '33,33'], ['--input-size', 'multiple of 8']),
   'strides larger than the window': (['--strides', '64,64'], ['--strides 64,64', 'larger than the window']),
-  'folder that cannot be made': (['--out-dir', '/dev/null/x'], ['/dev/null/x: cannot be written']),
+  'folder that cannot be made': (['--out-dir', '/dev/null/x'], ['/dev/null/x: cannot be made']),
   'report of nothing': (['--report-only'], ['flags.json', 'start the study']),
 }
 
@@ -346,7 +365,8 @@ def test_killed_in_a_training_it_saves_and_goes_on(data, tmp_path):
   process.send_signal(signal.SIGTERM)
   _, err = process.communicate(timeout=60)
   assert process.returncode == 143 and err.splitlines()[-1] == 'error: stopped by SIGTERM', err
-  assert not (tmp_path / 'seed-3/baseline/training.json').exists() and not list(tmp_path.rglob('.lock'))
+  assert not (tmp_path / 'seed-3/baseline/training.json').exists()
+  assert not [path for name in ('.lock', '.study') for path in tmp_path.rglob(name)]
   steps = len(losses(log.parent))
   assert 4 <= steps < 40 and (log.parent / f'model.ckpt-{steps - 1}.index').exists()
   again = subprocess.run(command, stdout=subprocess.PIPE, timeout=300, env={**os.environ, 'LANG': 'C.UTF-8'}, **options)

@@ -123,8 +123,15 @@ def plan(args: argparse.Namespace) -> list[Run]:
     InputError: flags that no run can have. (argparse itself exits with 2 for flags that the training script refuses.)
   """
   methods = parse_methods(args.methods, args.variant)
+  variant_seeds = args.seeds if args.variant_seeds is None else args.variant_seeds
+  for seed in variant_seeds:
+    if seed not in args.seeds:
+      shown = [','.join(map(str, seeds)) for seeds in (variant_seeds, args.seeds)]
+      raise InputError(f'--variant-seeds {shown[0]}: seed {seed} is not among --seeds {shown[1]}')
   digests = {name: list_file.list_digest(getattr(args, name)) for name in ('train_list', 'val_list', 'curve_list')}
-  runs = [_plan_run(args, method, seed, digests) for seed in args.seeds for method in methods]
+  variants = methods[len(methods) - len(args.variant) :]
+  pairs = [(seed, method) for seed in args.seeds for method in methods]
+  runs = [_plan_run(args, m, seed, digests) for seed, m in pairs if seed in variant_seeds or m not in variants]
   start = settings.checkpoint_digest(runs[0].flags.restore_from, may_be_missing=args.dry_run or args.report_only)
   for run in runs:
     run.settings['restore_from'] = start

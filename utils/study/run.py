@@ -8,8 +8,11 @@ run.log         the output of the scripts
 training.json   the peak memory of the training process; written when the training is finished
 val/, test/     the predictions
 val.json, test.json  their scores
+
+Several processes may work on one study, each on runs of its own: the folder of a run is claimed while it is worked on.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -20,7 +23,7 @@ import sys
 
 from tqdm import tqdm
 
-from utils import atomic, list_file
+from utils import atomic, list_file, locks
 from utils.errors import RunError, Stopped
 from utils.score import boundaries, files, scoring
 from utils.score.pairs import Files
@@ -31,7 +34,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[str]) -> None:
-  """Brings every run to its scores. `lists`: split ('val', 'test') -> list file; `names`: of the classes.
+  """Brings every run to its scores, but for those that another process has at work.
+
+  `lists`: split ('val', 'test') -> list file; `names`: of the classes.
 
   Raises:
     RunError: a script failed, or two runs of one seed did not start alike.
@@ -39,14 +44,15 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
   """
   bar = tqdm(runs, unit='run', desc='study')
   for run in bar:
-    splits = [split for split in lists if not run.scores_path(split).exists()]
-    if splits:
-      bar.set_postfix_str(f'{run.name}: training')
-      train(run)
-      outcome.check_equal_start(runs)
-    for split in splits:
-      bar.set_postfix_str(f'{run.name}: {split}')
-      predict_and_score(run, split, lists[split], data_dir, names)
+    with contextlib.suppress(locks.Held), locks.claim(run.folder, 'study'):
+      splits = [split for split in lists if not run.scores_path(split).exists()]
+      if splits:
+        bar.set_postfix_str(f'{run.name}: training')
+        train(run)
+        outcome.check_equal_start(runs)
+      for split in splits:
+        bar.set_postfix_str(f'{run.name}: {split}')
+        predict_and_score(run, split, lists[split], data_dir, names)
 
 
 def train(run: Run) -> None:

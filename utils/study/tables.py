@@ -14,11 +14,17 @@ def as_markdown(content: dict) -> str:
     if split in content:
       scores = content[split]
       tables += [
-        f'{split}, {scores["images"]} images, seeds {", ".join(map(str, content["seeds"]))}',
+        f'{split}, {scores["images"]} images, seeds {", ".join(map(str, content["seeds"]))}{fewer_seeds(content)}',
         markdown(scores_table(content, scores)),
         markdown(classes_table(content, scores)),
       ]
   return '\n\n'.join([*tables, markdown(curves_table(curves(content))), legend(content)])
+
+
+def fewer_seeds(content: dict) -> str:
+  """The seeds of the methods that have not all of them."""
+  fewer = [m for m in content['methods'] if len(m['seeds']) < len(content['seeds'])]
+  return ''.join(f'; {m["name"]}: {", ".join(map(str, m["seeds"]))}' for m in fewer)
 
 
 def scores_table(content: dict, scores: dict) -> list[list[str]]:
