@@ -11,7 +11,8 @@ from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
 from utils.optim.objectives import AdaptiveAffinity, Affinity, CrossEntropy
 from utils.optim.state import TrainingState
-from utils.optim.step import adapt_loss_scale, make_step
+from utils.optim.step import make_step
+from utils.optim.update import adapt_loss_scale
 
 data = tiny.data
 RATE = 0.01
