@@ -2,8 +2,9 @@
 predict, score, and write OUT_DIR/study.{json,csv,html,png} with means, standard errors and differences paired by seed.
 
 Flags behind `--` go to every training (network, crop, steps, rate, --val-every ...). A study that was stopped goes on
-when the same command is started again; finished runs are kept. Started several times at once, on GPUs or machines of
-their own, the command shares the runs out; start it once more at the end, for the results.
+when the same command is started again; finished runs are kept. Started several times at once, on GPUs of their own or
+on machines with a common disk, the command shares the runs out; start it once more at the end, for the results.
+Machines without a common disk can do different --seeds: `--add` takes their results in.
 """
 
 import argparse
@@ -36,6 +37,7 @@ def parse(argv):
       help="another method, for example 'half=aaf --kld-lambda-1 0.5 --kld-lambda-2 0.5'; may be repeated")  # fmt: skip
   add('--seeds', type=_seeds, default=(1, 2, 3), metavar='N,...', help='of weights, order and augmentation')
   add('--variant-seeds', type=_seeds, metavar='N,...', help='those of the --seeds that the variants get; default: all')
+  add('--add', nargs='+', default=[], metavar='FILE', help='study.json of this study elsewhere: its runs are finished')
   add('--num-gpu', type=arguments.whole(1, 1024), help='train by the *_mgpu scripts, on so many GPUs')
   add('--window', type=arguments.height_width, metavar='H,W', help="of prediction; default: training's --input-size")
   add('--strides', type=arguments.height_width, metavar='H,W', help="of the windows; default: training's --val-strides")
@@ -122,7 +124,7 @@ def checked(args):
     for split, path in args.lists.items():
       flags = inference_flags.parse('', plan.prediction_command(run, split, path, args.data_dir)[1:])
       outputs.images_to_do(flags, outputs.Outputs(flags))
-  return runs, names, thin
+  return plan.with_results(runs, args.add, plan.class_rows(names, thin)), names, thin
 
 
 def report(args, runs, names: list[str], thin: list[str]) -> None:
@@ -137,9 +139,10 @@ def report(args, runs, names: list[str], thin: list[str]) -> None:
   atomic.write_text(out / 'study.json', results.as_json(content))
   atomic.write_text(out / 'study.csv', results.as_csv(content))
   split = 'test' if 'test' in content else 'val'
-  scored = [run for run in runs if run.scores('val') and run.scores(split)]
+  scored = [run for run in runs if not run.row and run.is_scored('val') and run.is_scored(split)]
   of_one_seed = [run for run in scored if run.seed == scored[0].seed]
-  pairs = page.evenly(list_file.read_list(args.lists[split], args.data_dir, need_label=True), args.num_images)
+  pairs = list_file.read_list(args.lists[split], args.data_dir, need_label=True) if scored else []
+  pairs = page.evenly(pairs, args.num_images)
   page.write(out, content, of_one_seed, split, pairs, args.picture_width)
   print(tables.as_markdown(content))
   print(f'\n{len(content["runs"])} of {len(runs)} runs finished: {out}/study.json, .csv, .html, .png', file=sys.stderr)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from utils.study import results, tables
+from utils.study import plan, results, tables
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'misc' / 'results'
 RESULTS = sorted(FOLDER.glob('*.json'))
@@ -30,6 +30,7 @@ def read(path: pathlib.Path) -> tuple[dict, list[dict]]:
 def tables_of(path: pathlib.Path) -> list[str]:
   content, parts = read(path)
   scores = [make(content, part) for part in parts for make in (tables.scores_table, tables.classes_table)]
+  scores += [tables.classes_table(content, part, plan.METHODS) for part in parts]
   return [*map(table, scores), table(tables.curves_table(tables.curves(content)))]
 
 

@@ -169,6 +169,34 @@ def test_variants_can_have_fewer_seeds_than_methods(data, copy, scripts, capsys)
   assert [each['seeds'] for each in of_eighth] == [[2]]
 
 
+def test_runs_of_another_machine_are_added(data, finished, scripts, tmp_path, capsys):
+  file, out = tmp_path / 'elsewhere.json', tmp_path / 'out'
+  assert run(words(data, tmp_path / 'a', '--methods', 'baseline,aaf', seeds='1')) == 0
+  (tmp_path / 'a/study.json').rename(file)
+  scripts.calls.clear()
+  assert run(words(data, out, '--methods', 'baseline,aaf', '--add', file)) == 0
+  assert scripts.calls == [('train', 'seed-2', 'baseline'), ('inference', 'baseline'), ('train_aaf', 'seed-2', 'aaf'),
+                           ('inference', 'aaf')]  # fmt: skip
+  together, alone = content(out), content(finished)
+  assert [row['seed'] for row in together['runs']] == [1, 1, 2, 2] and together['unfinished'] == []
+  for name in ('baseline', 'aaf'):
+    assert together['val']['methods'][name] == alone['val']['methods'][name]
+  assert run(words(data, tmp_path / 'b', '--methods', 'baseline,aaf', '--add', out / 'study.json')) == 0
+  assert len(scripts.calls) == 4 and content(tmp_path / 'b')['val'] == together['val']
+  assert re.search('"strips": ?\\[\\]', (tmp_path / 'b/study.html').read_text())
+
+  capsys.readouterr()
+  for more, changes, expected in (
+    ([], {'num_steps': 5}, f'--add {file}: seed 1, baseline has num-steps 4, not 5'),
+    ([], {'thin_classes': '2'}, f'--add {file}: has other classes or thin classes'),
+    (['--add', data / 'list.txt'], {}, 'list.txt: cannot be read as the study.json'),
+    (['--add', tmp_path / 'none.json'], {}, 'none.json: cannot be read as the study.json'),
+  ):
+    assert run(words(data, tmp_path / 'c', '--add', file, *more, **changes)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line and len(scripts.calls) == 4
+
+
 def test_a_run_that_another_process_has_at_work_is_left_to_it(data, copy, scripts, capsys):
   for path in ('seed-1/aaf/val.json', 'seed-2/baseline/val.json'):
     (copy / path).unlink()

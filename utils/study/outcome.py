@@ -42,6 +42,8 @@ def thinned(points: list[tuple[int, float]]) -> list[list]:
 
 def start(run: Run) -> dict:
   """A checksum of the initial weights, and the cross-entropy of the first step."""
+  if run.row:
+    return {key: run.row[key] for key in ('initial_weights', 'first_cross_entropy')}
   return {
     'initial_weights': read_json(run.folder / 'start')['weights'],
     'first_cross_entropy': float(table(run, 'log.csv')[0]['seg_loss']),
@@ -57,7 +59,7 @@ def check_equal_start(runs: list[Run]) -> None:
   """
   weights_of_seed, loss_of_seed = {}, {}
   for run in runs:
-    if not run.training_path.exists():
+    if not (run.row or run.training_path.exists()):
       continue
     weights, loss = start(run).values()
     other, other_weights = weights_of_seed.setdefault(run.seed, (run, weights))

@@ -25,7 +25,11 @@ def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: li
   content = {
     **study,
     'classes': [{**row, 'colour': colour} for row, colour in zip(classes, hex_colours, strict=True)],
-    'shown': {'split': split, 'seed': runs[0].seed},
+    'shown': {
+      'split': split,
+      'seed': next((run.seed for run in runs), None),
+      'methods': [run.method.name for run in runs],
+    },
     'strips': [strips.of(pair.label) for pair in pairs],
     'pictureWidth': width,
   }

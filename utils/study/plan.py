@@ -4,6 +4,7 @@ Loads no TensorFlow, so that wrong flags are refused at once, before the first r
 """
 
 import argparse
+import json
 import pathlib
 import re
 import shlex
@@ -49,6 +50,7 @@ class Run(NamedTuple):
   command: tuple[str, ...]  # the training script and its flags
   flags: argparse.Namespace  # the same flags, parsed
   settings: dict  # what decides the result, see `settings.of_run`
+  row: dict | None = None  # of a run that another machine finished: its row in `results.study`
 
   @property
   def name(self) -> str:
@@ -67,8 +69,12 @@ class Run(NamedTuple):
   def scores_path(self, split: str) -> pathlib.Path:
     return self.folder / f'{split}.json'
 
+  def is_scored(self, split: str) -> bool:
+    """Whether there are scores of a list ('val', 'test'), here or of another machine."""
+    return bool(self.row[split]) if self.row else self.scores_path(split).exists()
+
   def scores(self, split: str) -> dict | None:
-    """The scores of a list ('val', 'test'); None where the run has none yet."""
+    """The scores of a list; None where the run has none yet."""
     path = self.scores_path(split)
     return settings.read_json(path) if path.exists() else None
 
@@ -136,6 +142,37 @@ def plan(args: argparse.Namespace) -> list[Run]:
   for run in runs:
     run.settings['restore_from'] = start
   return runs
+
+
+def class_rows(names: list[str], thin: list[str]) -> list[dict]:
+  """The classes as study.json has them."""
+  return [{'name': name, 'thin': name in thin} for name in names]
+
+
+def with_results(runs: list[Run], paths: list[str], classes: list[dict]) -> list[Run]:
+  """The runs, those that are finished in a study.json of another machine with their row there, if not here.
+
+  Raises:
+    InputError: a file is no such file, or is of a study with other settings or `classes` (see `class_rows`).
+  """
+  found = {}
+  for path in paths:
+    try:
+      content = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+      of_method = {method['name']: method['settings'] for method in content['methods']}
+      found |= {(row['method'], row['seed']): (path, of_method[row['method']], row) for row in content['runs']}
+      other_classes = content['classes'] != classes
+    except (OSError, ValueError, KeyError, TypeError):
+      raise InputError(f'--add {path}: cannot be read as the study.json of a study; check the path') from None
+    if other_classes:
+      raise InputError(f'--add {path}: has other classes or thin classes; give this study the same')
+  added = []
+  for run in runs:
+    path, earlier, row = found.get((run.method.name, run.seed), ('', {}, None))
+    if row:
+      settings.compare({**earlier, 'random_seed': run.seed}, run, f'--add {path}: {run.name}')
+    added.append(run if run.is_scored('val') else run._replace(row=row))
+  return added
 
 
 def _plan_run(args, method: Method, seed: int, digests: dict[str, str]) -> Run:

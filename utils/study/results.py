@@ -12,7 +12,7 @@ import statistics
 
 from utils.score.boundaries import WIDTHS
 from utils.study import outcome
-from utils.study.plan import Run
+from utils.study.plan import Run, class_rows
 from utils.study.statistics import paired, summary
 
 FIGURES = {
@@ -29,12 +29,12 @@ SPLITS = ('val', 'test')
 
 def study(runs: list[Run], names: list[str], thin: list[str], title: str) -> dict:
   """Everything that is known of the finished among `runs`, as one dictionary for JSON."""
-  finished = [run for run in runs if run.scores('val')]
+  finished = [run for run in runs if run.is_scored('val')]
   methods = list(dict.fromkeys(run.method for run in finished))
   rows = [row(run, names, thin) for run in finished]
   return {
     'title': title,
-    'classes': [{'name': name, 'thin': name in thin} for name in names],
+    'classes': class_rows(names, thin),
     'methods': [method_summary(method, rows, runs) for method in methods],
     'seeds': list(dict.fromkeys(run.seed for run in finished)),
     'unfinished': [run.name for run in runs if run not in finished],
@@ -45,6 +45,8 @@ def study(runs: list[Run], names: list[str], thin: list[str], title: str) -> dic
 
 
 def row(run: Run, names: list[str], thin: list[str]) -> dict:
+  if run.row:
+    return run.row
   scores = {split: shortened(run.scores(split), names, thin) for split in SPLITS}
   return {'method': run.method.name, 'seed': run.seed, **outcome.training_summary(run), **scores}
 

@@ -42,7 +42,7 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
     RunError: a script failed, or two runs of one seed did not start alike.
     Stopped, KeyboardInterrupt: the script at work was stopped; it continues when this is called again.
   """
-  bar = tqdm(runs, unit='run', desc='study')
+  bar = tqdm([run for run in runs if not run.row], unit='run', desc='study')
   for run in bar:
     with contextlib.suppress(locks.Held), locks.claim(run.folder, 'study'):
       splits = [split for split in lists if not run.scores_path(split).exists()]

@@ -54,10 +54,7 @@ def checkpoint_digest(prefix: str, may_be_missing: bool) -> str | None:
 
 
 def check(run, lists: dict[str, str]) -> None:
-  """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`.
-
-  A flag that did not exist when the folder was begun counts as its default.
-  """
+  """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`."""
   for split, data_list in lists.items():
     scores, digest = run.scores(split), list_file.list_digest(data_list)
     if scores and scores['list'] != digest:
@@ -66,7 +63,15 @@ def check(run, lists: dict[str, str]) -> None:
         f'list, or remove {run.folder / split} and the scores'
       )
   path = run.folder / 'settings.json'
-  earlier = read_json(path) if path.exists() else run.settings
+  if path.exists():
+    compare(read_json(path), run, f'{path}: the run there')
+
+
+def compare(earlier: dict, run, what: str) -> None:
+  """Raises InputError if `earlier` settings are not those of a `plan.Run`. `what` has them.
+
+  A flag that did not exist then counts as its default.
+  """
   defaults = {key: train_flags.default_of(key) for key in vars(run.flags).keys() & run.settings.keys()}
   earlier = {**json.loads(json.dumps(defaults)), **earlier}
   for key in sorted(earlier.keys() | run.settings.keys()):
@@ -74,9 +79,7 @@ def check(run, lists: dict[str, str]) -> None:
     missing_checkpoint = key == 'restore_from' and values[1] is None
     if values[0] != values[1] and not missing_checkpoint:
       before, now = (','.join(map(str, value)) if isinstance(value, list) else value for value in values)
-      raise InputError(
-        f'{path}: the run there has {key.replace("_", "-")} {before}, not {now}; give that, or another --out-dir'
-      )
+      raise InputError(f'{what} has {key.replace("_", "-")} {before}, not {now}; give that, or another --out-dir')
 
 
 def read_json(path: pathlib.Path) -> dict:

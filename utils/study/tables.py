@@ -4,6 +4,7 @@ import math
 
 from utils.study.statistics import summary
 
+MINUS = ' \u2212 '  # between the methods of a difference
 SHORT = ('mean_iou', 'thin_iou', 'mean_boundary_f', 'mean_boundary_iou', 'mean_iou_within_2_px_of_boundaries')
 
 
@@ -40,9 +41,11 @@ def scores_table(content: dict, scores: dict) -> list[list[str]]:
   ]
 
 
-def classes_table(content: dict, scores: dict) -> list[list[str]]:
-  """A line a class, a column a method or difference."""
+def classes_table(content: dict, scores: dict, methods=None) -> list[list[str]]:
+  """A line a class, a column a method or difference; of all methods, or of `methods` and their differences."""
   columns = by_title(scores)
+  if methods:
+    columns = {title: column for title, column in columns.items() if set(title.split(MINUS)) <= set(methods)}
   return [
     ['IoU', *columns],
     *(
@@ -54,7 +57,7 @@ def classes_table(content: dict, scores: dict) -> list[list[str]]:
 
 def by_title(scores: dict) -> dict[str, dict]:
   """The methods, then the differences."""
-  return {**scores['methods'], **{f'{d["of"]} \u2212 {d["against"]}': d for d in scores['differences']}}
+  return {**scores['methods'], **{f'{d["of"]}{MINUS}{d["against"]}': d for d in scores['differences']}}
 
 
 def curves(content: dict) -> dict[str, list]:
@@ -65,7 +68,7 @@ def curves(content: dict) -> dict[str, list]:
   return curves
 
 
-def curves_table(by_method: dict[str, list], columns: int = 8) -> list[list[str]]:
+def curves_table(by_method: dict[str, list], columns: int = 12) -> list[list[str]]:
   """mIoU of the images validated on while training: the mean of each method's curves, after steps that all of them
   have, `columns` of these at most, the last among them."""
   by_step = {name: [dict(map(tuple, curve)) for curve in curves] for name, curves in by_method.items()}
