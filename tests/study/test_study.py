@@ -140,6 +140,7 @@ def test_report_only_needs_no_more_than_the_folder(data, copy, scripts, capsys):
   (copy / 'seed-2/aaf/val.json').unlink()
   assert run(['--out-dir', str(copy), '--report-only', '--title', 'other']) == 0 and scripts.calls == []
   changed = content(copy)
+  assert run(['--out-dir', str(copy), '--report-only', '--num-images', '0']) == 0
   assert changed['title'] == 'other' and changed['unfinished'] == ['seed 2, aaf']
   by_name = {each['of']: each for each in changed['val']['differences'] if each['against'] == 'baseline'}
   assert (by_name['aaf']['seeds'], by_name['affinity']['seeds']) == ([1], [1, 2])

@@ -19,6 +19,7 @@ GAP, HEAD, WIDE = 6, 22, 240  # of the PNG, in pixels: between pictures, for the
 def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: list[Pair], width: int) -> None:
   """OUT/study.html and OUT/study.png. `runs`: the finished ones of one seed; `pairs`: the images to show of them."""
   classes = study['classes']
+  runs = runs if pairs else []
   folders = [report.Folder(run.method.name, predictions(run, split, pairs), len(classes)) for run in runs]
   strips = report.Strips(folders, len(classes), {pair.label: pair.image for pair in pairs}, width)
   hex_colours = ['#' + bytes(rgb).hex() for rgb in datasets.colours(len(classes)).tolist()]
