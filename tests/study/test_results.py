@@ -65,6 +65,7 @@ def test_scores_of_the_start():
 def test_there_are_results():
   assert [path.stem for path in RESULTS] == [
     'camvid',
+    'camvid_imagenet',
     'camvid_options',
     'camvid_scratch',
     'camvid_variants',
