@@ -85,7 +85,7 @@ def main(argv=None) -> None:
   runs, names, thin = checked(args)
   scored = {split: path for split, path in args.lists.items() if split == 'val' or args.test}
   if args.dry_run:
-    for run in runs:
+    for run in [run for run in runs if not run.row]:
       predictions = [plan.prediction_command(run, split, path, args.data_dir) for split, path in scored.items()]
       for words in (run.command, *predictions):
         print(shlex.join(['python', *words]))

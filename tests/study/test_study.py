@@ -175,6 +175,11 @@ def test_runs_of_another_machine_are_added(data, finished, scripts, tmp_path, ca
   assert run(words(data, tmp_path / 'a', '--methods', 'baseline,aaf', seeds='1')) == 0
   (tmp_path / 'a/study.json').rename(file)
   scripts.calls.clear()
+  capsys.readouterr()
+  assert run(words(data, out, '--methods', 'baseline,aaf', '--add', file, '--dry-run')) == 0
+  assert [line.split()[1].split('/')[-1] for line in capsys.readouterr().out.splitlines()] == [
+    'train.py', 'inference.py', 'train_aaf.py', 'inference.py'
+  ]  # fmt: skip
   assert run(words(data, out, '--methods', 'baseline,aaf', '--add', file)) == 0
   assert scripts.calls == [('train', 'seed-2', 'baseline'), ('inference', 'baseline'), ('train_aaf', 'seed-2', 'aaf'),
                            ('inference', 'aaf')]  # fmt: skip
