@@ -5,12 +5,10 @@
 #   DATA_DIR=data/CamVid bash bashscripts/study/camvid.sh          # trains, scores on the validation list
 #   DATA_DIR=data/CamVid bash bashscripts/study/camvid.sh --test   # scores the test list too, once all is decided
 # Every method from initial weights, an hour: START_STEPS=0 STEPS=1000 LEARNING_RATE=3e-3 OUT=... bash ...
-# Values can be set from the environment; more of them: study.sh. Stopped, it goes on when started again.
+# Values can be set from the environment; more of them: camvid_data.sh, study.sh. Stopped, it goes on when started again.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
-: "${DATA_DIR:=$root/data/CamVid}"
-: "${LISTS:=$root/dataset/camvid}" # where the lists are written
 : "${OUT:=$root/snapshots/camvid/study}"
 : "${MODEL:=fcn8s}" # a step takes a third of PSPNet's
 : "${START_STEPS:=6000}" # of cross-entropy, 65 epochs, which all runs start from
@@ -24,15 +22,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${WINDOW:=360,480}" # the whole image
 : "${STRIDES:=360,480}"
 : "${CURVE_EVERY:=5}"
-: "${NUM_CLASSES:=11}"
-: "${IGNORE_LABEL:=11}" # CamVid's void
-: "${THIN_CLASSES:=pole,signsymbol,fence,pedestrian,bicyclist}"
 : "${TITLE:=Does the affinity loss help? CamVid}"
 
-: "${TRAIN_LIST:=$LISTS/train.txt}"
-: "${VAL_LIST:=$LISTS/val.txt}"
-: "${TEST_LIST:=$LISTS/test.txt}"
-
-: "${PYTHON:=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}"
-"$PYTHON" "$root/dataset/prepare_camvid.py" --data-dir "$DATA_DIR" --list-dir "$LISTS"
+. "$root/bashscripts/study/camvid_data.sh"
 . "$root/bashscripts/study/study.sh"

@@ -13,13 +13,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${OUT:=$root/snapshots/camvid/imagenet}"
 : "${SEEDS:=1,2,3,4,5}"
 : "${VARIANT_SEEDS:=1,2,3}"
-: "${STEPS:=1200}"
-: "${LEARNING_RATE:=5e-4}"
-: "${BATCH_NORM_DECAY:=0.99}"
-: "${VAL_EVERY:=$((STEPS / 9 + 1))}"
-: "${CURVE_EVERY:=4}"
 : "${TITLE:=From ImageNet weights: the affinity losses and their rivals on CamVid}"
-TRAIN_FLAGS="--optimizer adamw --weight-decay 1e-2 --scale-range 0.75,1.5 ${TRAIN_FLAGS:-}"
 
 set -- --variant-seeds "$VARIANT_SEEDS" \
   --variant 'lovasz=baseline --extra-loss lovasz' \

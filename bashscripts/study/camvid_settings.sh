@@ -9,7 +9,6 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 stride=stride-4
-TRAIN_FLAGS="--optimizer adamw --weight-decay 1e-2 --scale-range 0.75,1.5 ${TRAIN_FLAGS:-}"
 case "${1:-}" in
   stride-*)
     stride="$1"
@@ -20,7 +19,7 @@ case "$stride" in
   stride-4) ;;
   stride-8)
     : "${MODEL:=deeplab}"
-    TRAIN_FLAGS="$TRAIN_FLAGS --output-stride 8"
+    TRAIN_FLAGS="--output-stride 8 ${TRAIN_FLAGS:-}"
     ;;
   *)
     echo "error: $stride is neither stride-4 nor stride-8; give one of them, or none" >&2
@@ -29,11 +28,6 @@ case "$stride" in
 esac
 : "${OUT:=$root/snapshots/camvid/settings-$stride}"
 : "${SEEDS:=1,2}"
-: "${STEPS:=1200}"
-: "${LEARNING_RATE:=5e-4}"
-: "${BATCH_NORM_DECAY:=0.99}"
-: "${VAL_EVERY:=$((STEPS / 9 + 1))}"
-: "${CURVE_EVERY:=4}"
 : "${TITLE:=Settings of the affinity losses at $stride, CamVid}"
 
 set -- \

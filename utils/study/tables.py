@@ -4,7 +4,6 @@ import math
 
 from utils.study.statistics import summary
 
-MINUS = ' \u2212 '  # between the methods of a difference
 SHORT = ('mean_iou', 'thin_iou', 'mean_boundary_f', 'mean_boundary_iou', 'mean_iou_within_2_px_of_boundaries')
 
 
@@ -43,9 +42,7 @@ def scores_table(content: dict, scores: dict) -> list[list[str]]:
 
 def classes_table(content: dict, scores: dict, methods=None) -> list[list[str]]:
   """A line a class, a column a method or difference; of all methods, or of `methods` and their differences."""
-  columns = by_title(scores)
-  if methods:
-    columns = {title: column for title, column in columns.items() if set(title.split(MINUS)) <= set(methods)}
+  columns = by_title(scores, methods)
   return [
     ['IoU', *columns],
     *(
@@ -55,9 +52,12 @@ def classes_table(content: dict, scores: dict, methods=None) -> list[list[str]]:
   ]
 
 
-def by_title(scores: dict) -> dict[str, dict]:
-  """The methods, then the differences."""
-  return {**scores['methods'], **{f'{d["of"]}{MINUS}{d["against"]}': d for d in scores['differences']}}
+def by_title(scores: dict, methods=None) -> dict[str, dict]:
+  """The methods, then the differences; of all methods, or of `methods`."""
+  kept = scores['methods'].keys() & set(methods or scores['methods'])
+  differences = [d for d in scores['differences'] if {d['of'], d['against']} <= kept]
+  means = {name: figures for name, figures in scores['methods'].items() if name in kept}
+  return {**means, **{f'{d["of"]} \u2212 {d["against"]}': d for d in differences}}
 
 
 def curves(content: dict) -> dict[str, list]:
