@@ -8,7 +8,7 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
-stride=stride-4
+stride="stride-4"
 case "${1:-}" in
   stride-*)
     stride="$1"
