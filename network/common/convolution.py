@@ -1,8 +1,12 @@
-"""Convolution of stride 1. On CPUs with a gradient for the weights by matrix products, which is faster.
+"""Convolution of stride 1, with gradients of its own on CPUs: the weights' by matrix products, which is faster.
 
 oneDNN computes this gradient at half to three quarters of the speed at which it multiplies matrices, while the gradient
-for the input is as fast as the convolution itself (figures: pyscripts/profile/README.md).
+for the input is as fast as the convolution itself (figures: pyscripts/profile/README.md). Where TensorFlow leaves
+oneDNN off (Macs, CPUs without AVX512), it has no gradients of dilated convolutions at all; these need none.
 """
+
+import functools
+import pathlib
 
 import tensorflow as tf
 
@@ -12,7 +16,8 @@ FEWEST = 256  # channels, in and out, with which k x k products are faster than 
 def conv2d(x, weights, rate=1):
   """[N, H, W, in] by [k, k, in, out], k odd -> [N, H, W, out], dilated by `rate`, on (k - 1) / 2 * rate zeros."""
   kernel, _, channels_in, channels = weights.shape
-  if tf.config.list_logical_devices('GPU') or (kernel > 1 and min(channels_in, channels) < FEWEST):
+  few = kernel > 1 and min(channels_in, channels) < FEWEST
+  if tf.config.list_logical_devices('GPU') or (few and rate == 1):
     return plain(x, weights, rate)
 
   @tf.custom_gradient
@@ -31,6 +36,12 @@ def plain(x, weights, rate):
 
 
 def input_gradient(x, weights, g, rate):
+  """The gradient of `x`. Of a dilated convolution: `g` convolved with the weights mirrored and transposed."""
+  if rate > 1:
+    kernel, _, channels_in, channels = weights.shape
+    mirrored = tf.reverse(tf.reshape(weights, [kernel * kernel, channels_in, channels]), [0])
+    mirrored = tf.reshape(tf.transpose(mirrored, [0, 2, 1]), [kernel, kernel, channels, channels_in])
+    return plain(g, mirrored, rate)
   return tf.raw_ops.Conv2DBackpropInput(
     input_sizes=tf.shape(x),
     filter=weights,
@@ -60,3 +71,20 @@ def weight_gradient(x, g, kernel, rate):
       products.append(tf.matmul(flat, met, transpose_a=True) if turned else tf.matmul(met, flat, transpose_a=True))
   products = tf.transpose(products, [0, 2, 1]) if turned else tf.stack(products)
   return tf.reshape(products, [kernel, kernel, channels_in, channels])
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+  """Whether the processor multiplies bfloat16: GPUs, and CPUs with AVX512-BF16 or AMX (as bashscripts/precision.sh)."""
+  if tf.config.list_logical_devices('GPU'):
+    return True
+  flags = pathlib.Path('/proc/cpuinfo')
+  return flags.exists() and bool({'avx512_bf16', 'amx_bf16'} & set(flags.read_text().split()))
+
+
+def by_float32(convolve, x, weights):
+  """`convolve(x, weights)` of bfloat16 by products of float32, rounded at the end, as processors with bfloat16 do it.
+
+  For the others: TensorFlow's kernels for bfloat16 are several times slower there than those for float32.
+  """
+  return tf.cast(convolve(tf.cast(x, tf.float32), tf.cast(weights, tf.float32)), tf.bfloat16)

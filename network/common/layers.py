@@ -54,7 +54,11 @@ class Conv(tf.Module):
     return conv2d(x, weights, self.stride, self.rate)
 
   def __call__(self, x, training=False):
-    x = self.convolve(x, tf.cast(self.weights, x.dtype))
+    weights = tf.cast(self.weights, x.dtype)
+    if x.dtype == tf.bfloat16 and not convolution.has_bfloat16():
+      x = convolution.by_float32(self.convolve, x, weights)
+    else:
+      x = self.convolve(x, weights)
     x = self.batch_norm(x, training) if self.biases is None else tf.nn.bias_add(x, tf.cast(self.biases, x.dtype))
     return x if self.activation is None else self.activation(x)
 

@@ -21,10 +21,8 @@ def main(argv=None):
   import tensorflow as tf
 
   from network.common.layers import resize_bilinear
-  from utils.engine import precision
   from utils.profile import timing
 
-  precision.check(args.precision)
   names = ['step'] if args.plain else list(OBJECTIVES)
   model, calls = step_calls(args, names)
   timing.wait_for(calls['step']())

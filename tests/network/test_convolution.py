@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common import convolution
+from network.common import convolution, layers
 from tests.network.test_depthwise import gradients
 
 CASES = [(1, 1), (3, 1), (3, 2), (3, 6), (5, 3)]
@@ -20,7 +20,12 @@ def here(x, weights, stride, rate):
 
 
 def plain(x, weights, stride, rate):
-  return convolution.plain(x, weights, rate)
+  """By TensorFlow alone, with zeros between the weights: it has no gradients of dilation on every processor."""
+  k, _, channels_in, channels = weights.shape
+  gaps = [[0, 0], [0, rate - 1]]
+  spread = tf.pad(weights[:, tf.newaxis, :, tf.newaxis], [*gaps, *gaps, [0, 0], [0, 0]])
+  spread = tf.reshape(spread, [k * rate, k * rate, channels_in, channels])
+  return convolution.plain(x, spread[: k * rate - rate + 1, : k * rate - rate + 1], 1)
 
 
 def drawn(height, width, kernel, channels_in=3, channels=4):
@@ -34,7 +39,7 @@ def drawn(height, width, kernel, channels_in=3, channels=4):
 @pytest.mark.parametrize(('kernel', 'rate'), CASES)
 def test_value_and_gradients_are_those_of_tensorflow(kernel, rate, channels, size):
   x, weights = drawn(*size, kernel, *channels)
-  np.testing.assert_array_equal(here(x, weights, 1, rate), plain(x, weights, 1, rate))
+  np.testing.assert_allclose(here(x, weights, 1, rate), plain(x, weights, 1, rate), 1e-4, 1e-4)
   expected = gradients(plain, x, weights, 1, rate)
   for got, want in zip(gradients(here, x, weights, 1, rate), expected, strict=True):
     np.testing.assert_allclose(got, want, 1e-4, 1e-4)
@@ -53,10 +58,38 @@ def test_sizes_may_be_unknown_and_bfloat16_is_float32_rounded(kernel, rate):
     assert error < 0.03
 
 
-def test_the_weight_gradient_is_a_matrix_product(monkeypatch):
-  kinds = set()
-  for fewest in (3, 4):  # of 3 channels in and 4 out
-    monkeypatch.setattr(convolution, 'FEWEST', fewest)
-    graph = tf.function(lambda x, w: gradients(here, x, w, 1, 1)).get_concrete_function(*drawn(8, 8, 3)).graph
-    kinds.add(tuple(sorted({op.type for op in graph.get_operations()} & {'MatMul', 'Conv2DBackpropFilter'})))
-  assert kinds == {('MatMul',), ('Conv2DBackpropFilter',)}
+BY_TENSORFLOW = {'Conv2DBackpropFilter', 'Conv2DBackpropInput'}
+
+
+@pytest.mark.parametrize(
+  ('fewest', 'rate', 'kinds'),  # of 3 channels in and 4 out
+  [
+    (3, 1, {'MatMul', 'Conv2DBackpropInput'}),
+    (4, 1, BY_TENSORFLOW),
+    (4, 2, {'MatMul'}),  # dilated: TensorFlow without oneDNN has neither gradient
+  ],
+)
+def test_which_gradients_are_written_here(fewest, rate, kinds, monkeypatch):
+  monkeypatch.setattr(convolution, 'FEWEST', fewest)
+  graph = tf.function(lambda x, w: gradients(here, x, w, 1, rate)).get_concrete_function(*drawn(8, 8, 3)).graph
+  assert {op.type for op in graph.get_operations()} & (BY_TENSORFLOW | {'MatMul'}) == kinds
+
+
+@pytest.mark.parametrize(('unit', 'more'), [(layers.Conv, (3, 4)), (layers.DepthwiseConv, (3,))])
+def test_bfloat16_by_float32_rounds_what_the_processor_would_round(unit, more, monkeypatch):
+  unit, x = unit('unit', *more, 3), tf.cast(drawn(9, 12, 3)[0], tf.bfloat16)
+  results = {}
+  for native in (True, False):
+    monkeypatch.setattr(convolution, 'has_bfloat16', lambda native=native: native)
+    y, variables = unit(x), unit.trainable_variables
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      loss = tf.reduce_sum(unit(x) ** 2)
+    results[native] = [tf.cast(v, tf.float32) for v in (y, *tape.gradient(loss, [x, *variables]))]
+    assert y.dtype == tf.bfloat16
+  for got, want in zip(results[False], results[True], strict=True):
+    assert np.linalg.norm(got - want) < 0.01 * np.linalg.norm(want)
+  rounded = tf.cast(unit.weights, tf.bfloat16)
+  exact = unit.convolve(tf.cast(x, tf.float64), tf.cast(rounded, tf.float64))
+  got = tf.cast(convolution.by_float32(unit.convolve, x, rounded), tf.float64)
+  np.testing.assert_allclose(got, exact, rtol=2**-8, atol=1e-5)

@@ -162,7 +162,6 @@ FLAGS = {
   'weight of no loss': ({'extra_weight': 2}, ['--extra-weight 2', '--extra-loss']),
   'clip to nothing': ({'clip_norm': 0}, ['--clip-norm']),
   'early stop of what': ({'early_stop': 3}, ['--early-stop needs --val-list']),
-  'float16 on a CPU': ({'precision': 'float16'}, ['no float16 gradient of dilated convolutions on a CPU', 'bfloat16']),
 }
 AFFINITY = {
   'distance of zero': ({'kld_sizes': '0,1'}, ['--kld-sizes', "'0,1'", '1,2,3']),

@@ -8,6 +8,8 @@ from utils.engine import checkpoint
 from utils.optim.averages import Averages
 from utils.optim.optimizers import SLOTS
 
+FIRST_LOSS_SCALE = 2.0**15  # of float16
+
 
 class TrainingState(tf.Module):
   """The variables of model and objective that are trained, with optimizer, learning rate and weight decay of each.
@@ -44,7 +46,7 @@ class TrainingState(tf.Module):
     ]
     self.averages = Averages(model, ema_decay) if ema_decay is not None else None
     self.updates = tf.Variable(0, trainable=False, name='training/updates') if optimizer == 'adamw' else None
-    self.loss_scale = tf.Variable(2.0**15, trainable=False, name='training/loss_scale')
+    self.loss_scale = tf.Variable(FIRST_LOSS_SCALE, trainable=False, name='training/loss_scale')
     self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
 
   @classmethod

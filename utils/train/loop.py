@@ -51,7 +51,6 @@ def train(args, make_objective) -> None:
   check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
   weights = class_weights.of_run(args, pairs)
   strategy = distribute.choose(args, vars(args).keys() - flags.MAY_CHANGE)
-  precision.check(args.precision)
   if args.deterministic:
     tf.config.experimental.enable_op_determinism()
   try:
