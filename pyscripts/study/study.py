@@ -124,7 +124,8 @@ def checked(args):
     for split, path in args.lists.items():
       flags = inference_flags.parse('', plan.prediction_command(run, split, path, args.data_dir)[1:])
       outputs.images_to_do(flags, outputs.Outputs(flags))
-  return plan.with_results(runs, args.add, plan.class_rows(names, thin)), names, thin
+  splits = ['val', 'test'] if args.test else ['val']
+  return plan.with_results(runs, args.add, plan.class_rows(names, thin), splits), names, thin
 
 
 def report(args, runs, names: list[str], thin: list[str]) -> None:

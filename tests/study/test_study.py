@@ -197,6 +197,7 @@ def test_runs_of_another_machine_are_added(data, finished, scripts, tmp_path, ca
     ([], {'thin_classes': '2'}, f'--add {file}: has other classes or thin classes'),
     (['--add', data / 'list.txt'], {}, 'list.txt: cannot be read as the study.json'),
     (['--add', tmp_path / 'none.json'], {}, 'none.json: cannot be read as the study.json'),
+    (['--test', '--test-list', data / 'val.txt'], {}, 'seed 1, baseline has no scores of the test list'),
   ):
     assert run(words(data, tmp_path / 'c', '--add', file, *more, **changes)) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -149,11 +149,13 @@ def class_rows(names: list[str], thin: list[str]) -> list[dict]:
   return [{'name': name, 'thin': name in thin} for name in names]
 
 
-def with_results(runs: list[Run], paths: list[str], classes: list[dict]) -> list[Run]:
+def with_results(runs: list[Run], paths: list[str], classes: list[dict], splits) -> list[Run]:
   """The runs, those that are finished in a study.json of another machine with their row there, if not here.
 
+  splits: the lists to be scored ('val', 'test'); other scores of the rows are left out.
+
   Raises:
-    InputError: a file is no such file, or is of a study with other settings or `classes` (see `class_rows`).
+    InputError: a file is no such file, lacks scores, or is of other settings or `classes` (see `class_rows`).
   """
   found = {}
   for path in paths:
@@ -171,7 +173,12 @@ def with_results(runs: list[Run], paths: list[str], classes: list[dict]) -> list
     path, earlier, row = found.get((run.method.name, run.seed), ('', {}, None))
     if row:
       settings.compare({**earlier, 'random_seed': run.seed}, run, f'--add {path}: {run.name}')
-    added.append(run if run.is_scored('val') else run._replace(row=row))
+    if row and not run.is_scored('val'):
+      for split in splits:
+        if not row[split]:
+          raise InputError(f'--add {path}: {run.name} has no scores of the {split} list; make them there, by --test')
+      run = run._replace(row={**row, 'test': row['test'] if 'test' in splits else None})
+    added.append(run)
   return added
 
 
