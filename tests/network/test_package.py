@@ -53,7 +53,8 @@ print(adaptive_affinity.__file__, float(edge), float(nonedge), layer.__name__)
   path, edge, nonedge, layer = result.stdout.split()
   assert pathlib.Path(path).is_relative_to(installed)
   assert layer == 'EdgeWeights'
-  assert (float(edge), float(nonedge)) == (3.0, 0.0)  # equal probabilities: kl = 0, so the whole margin and nothing
+  whole_margin_and_nothing = 3.0, 0.0  # of equal probabilities, whose kl is 0
+  assert (float(edge), float(nonedge)) == pytest.approx(whole_margin_and_nothing, abs=1e-6)
 
 
 @pytest.mark.parametrize('path', LOSSES, ids=lambda path: path.name)
