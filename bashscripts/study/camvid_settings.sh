@@ -35,7 +35,6 @@ set -- \
   --variant 'aaf-fourfold=aaf --kld-lambda-1 4 --kld-lambda-2 4' \
   --variant 'no-decay=aaf --kld-decay 1' \
   --variant 'weight-rate-10=aaf --kld-weight-rate 10' \
-  --variant 'weight-rate-100=aaf --kld-weight-rate 100' \
   --variant 'sizes-1-2-4=aaf --kld-sizes 1,2,4' \
   "$@"
 . "$root/bashscripts/study/imagenet.sh"

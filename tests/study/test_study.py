@@ -1,8 +1,10 @@
 """A study: equal starts, resuming, refusals, and results that are those of its runs."""
 
+import argparse
 import csv
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -19,8 +21,9 @@ from tests.score.test_report import CHROMIUM, browse
 from tests.study import studied
 from tests.study.studied import content, run, scores, words
 from utils import locks
+from utils.errors import RunError
+from utils.study import outcome, plan, tables
 from utils.study import page as study_page
-from utils.study import tables
 from utils.study.statistics import paired, summary
 
 METHODS = ('baseline', 'affinity', 'aaf')
@@ -95,6 +98,24 @@ def test_runs_that_did_not_begin_alike_are_refused(data, copy, scripts, capsys, 
   assert before != other and run(words(data, copy)) == 1
   (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error:')]
   assert 'seed 2, aaf and baseline did not start alike' in line and str(path.parent) in line
+
+
+@pytest.mark.parametrize(
+  ('precision', 'factor', 'alike'), [('bfloat16', 1.003, True), ('bfloat16', 1.005, False), ('float32', 1.003, False)]
+)
+def test_runs_of_another_machine_begin_alike_but_for_rounding(precision, factor, alike):
+  start = {'initial_weights': 'CRC 0', 'first_cross_entropy': 2.0}
+  settings = {'precision': precision}
+  rows = [{**start, 'first_cross_entropy': 2.0 * f} for f in (1, factor)]
+  runs = [
+    plan.Run(plan.Method(name, name), 1, pathlib.Path(name), (), argparse.Namespace(), settings, row)
+    for name, row in zip(('baseline', 'aaf'), rows, strict=True)
+  ]
+  if alike:
+    outcome.check_equal_start(runs)
+  else:
+    with pytest.raises(RunError, match='seed 1, aaf and baseline did not start alike'):
+      outcome.check_equal_start(runs)
 
 
 def test_methods_of_a_seed_may_differ_in_the_options_that_change_the_first_cross_entropy(
