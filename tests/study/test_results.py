@@ -68,6 +68,7 @@ def test_there_are_results():
     'camvid_imagenet',
     'camvid_options',
     'camvid_scratch',
+    'camvid_settings',
     'camvid_variants',
     'demo',
     'demo_variants',
