@@ -54,6 +54,7 @@ def parse(argv):
   if args.report_only:
     earlier_words, earlier_training = _split(_remembered(args.out_dir))
     args, training = flags.parse_args([*earlier_words, *words]), training or earlier_training
+    args.variant = list(dict.fromkeys(args.variant))  # a script gives its own again
   args.training, args.words = training, [*words, '--', *training]
   return args
 

@@ -187,6 +187,7 @@ def test_variants_can_have_fewer_seeds_than_methods(data, copy, scripts, capsys)
   assert run(words(data, copy, '--variant', EIGHTH, '--variant-seeds', '2')) == 0
   assert scripts.calls == [('train_aaf', 'seed-2', 'eighth'), ('inference', 'eighth')]
   assert 'seeds 1, 2; eighth: 2\n' in capsys.readouterr().out
+  assert run(words(data, copy, '--variant', EIGHTH, '--variant-seeds', '2', '--report-only')) == 0
   of_eighth = [each for each in content(copy)['val']['differences'] if each['of'] == 'eighth']
   assert [each['seeds'] for each in of_eighth] == [[2]]
 
