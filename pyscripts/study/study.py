@@ -84,10 +84,9 @@ def _remembered(out_dir: str) -> list[str]:
 def main(argv=None) -> None:
   args = parse(argv)
   runs, names, thin = checked(args)
-  scored = {split: path for split, path in args.lists.items() if split == 'val' or args.test}
   if args.dry_run:
     for run in [run for run in runs if not run.row]:
-      predictions = [plan.prediction_command(run, split, path, args.data_dir) for split, path in scored.items()]
+      predictions = [plan.prediction_command(run, split, path, args.data_dir) for split, path in args.scored.items()]
       for words in (run.command, *predictions):
         print(shlex.join(['python', *words]))
     return
@@ -96,14 +95,14 @@ def main(argv=None) -> None:
 
     atomic.make_folder('--out-dir', args.out_dir)
     atomic.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
-    study_run.run_all(runs, scored, args.data_dir, names)
+    study_run.run_all(runs, args.scored, args.data_dir, names)
   report(args, runs, names, thin)
 
 
 def checked(args):
   """The plan, the class names and the thin ones; everything that can be wrong is refused here, before hours of work.
 
-  Sets `args.lists`: split ('val', 'test') -> list file.
+  Sets `args.lists`: split ('val', 'test') -> list file; and `args.scored`: those of them that this start scores.
   """
   for flag in ('train_list', 'val_list'):
     if not getattr(args, flag):
@@ -111,6 +110,7 @@ def checked(args):
   if args.test and not args.test_list:
     raise InputError('--test needs --test-list; give a list file')
   args.lists = {'val': args.val_list, **({'test': args.test_list} if args.test_list else {})}
+  args.scored = {split: path for split, path in args.lists.items() if split == 'val' or args.test}
   args.curve_list = args.curve_list or args.val_list
   for path in (args.train_list, args.curve_list, *args.lists.values()):
     list_file.read_list(path, args.data_dir, need_label=True)
@@ -125,8 +125,7 @@ def checked(args):
     for split, path in args.lists.items():
       flags = inference_flags.parse('', plan.prediction_command(run, split, path, args.data_dir)[1:])
       outputs.images_to_do(flags, outputs.Outputs(flags))
-  splits = ['val', 'test'] if args.test else ['val']
-  return plan.with_results(runs, args.add, plan.class_rows(names, thin), splits), names, thin
+  return plan.with_results(runs, args.add, plan.class_rows(names, thin), list(args.scored)), names, thin
 
 
 def report(args, runs, names: list[str], thin: list[str]) -> None:
