@@ -2,7 +2,7 @@
 # Which settings of the affinity losses are best, from ImageNet weights on CamVid? Lambdas, decay, the rate of the learned
 # weights and distances, on the validation list alone. Give CamVid's folder (train, trainannot, ... in SegNet's layout):
 #   DATA_DIR=data/CamVid bash bashscripts/study/camvid_settings.sh            # logits at stride 4: DeepLabv3+
-#   DATA_DIR=data/CamVid bash bashscripts/study/camvid_settings.sh stride-8   # DeepLab with an output stride of 8
+#   DATA_DIR=data/CamVid bash bashscripts/study/camvid_settings.sh stride-8   # FCN-8s, 1,000 steps
 # At stride 4 four methods are those of camvid_imagenet.sh: '--add ITS_OUT/study.json' does not train them again.
 # Values can be set from the environment; more of them: imagenet.sh, study.sh. Stopped, it goes on when started again.
 set -euo pipefail
@@ -18,8 +18,8 @@ esac
 case "$stride" in
   stride-4) ;;
   stride-8)
-    : "${MODEL:=deeplab}"
-    TRAIN_FLAGS="--output-stride 8 ${TRAIN_FLAGS:-}"
+    : "${MODEL:=fcn8s}"
+    : "${STEPS:=1000}"
     ;;
   *)
     echo "error: $stride is neither stride-4 nor stride-8; give one of them, or none" >&2

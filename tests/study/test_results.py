@@ -69,6 +69,7 @@ def test_there_are_results():
     'camvid_options',
     'camvid_scratch',
     'camvid_settings',
+    'camvid_settings_stride8',
     'camvid_variants',
     'demo',
     'demo_variants',

@@ -87,8 +87,8 @@ def test_settings_at_two_strides(imagenet):
   for words in ((), ('stride-8',)):
     found = commands(bash('study/camvid_settings.sh', *words, '--dry-run', **imagenet))
     assert len(found) == 2 * 2 * 8 and not any(flags['--data-list'].endswith('test.txt') for _, flags in found)
-    networks.append((found[0][1]['--model'], found[0][1].get('--output-stride')))
-  assert networks == [('deeplabv3plus', None), ('deeplab', '8')]
+    networks.append((found[0][1]['--model'], found[0][1]['--num-steps']))
+  assert networks == [('deeplabv3plus', '1200'), ('fcn8s', '1000')]
   wrong = bash('study/camvid_settings.sh', 'stride-16', **imagenet)
   assert wrong.returncode == 2 and 'stride-16 is neither stride-4 nor stride-8' in wrong.stderr
 
