@@ -59,8 +59,13 @@ class Conv(tf.Module):
       x = convolution.by_float32(self.convolve, x, weights)
     else:
       x = self.convolve(x, weights)
-    x = self.batch_norm(x, training) if self.biases is None else tf.nn.bias_add(x, tf.cast(self.biases, x.dtype))
+    x = self.batch_norm(x, training) if self.biases is None else add_biases(x, self.biases)
     return x if self.activation is None else self.activation(x)
+
+
+def add_biases(x, biases):
+  """`x + biases` [C] in float32, rounded at the end: TensorFlow's bfloat16 gradient of biases stops growing at 256."""
+  return tf.cast(tf.nn.bias_add(tf.cast(x, tf.float32), biases), x.dtype)
 
 
 class DepthwiseConv(Conv):
@@ -167,6 +172,11 @@ def global_moments(x, shift, replicas):
 def max_pool_stem(x):
   """3x3 max pooling, stride 2, on one pixel of zero padding: pixel (i, j) sits on pixel (2i, 2j)."""
   return tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, 'VALID')
+
+
+def average_pool(x, size, stride):
+  """Means over windows [h, w] that lie `stride` apart, without padding. Of float16, the sums would overflow."""
+  return tf.cast(tf.nn.avg_pool2d(tf.cast(x, tf.float32), size, stride, 'VALID'), x.dtype)
 
 
 def resize_bilinear(x, size):

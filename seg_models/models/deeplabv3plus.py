@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from network.common.layers import Conv, DepthwiseConv, resize_bilinear
+from network.common.layers import Conv, DepthwiseConv, average_pool, resize_bilinear
 from seg_models.models.auxiliary import HEAD_DECAY
 from seg_models.models.base import SegmentationModel
 
@@ -41,7 +41,7 @@ class DeepLabV3Plus(SegmentationModel):
 
   def head(self, features, training):
     x, low_level = features[self.output_stride], features[self.logits_stride]
-    pooled = self.pool(tf.nn.avg_pool2d(x, x.shape[1:3], 1, 'VALID'), training)
+    pooled = self.pool(average_pool(x, x.shape[1:3], 1), training)
     branches = [branch(x, training) for branch in self.branches]
     branches.append(tf.broadcast_to(pooled, tf.shape(branches[0])))
     x = self.reduce(tf.concat(branches, -1), training)

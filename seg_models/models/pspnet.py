@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from network.common.layers import Conv, resize_bilinear
+from network.common.layers import Conv, average_pool, resize_bilinear
 from seg_models.models.auxiliary import HEAD_DECAY
 from seg_models.models.base import SegmentationModel
 
@@ -29,7 +29,7 @@ class PSPNet(SegmentationModel):
     branches = []
     for bins, conv in zip(BINS, self.pools, strict=True):
       kernel = size[0] // bins
-      pooled = conv(tf.nn.avg_pool2d(x, kernel, kernel, 'VALID'), training)
+      pooled = conv(average_pool(x, kernel, kernel), training)
       branches.append(tf.cast(resize_bilinear(pooled, size), x.dtype))
     return self.classifier(self.conv2(tf.concat([*branches, x], -1), training))
 

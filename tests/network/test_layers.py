@@ -52,6 +52,22 @@ def test_conv_adds_biases_or_normalises_and_clips_below_zero():
   assert len(normed.trainable_variables) == 3
 
 
+def test_low_precision_biases_have_the_gradients_of_float32():
+  conv = layers.Conv('plain', 3, 4, 1, activation=None)
+  x = tf.cast(normal(4, 32, 32, 3), tf.bfloat16)
+  share = tf.constant([0.1, 0.2, 0.7, 1.0])  # of 4096 pixels: far above 256, from where bfloat16 counts in steps of 2
+  with tf.GradientTape() as tape:
+    y = conv(x)
+    loss = tf.reduce_sum(tf.cast(y, tf.float32) * share)
+  assert y.dtype == tf.bfloat16
+  assert_close(tape.gradient(loss, conv.biases), 4096 * share, 0.01)
+
+
+def test_float16_means_do_not_overflow():
+  x = tf.fill([1, 56, 56, 2], tf.constant(60, tf.float16))
+  np.testing.assert_array_equal(layers.average_pool(x, 56, 1), np.full((1, 1, 1, 2), 60))
+
+
 def batch_norm(channels, decay=0.9):
   norm = layers.BatchNorm('norm', channels, decay)
   norm.gamma.assign(normal(channels, seed=1, mean=1))
