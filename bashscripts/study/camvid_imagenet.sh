@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does the affinity loss help a network that starts from ImageNet, and against which rivals? DeepLabv3+ on
 # EfficientNet-Lite0, CamVid: cross-entropy alone, with the affinity losses, and with the losses that a researcher would
-# take instead, each with the weight of its paper. Give CamVid's folder (train, trainannot, ... in SegNet's layout):
+# take instead, each with weight 1. Give CamVid's folder (train, trainannot, ... in SegNet's layout):
 #   DATA_DIR=data/CamVid bash bashscripts/study/camvid_imagenet.sh          # trains, scores on the validation list
 #   DATA_DIR=data/CamVid bash bashscripts/study/camvid_imagenet.sh --test   # scores the test list too, once all is decided
 # On two cores, two runs at a time are faster than one after the other: start the command twice at once, with
