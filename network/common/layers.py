@@ -65,7 +65,7 @@ class Conv(tf.Module):
 
 def add_biases(x, biases):
   """`x + biases` [C] in float32, rounded at the end: TensorFlow's bfloat16 gradient of biases stops growing at 256."""
-  return tf.cast(tf.nn.bias_add(tf.cast(x, tf.float32), biases), x.dtype)
+  return tf.cast(tf.nn.bias_add(tf.cast(x, tf.float32), tf.cast(biases, tf.float32)), x.dtype)
 
 
 class DepthwiseConv(Conv):
