@@ -1,8 +1,10 @@
 """Runs that are stopped, go on, validate, keep and refuse."""
 
 import csv
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -10,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from seg_models.image_reader import file_index
 from tests import tiny
@@ -295,18 +298,39 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   assert tags['val/mIoU'] == [3, 5]
 
 
-def test_files_that_vanish_are_named(data, tmp_path, monkeypatch):
+def damage(path):
+  """Turns an image into a PNG with a wrong byte in the middle: header and end are well."""
+  buffer = io.BytesIO()
+  Image.open(path).save(buffer, 'PNG')
+  png = bytearray(buffer.getvalue())
+  png[len(png) // 2] ^= 1
+  path.write_bytes(png)
+
+
+@pytest.mark.parametrize(('fault', 'says'), [(os.unlink, 'no such file'), (damage, 'cannot be')])
+def test_images_that_vanish_or_decay_are_named(data, tmp_path, monkeypatch, fault, says):
+  """What was trained until then is saved."""
   shutil.copytree(data, tmp_path / 'data')
+  at_step(monkeypatch, 1, lambda: [fault(path) for path in (tmp_path / 'data').glob('*.jpg')])
+  with pytest.raises(errors.RunError, match=rf'step \d+: {tmp_path}/data/\d.jpg: {says}.*go on with --resume') as e:
+    train(tmp_path / 'data', tmp_path / 'run', num_steps=60, save_pred_every=100)
+  failed_at = int(re.match(r'step (\d+)', str(e.value))[1])
+  assert steps(tmp_path / 'run') == [failed_at - 1] and 'Traceback' not in str(e.value)
 
-  def vanish():
-    for path in (tmp_path / 'data').glob('*.jpg'):
-      path.unlink()
 
-  at_step(monkeypatch, 1, vanish)
-  with pytest.raises(errors.RunError) as e:
-    train(tmp_path / 'data', tmp_path / 'run', num_steps=60)
-  assert 'cannot be read any more; fix it and go on with --resume' in str(e.value)
-  assert f"No such file or directory: '{tmp_path}/data/" in str(e.value) and 'Traceback' not in str(e.value)
+def test_a_validation_that_fails_costs_no_step(data, tmp_path, monkeypatch):
+  shutil.copytree(data, tmp_path / 'val')
+  shutil.copytree(data, tmp_path / 'val/val')
+  (tmp_path / 'val/val.txt').write_text('val/0.jpg val/0.png\n')
+  flags = {'val_list': tmp_path / 'val/val.txt', 'val_every': 3, 'save_pred_every': 100}
+  with monkeypatch.context() as patch:
+    at_step(patch, 3, (tmp_path / 'val/val/0.jpg').unlink)
+    with pytest.raises(errors.RunError, match='0.jpg: cannot be read any more'):
+      train(tmp_path / 'val', tmp_path / 'run', **flags)
+  assert steps(tmp_path / 'run') == [3]
+  shutil.copy(data / '0.jpg', tmp_path / 'val/val')
+  train(tmp_path / 'val', tmp_path / 'run', resume=True, **flags)
+  assert [row['step'] for row in rows(tmp_path / 'run', 'validation.csv')] == ['3', '5']
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,10 @@ class Finding(NamedTuple):
   size: tuple[int, int] | None  # of the image: width, height
 
 
-def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample: int | None = None) -> None:
+def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample=None, thorough=False) -> None:
   """Checks every pair (or `sample` of them, evenly spread); decodes labels, and of images reads header and end.
+
+  `thorough` decodes images too.
 
   Pairs in shards were checked when these were made. Of them it compares the label values that the index lists.
 
@@ -44,7 +46,7 @@ def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int
   pairs = [pair for pair in pairs if not storage.part_of_shard(pair.image)]
   if sample is not None and 0 < sample < len(pairs):
     pairs = [pairs[i * len(pairs) // sample] for i in range(sample)]
-  inspect_pair = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label)
+  inspect_pair = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label, thorough=thorough)
   for finding in parallel.in_threads(inspect_pair, pairs, 'checking data', 'pair'):
     if finding.fault:
       raise InputError(finding.fault)

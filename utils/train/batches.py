@@ -4,8 +4,9 @@ import tensorflow as tf
 
 from seg_models.augmentation import Augmentation
 from seg_models.image_reader import training_dataset
+from utils.data.check import check_pairs
 from utils.engine import distribute
-from utils.errors import RunError
+from utils.errors import InputError, RunError
 from utils.train.failures import short_message
 
 
@@ -43,7 +44,13 @@ def next_batches(batches, s: int, run) -> list:
     deal = run.strategy.experimental_distribute_values_from_function
     return [deal(lambda replica: next(batches)) for _ in range(run.args.iter_size)]
   except tf.errors.OpError as e:
-    raise RunError(
-      f'step {s}: an image or label that was there at the start cannot be read any more; fix it and go on with '
-      f'--resume ({short_message(e)})'
-    ) from None
+    raise RunError(f'step {s}: {unreadable(run) or short_message(e)}; go on with --resume once it is mended') from None
+
+
+def unreadable(run) -> str:
+  """The fault of the first pair that cannot be decoded, or empty. The start checked headers and ends only."""
+  try:
+    check_pairs(run.pairs, run.args.num_classes, run.args.ignore_label, thorough=True)
+  except InputError as e:
+    return str(e)
+  return ''

@@ -16,7 +16,7 @@ import tensorflow as tf
 from seg_models.models import build
 from utils.data.check import check_pairs
 from utils.engine import checkpoint, distribute, precision
-from utils.errors import InputError, Stopped
+from utils.errors import InputError, RunError, Stopped
 from utils.list_file import Pair, read_list
 from utils.optim.state import TrainingState
 from utils.optim.step import make_step
@@ -117,7 +117,8 @@ def loop(run: Run) -> None:
       break
     log.profile(s)
     begun = time.time()
-    batch = next_batches(batches, s, run)
+    with saved_on_failure(run, s - 1):
+      batch = next_batches(batches, s, run)
     waited = time.time() - begun
     number = tf.constant(np.int32(s))  # of a Python number TensorFlow would keep the tensor for ever
     metrics = {name: float(value) for name, value in step(batch, number).items()}
@@ -125,7 +126,8 @@ def loop(run: Run) -> None:
     nonfinite.check_losses(s, metrics, run)
     if folder.writes and s % args.update_tb_every == 0:
       log.pictures(s, run.state.model, [run.strategy.experimental_local_results(x)[0] for x in batch[0]])
-    best = validate(run, s)
+    with saved_on_failure(run, s):
+      best = validate(run, s)
     signum = stop_signal(run)
     due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
     if due or has_stalled(run) or (args.save_minutes and time.time() - last_save > 60 * args.save_minutes):
@@ -178,6 +180,17 @@ def save(run: Run, s: int) -> str:
   tensors = nonfinite.arrays(run.state.saved())
   nonfinite.check_variables(s, tensors, run)
   return run.folder.save(s, {**tensors, **run.history.saved()}, run.history)
+
+
+@contextlib.contextmanager
+def saved_on_failure(run: Run, s: int):
+  """Saves checkpoint s if files that cannot be read any more end the run here, so that none of its steps is lost."""
+  try:
+    yield
+  except RunError:
+    if s >= run.folder.start:
+      save(run, s)
+    raise
 
 
 def stop_after(s: int, signum: int, saved: str, run: Run) -> None:
