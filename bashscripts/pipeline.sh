@@ -26,6 +26,7 @@
 : "${RANDOM_SEED:=1234}"
 : "${UPDATE_TB_EVERY:=50}"
 : "${SAVE_EVERY:=}"             # empty: once, after the stage's last step
+: "${VAL_LIST:=}"               # to validate on while training; empty: no validation
 : "${RESTORE_FROM:=}"           # what stage 1 starts from; empty: the initial weights
 : "${CHECKPOINT:=}"             # predict with this one instead of the stage's own
 : "${STRING_REPLACE:=,}"        # from a prediction's file name to its truth's
@@ -76,6 +77,7 @@ train() {
       ;;
   esac
   [ -z "$restore_from" ] || flags+=(--restore-from "$restore_from" "$@")
+  [ -z "$VAL_LIST" ] || flags+=(--val-list "$VAL_LIST")
   [ "$PRECISION" = float32 ] || flags+=(--precision "$PRECISION")
   # shellcheck disable=SC2206  # several flags in one value
   flags+=($TRAIN_FLAGS)

@@ -283,7 +283,7 @@ def test_cityscapes_network_is_scored_on_gta5(finished):
 
 @pytest.mark.parametrize('layout', ['one folder', 'split'])
 def test_own_images_become_a_network_and_a_report(layout, tmp_path):
-  random, data, out = np.random.default_rng(0), tmp_path / 'my data', tmp_path / 'out'
+  random, data, out = np.random.default_rng(0), tmp_path / 'my data', tmp_path / 'my results'
   for i, split in enumerate(('train', 'val', 'test') * 6):
     folder = split if layout == 'split' else ''
     for kind, picture in (('images', random.integers(0, 256, (40, 52, 3))), ('masks', random.integers(0, 3, (40, 52)))):

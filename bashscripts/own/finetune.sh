@@ -36,7 +36,7 @@ fi
 : "${TRAIN_INPUT_SIZE:=320,320}"
 : "${STAGE1_LEARNING_RATE:=1e-2}"
 : "${BATCH_NORM_DECAY:=0.99}" # so short a run: averages that keep up with it
-: "${KLD_LAMBDA_1:=2}" # twice the weights of 2018: better on thin classes
+: "${KLD_LAMBDA_1:=2}" # twice the weights of 2018: better on CamVid's validation list, not on its test list
 : "${KLD_LAMBDA_2:=2}"
 : "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 : "${VALIDATIONS:=8}"
@@ -69,8 +69,8 @@ steps=$((40 * $(grep -c . "$STAGE1_LIST") / BATCH_SIZE))
 : "${STAGE1_STEPS:=$((steps < 1500 ? 1500 : steps > 20000 ? 20000 : steps))}"
 : "${STAGE1_PREDICT:=inference}"
 val_every=$(((STAGE1_STEPS + VALIDATIONS - 1) / VALIDATIONS))
-TRAIN_FLAGS="--batch-norm-decay $BATCH_NORM_DECAY --val-list $LISTS/val.txt --val-every $val_every \
---save-minutes 5 ${TRAIN_FLAGS:-}"
+VAL_LIST="$LISTS/val.txt"
+TRAIN_FLAGS="--batch-norm-decay $BATCH_NORM_DECAY --val-every $val_every --save-minutes 5 ${TRAIN_FLAGS:-}"
 
 # The test list where it has labels, else the validation list. One window an image, up to 1024 pixels a side.
 test_list="$LISTS/test.txt"

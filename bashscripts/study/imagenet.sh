@@ -18,5 +18,6 @@
 
 . "$root/bashscripts/study/camvid_data.sh"
 "$PYTHON" "$root/dataset/fetch_efficientnet.py" --backbone "$BACKBONE" --save-dir "$IMAGENET"
-TRAIN_FLAGS="--restore-from $IMAGENET/$BACKBONE.ckpt --not-restore-classifier $RECIPE ${TRAIN_FLAGS:-}"
+RESTORE_FROM="$IMAGENET/$BACKBONE.ckpt"
+TRAIN_FLAGS="--not-restore-classifier $RECIPE ${TRAIN_FLAGS:-}"
 . "$root/bashscripts/study/study.sh"

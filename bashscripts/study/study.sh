@@ -28,6 +28,7 @@
 : "${TEST_LIST:=}"
 : "${CLASS_NAMES:=}"
 : "${NUM_IMAGES:=4}"
+: "${RESTORE_FROM:=}"     # what every run starts from; empty: initial weights
 : "${START_STEPS:=0}"
 : "${START_RATE:=$LEARNING_RATE}"
 
@@ -60,7 +61,7 @@ run_study() {
     --val-every "$VAL_EVERY" --update-tb-every "$STEPS" $TRAIN_FLAGS
 }
 
-start=""
+start="$RESTORE_FROM"
 if [ "$START_STEPS" != 0 ]; then
   start="$OUT/start/model.ckpt-$((START_STEPS - 1))"
   # shellcheck disable=SC2206  # several flags in one value

@@ -63,9 +63,9 @@ def test_camvid_trains_three_methods_with_five_seeds(camvid):
 @pytest.fixture(scope='module')
 def imagenet(camvid):
   """The same values, with a file in the place of the ImageNet weights."""
-  folder = camvid['DATA_DIR'] / 'weights'
+  folder = camvid['DATA_DIR'] / 'my weights'
   checkpoint.save(str(folder / 'efficientnet_lite0.ckpt'), {'w': np.zeros(1, np.float32)})
-  return {**camvid, 'IMAGENET': folder, 'OUT': camvid['DATA_DIR'] / 'from_imagenet'}
+  return {**camvid, 'IMAGENET': folder, 'OUT': camvid['DATA_DIR'] / 'from imagenet'}
 
 
 def test_rivals_from_imagenet_have_three_of_the_five_seeds(imagenet):
