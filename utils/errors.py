@@ -17,8 +17,11 @@ class RunError(Exception):
   exit_code = 1
 
 
-class Stopped(Exception):
-  """The run was asked to stop by a signal, and has saved its state. Exit 128 + the signal's number."""
+class Stopped(BaseException):
+  """The run was asked to stop by a signal, and has saved its state. Exit 128 + the signal's number.
+
+  Like KeyboardInterrupt it is no Exception, so that `except Exception` around a library's call does not swallow it.
+  """
 
   def __init__(self, message: str, signum: int):
     super().__init__(message)

@@ -24,7 +24,7 @@ GEOREFERENCE = [
   (33550, 'd', 3, (0.5, 0.5, 0.0), True),
   (33922, 'd', 6, (0.0, 0.0, 0.0, 399960.0, 5600040.0, 0.0), True),
   (34735, 'H', 8, (1, 1, 0, 1, 1026, 34737, 9, 0), True),
-  (34737, 's', 0, 'ETRS89|', True),
+  (34737, 's', 0, 'ETRS89, Zürich|', True),
 ]
 
 
@@ -94,8 +94,9 @@ LAYOUTS = {  # how a TIFF is written -> its pixels, and the settings
 
 def tiff(path, array, bigtiff=False, byteorder=None, **settings) -> str:
   path.parent.mkdir(parents=True, exist_ok=True)
+  tags = [(*head, value.encode() if isinstance(value, str) else value, True) for *head, value, _ in GEOREFERENCE]
   with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as writer:
-    writer.write(array, metadata=None, extratags=GEOREFERENCE, **{'photometric': 'rgb', **settings})
+    writer.write(array, metadata=None, extratags=tags, **{'photometric': 'rgb', **settings})
   return str(path)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from utils import storage
-from utils.errors import InputError, Stopped, one_line
+from utils.errors import InputError, one_line
 
 TILE = 256  # pixels, height and width of the tiles that are written
 LARGEST_PIECE = 2**28  # bytes of a decoded tile or strip
@@ -99,7 +99,7 @@ class TiffReader:
       yield
     except FileNotFoundError:
       raise InputError(f'{self.path}: no such file') from None
-    except (InputError, Stopped):
+    except InputError:
       raise
     except Exception as e:  # tifffile and its codecs raise whatever a damaged file makes them stumble over
       if 'imagecodecs' in str(e):
@@ -157,6 +157,11 @@ def regrouped(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
     yield np.concatenate(waiting)
 
 
+def _in_bytes(value):
+  """A tag's value as the writer takes it: text is ASCII there, and files hold UTF-8 too."""
+  return value.encode() if isinstance(value, str) else value
+
+
 def write_tiff(path: str, bands: Iterable[np.ndarray], size, like: TiffReader, palette=None) -> None:
   """Writes uint8 bands [n, w] (grey) or [n, w, 3] (RGB) as a tiled, deflated TIFF with the georeference of `like`.
 
@@ -171,7 +176,7 @@ def write_tiff(path: str, bands: Iterable[np.ndarray], size, like: TiffReader, p
     colormap = np.zeros((3, 256), np.uint16)
     colormap[:, : len(palette)] = palette.T.astype(np.uint16) * 257
     look = {'photometric': 'palette', 'colormap': colormap}
-  extra = [(tag.code, tag.dtype, tag.count, tag.value, True) for tag in like.georeference]
+  extra = [(tag.code, tag.dtype, tag.count, _in_bytes(tag.value), True) for tag in like.georeference]
   with like.library.TiffWriter(path, bigtiff=np.prod(shape, dtype=np.int64) > 2**31) as writer:
     settings = {'tile': (TILE, TILE), 'compression': 'zlib', 'metadata': None, 'software': False, 'maxworkers': 1}
     writer.write(tiles, shape=shape, dtype=np.uint8, extratags=extra, **look, **settings)
