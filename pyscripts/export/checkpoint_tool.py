@@ -1,4 +1,4 @@
-"""Lists the tensors of a checkpoint, compares two checkpoints, or strips what only training needs (momentum)."""
+"""Lists the tensors of a checkpoint, compares two, or strips what only training needs (the optimizer's slots)."""
 
 import pathlib
 import sys
@@ -73,11 +73,13 @@ def strip(args) -> None:
   import os
 
   from utils.engine import checkpoint
+  from utils.optim.optimizers import SLOTS
 
   reader = checkpoint.Reader(args.checkpoint)
   if os.path.exists(f'{args.output}.index') or os.path.exists(args.output):
     raise errors.InputError(f'{args.output}: is there already; name another')
-  kept = [name for name in reader.shapes if not name.endswith('/Momentum') and not name.startswith('training/')]
+  slots = tuple(f'/{slot}' for slot in sum(SLOTS.values(), ()))
+  kept = [name for name in reader.shapes if not name.endswith(slots) and not name.startswith('training/')]
   checkpoint.save(args.output, {name: reader.get(name) for name in kept})
   print(f'{args.output}: {len(kept)} of {len(reader.shapes)} tensors')
 

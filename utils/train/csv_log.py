@@ -32,7 +32,7 @@ class CsvLog:
   def _open(self, columns):
     kept = []
     if self.first and os.path.exists(self.path):
-      with open(self.path, newline='', encoding='utf-8') as f:
+      with open(self.path, newline='', encoding='utf-8', errors='replace') as f:
         kept = [r for r in csv.DictReader(f) if (r.get('step') or '').isdigit() and int(r['step']) < self.first]
     with whole_file(self.path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as f:
       writer = csv.DictWriter(f, columns, extrasaction='ignore', restval='')
