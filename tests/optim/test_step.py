@@ -38,6 +38,21 @@ def values(variables):
   return [v.numpy() for v in variables]
 
 
+@pytest.mark.parametrize('iter_size', [1, 2])
+def test_steps_that_xla_compiles_are_the_same(data, monkeypatch, iter_size):
+  compiled, function = [], tf.function
+  monkeypatch.setattr(tf, 'function', lambda *args, **kwargs: compiled.append(kwargs) or function(*args, **kwargs))
+  batches, after = [batch(seed, void=0.2) for seed in range(iter_size)], []
+  for xla in (False, True):
+    state, step = state_and_step(data, iter_size=iter_size, frozen=False, xla=xla)
+    for s in range(2):
+      step(batches, tf.constant(s))
+    after.append(values(state.trained))
+  assert [bool(kwargs.get('jit_compile')) for kwargs in compiled].count(True) == {1: 1, 2: 2}[iter_size]
+  for plain, by_xla in zip(*after, strict=True):
+    np.testing.assert_allclose(by_xla, plain, rtol=1e-3, atol=1e-5)
+
+
 def test_rate_and_decay_of_each_variable(data):
   args = arguments(data, 'unused', affinity=True, kld_weight_rate=2.5)
   state = TrainingState(Toy(), AdaptiveAffinity.from_flags(args), 5e-4, frozen_batch_norm=False)

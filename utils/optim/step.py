@@ -52,12 +52,12 @@ def several_batches(strategy, state, args):
       counts |= strategy.run(joint_loss.counts_by_logits, (images, labels))
     return first_replica(strategy, over_replicas(strategy, counts))
 
-  @tf.function
+  @tf.function(jit_compile=args.xla or None)
   def accumulate(images, labels, counts, s, first):
     terms = strategy.run(accumulate_on_replica, (images, labels, counts, s, first))
     return first_replica(strategy, over_replicas(strategy, terms))
 
-  @tf.function
+  @tf.function(jit_compile=args.xla or None)
   def finish(terms, s):
     gradients = strategy.run(lambda: [tf.identity(gradient_sum) for gradient_sum in sums])
     return update(strategy, state, args, over_replicas(strategy, gradients), terms, s)
