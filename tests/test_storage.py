@@ -1,5 +1,6 @@
 """Data in an object store: TensorFlow's file system in memory, ram://, stands in for gs://."""
 
+import errno
 import pathlib
 
 import numpy as np
@@ -74,3 +75,9 @@ def test_what_cannot_be_read_is_one_line(bucket, name, words):
   with pytest.raises(errors.InputError, match=words) as e:
     image_file.read_label(name)
   assert name in str(e.value) and '\n' not in str(e.value)
+
+
+def test_a_disk_that_is_full_is_named_by_the_file_that_was_asked_for(tmp_path):
+  with pytest.raises(OSError, match='No space') as e, atomic.whole_file(tmp_path / 'a.txt'):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+  assert e.value.filename == str(tmp_path / 'a.txt') and not list(tmp_path.iterdir())

@@ -29,9 +29,11 @@ def whole_file(path):
   try:
     yield str(temporary)
     os.replace(temporary, path)
-  except BaseException:
+  except BaseException as e:
     with contextlib.suppress(FileNotFoundError):
       os.remove(temporary)
+    if isinstance(e, OSError) and e.filename in (None, str(temporary)):
+      e.filename = str(path)  # the user's name for it
     raise
 
 

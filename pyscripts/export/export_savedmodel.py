@@ -44,7 +44,11 @@ def export(args, folder: str) -> None:
   scales = flags.SCALES if args.scale_aug else (1.0,)
   model = restored(args)
   predictor = Predictor(model, args.num_classes, args.input_size, args.strides, scales, args.flip_aug)
-  tf.saved_model.save(predictor, folder, {'serving_default': predictor.__call__.get_concrete_function()})
+  signatures = {'serving_default': predictor.__call__.get_concrete_function()}
+  try:
+    tf.saved_model.save(predictor, folder, signatures)
+  except tf.errors.OpError as e:
+    raise errors.RunError(f'{args.save_dir}: could not be written ({errors.one_line(e)[:200]}); make room') from None
 
 
 if __name__ == '__main__':

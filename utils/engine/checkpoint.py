@@ -102,7 +102,8 @@ class Reader:
   def get(self, name: str) -> np.ndarray:
     """The tensor of this name; raises an InputError if its bytes are damaged."""
     try:
-      return self._reader.get_tensor(name)
+      tensor = self._reader.get_tensor(name)
+      return np.array(tensor, object) if isinstance(tensor, bytes) else tensor  # of tf.train.Checkpoint
     except UNREADABLE as e:
       raise InputError(f'{self.prefix}: {name} cannot be read ({one_line(e)}); the file is damaged') from None
 

