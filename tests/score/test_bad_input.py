@@ -276,8 +276,8 @@ def test_any_bytes_are_a_list_or_refused(tmp_path, data):
   path = tmp_path / 'list'
   path.write_bytes(data)
   try:
-    stems = pairs.listed_stems(str(path))
+    images = pairs.listed_images(str(path))
   except errors.InputError as e:
     assert str(path) in str(e)
   else:
-    assert stems and len(set(stems)) == len(stems) and not any('/' in stem for stem in stems)
+    assert images and len(set(images)) == len(images)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
 from tests.score import scored
+from utils import errors
 from utils.data import labels
 from utils.score import boundaries, counting, files, metrics, pairs, scoring
 
@@ -209,7 +210,17 @@ def test_list_chooses_the_images(data, printed):
                                         ('/x/a.jpg /y/a.png', 'a'), ('a.jpg.png b.png', 'a.jpg')])  # fmt: skip
 def test_names_in_lists(tmp_path, line, stem):
   (tmp_path / 'list').write_text(line)
-  assert pairs.listed_stems(str(tmp_path / 'list')) == [stem]
+  assert [*map(pairs.stem, pairs.listed_images(str(tmp_path / 'list')))] == [stem]
+
+
+def test_equal_names_in_sub_folders_are_told_apart_by_the_list(tmp_path):
+  for name in ('x/a.png', 'y/a.png', 'b.png'):
+    scored.save(tmp_path / 'pred' / name, np.zeros((2, 3), np.uint8))
+  (tmp_path / 'list').write_text('root/y/a.jpg truth/a.png\nz/b.jpg\n')
+  assert pairs.predictions(str(tmp_path / 'pred'), str(tmp_path / 'list')) == ['y/a.png', 'b.png']
+  (tmp_path / 'list').write_text('z/a.jpg\n')
+  with pytest.raises(errors.InputError, match='x/a.png and y/a.png could both be the prediction of z/a.jpg'):
+    pairs.predictions(str(tmp_path / 'pred'), str(tmp_path / 'list'))
 
 
 def test_links_are_followed_and_loops_are_not(data, printed):

@@ -110,10 +110,11 @@ def replacement(text: str) -> tuple[str, str]:
 def predictions(pred_dir: str, data_list: str = '') -> list[str]:
   """The prediction files in `pred_dir`, relative to it; with a list file, those of its images.
 
-  The image `a/b.jpg` has the prediction `b.png`, in any sub-folder.
+  The image `a/b.jpg` has the prediction `b.png`, in any sub-folder; of several, that whose path ends its own: `a/b.png`.
 
   Raises:
-    InputError: no prediction at all or for an image of the list, or the folder is that of `gray` and `color`.
+    InputError: no prediction at all, none or several for an image of the list, or the folder is that of `gray` and
+      `color`.
   """
   check_folder('--pred-dir', pred_dir)
   gray, color = (os.path.join(pred_dir, name) for name in ('gray', 'color'))
@@ -124,19 +125,35 @@ def predictions(pred_dir: str, data_list: str = '') -> list[str]:
     raise InputError(f'--pred-dir {pred_dir}: holds no predictions (label images such as NAME.png)')
   if not data_list:
     return names
-  found, stems = grouped(names, stem), listed_stems(data_list)
-  missing = [s for s in stems if s not in found]
+  found, images = grouped(names, stem), listed_images(data_list)
+  missing = [image for image in images if stem(image) not in found]
   if missing:
     more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
-    raise InputError(f'{data_list}: {missing[0]}{more} has no prediction in --pred-dir {pred_dir}; predict all first')
-  return [name for s in stems for name in found[s]]
+    raise InputError(
+      f'{data_list}: {stem(missing[0])}{more} has no prediction in --pred-dir {pred_dir}; predict all first'
+    )
+  return list(dict.fromkeys(prediction_of(image, found[stem(image)], pred_dir) for image in images))
 
 
-def listed_stems(data_list: str) -> list[str]:
-  """The names, without folder and suffix, of a list file's images; each once, in the order of the list."""
+def prediction_of(image: str, names: list[str], pred_dir: str) -> str:
+  """The one of `names`, predictions with the image's stem, that is the image's."""
+  if len(names) == 1:
+    return names[0]
+  path = '/' + os.path.splitext(image)[0]
+  same_path = [name for name in names if path.endswith('/' + os.path.splitext(name)[0])]
+  if not same_path:
+    raise InputError(
+      f'--pred-dir {pred_dir}: {names[0]} and {names[1]} could both be the prediction of {image}; keep the sub-folders '
+      'of the list, or give a smaller --pred-dir'
+    )
+  return max(same_path, key=len)
+
+
+def listed_images(data_list: str) -> list[str]:
+  """The images of a list file, each once, in the order of the list."""
   image_end = re.compile(r'\t|(?<=\.png)\s|(?<=\.jpg)\s|(?<=\.jpeg)\s', re.IGNORECASE)
   images = (image_end.split(line, maxsplit=1)[0].strip() for _, line in list_file.list_lines(data_list))
-  return list(dict.fromkeys(map(stem, images)))
+  return list(dict.fromkeys(images))
 
 
 def find(names: list[str], pred_dir: str, truths: LabelFolder, instances: LabelFolder | None = None) -> list[Files]:
