@@ -73,6 +73,8 @@ def test_conversions_are_made_once_and_again_after_changes(capsys, tmp_path, for
 
 
 def test_what_the_ids_mean_is_written_down(capsys, tmp_path):
+  (tmp_path / 'label_ids').mkdir()
+  (tmp_path / 'label_ids' / 'conversion.txt').write_bytes(b'\xff damaged')
   prepare(capsys, tmp_path, labelled.write(tmp_path, 'coco'))
   record = (tmp_path / 'label_ids' / 'conversion.txt').read_text().splitlines()
   assert '--coco coco.json: pixels without a label are background' in record[0]
@@ -176,6 +178,11 @@ BAD = [
     2,
     '2 of its images are missing (c, d)',
   ),
+  ('coco', edited('coco', images__file_name='go\nne.jpg'), 1, 'are missing (go ne); put them below --images'),
+  ('coco', edited('coco', images__file_name=None), 2, 'coco.json: is not COCO JSON (file_name None is not text)'),
+  ('coco', edited('coco', categories__name='a\nb'), 2, "class name 'a\\nb': is empty, holds a line end"),
+  ('coco', edited('coco', categories__name=' '), 2, "class name '': is empty"),
+  ('coco', edited('coco', categories__name='\ud800'), 2, "class name '\\ud800': is empty, holds a line end or is not"),
   ('coco', edited('coco', images__width=13), 1, 'was made for 13 x 9 while'),
   ('coco', edited('coco', annotations__segmentation=[sum(OUTSIDE, [])]), 1, 'annotation 1 (car) of'),
   ('coco', edited('coco', annotations__segmentation={'counts': [80], 'size': [8, 10]}), 1, 'mask of the size [8, 10]'),
@@ -186,6 +193,7 @@ BAD = [
   ('labelme', replace('classes.txt', 'background\ncar\ntree\nvoid\n'), 2, "classes.txt: 'void' is not a class"),
   ('labelme', edited('labelme', shapes__points=OUTSIDE), 1, 'shape 1 (car) of'),
   ('labelme', edited('labelme', shapes__shape_type='mask'), 1, 'is a mask of 4 points'),
+  ('labelme', edited('labelme', shapes__shape_type={'a': 1}), 0, "shapes without an area are left out (1 {'a': 1})"),
   ('labelme', lambda f: os.rename(f / 'images/b.jpg', f / 'images/c.jpg'), 1, '1 of its images are missing (b)'),
   ('labelme', lambda f: labelled.photo(f / 'images/b.png'), 2, 'b.png: differs from images/b.jpg'),
   ('labelme', lambda f: trees.save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 12 x 9 while'),

@@ -109,6 +109,7 @@ def test_segnets_layout_with_a_void_of_its_own(tmp_path):
     (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train does not exist'),
     (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train does not exist'),
     (('--images', 'images/{split}', '--masks', '{split}'), '--masks train: is not a folder'),
+    (('--images', '/usr/bin', '--masks', 'masks/train'), '--images /usr/bin: is not a folder below --data-dir'),
   ],
 )
 def test_a_split_that_is_not_there_is_refused(split, flags, words):

@@ -62,7 +62,7 @@ def files_by_name(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ..
     InputError: the folder does not exist or holds no such file, or two files have one name.
   """
   root = pathlib.Path(data_dir, folder)
-  if not root.is_dir():
+  if not root.is_dir() or not root.is_relative_to(data_dir):
     raise InputError(f'{flag} {folder}: is not a folder below --data-dir {data_dir}')
   files = {}
   for parent, folders, names in os.walk(root):
@@ -102,10 +102,12 @@ def labels_by_image(
       labels[name] = entry
     else:
       missing.append(stem)
-  fault = f'{where}: {len(missing)} of its images are missing ({lists.first_names(missing)}); put them below --images'
+  fault = InputError(
+    f'{where}: {len(missing)} of its images are missing ({lists.first_names(missing)}); put them below --images'
+  )
   if not labels:
-    raise InputError(fault)
-  return labels, [fault] if missing else []
+    raise fault
+  return labels, [errors.one_line(fault)] if missing else []
 
 
 def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, shared: bool) -> list[Pair]:

@@ -31,9 +31,13 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
   `background` comes first where it is wanted and not found.
 
   Raises:
-    InputError: a class that is not among the given ones, void among them, or more classes than a label image holds.
+    InputError: a class that is not among the given ones, void among them, more classes than a label image holds, or a
+      name that a line of the file cannot hold.
   """
   found = [name for name in dict.fromkeys(found) if not is_void(name)]
+  for name in found:
+    if name.splitlines() != [name] or name != name.encode(errors='ignore').decode():
+      raise InputError(f'class name {name!r}: is empty, holds a line end or is not UTF-8; rename it in the labels')
   if given is not None:
     unknown = [name for name in found if name not in given]
     if unknown:

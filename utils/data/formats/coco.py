@@ -24,6 +24,8 @@ def read(path: str) -> annotations.Annotations:
     categories = {category['id']: category['name'].strip() for category in content['categories']}
     images = []
     for image in content['images']:
+      if not isinstance(image['file_name'], str):
+        raise TypeError(f'file_name {image["file_name"]!r} is not text')
       size = (image['width'], image['height']) if image.get('width') and image.get('height') else None
       images.append(annotations.AnnotatedImage(image['file_name'], path, size, []))
     by_id = {image['id']: entry for image, entry in zip(content['images'], images, strict=True)}

@@ -32,7 +32,7 @@ def run(
   if folder.exists() and not settings.exists():
     raise InputError(f'{folder}: is there and was not written by this script; rename it, for the masks go there')
   text = record(source, ids, origins)
-  if not settings.exists() or settings.read_text(encoding='utf-8') != text:
+  if not settings.exists() or settings.read_bytes() != text.encode():
     atomic.write_text(settings, text)
   if names is not None:
     atomic.write_text(folder / 'classes.txt', '\n'.join(names) + '\n')

@@ -42,7 +42,7 @@ def read_file(path: pathlib.Path, folder: str) -> annotations.AnnotatedImage:
         draw = functools.partial(draw_shape, kind, shape['points'], shape.get('mask'))
         regions.append(annotations.Region(shape['label'].strip(), f'shape {number}', draw))
       else:
-        skipped.append(kind)
+        skipped.append(str(kind))
     size = content.get('imageWidth'), content.get('imageHeight')
   name = path.relative_to(folder).as_posix()
   return annotations.AnnotatedImage(name, str(path), size if all(size) else None, regions, skipped)
