@@ -42,7 +42,13 @@ def adaptive_affinity_loss(labels, probs, num_classes: int, kld_margin: float, w
   Args:
     w_edge, w_nonedge: [C, S], softmaxed over the sizes. They are to be *maximised* over (a minimax): negate their
       gradient.
+
+  Raises:
+    ValueError: weights of another shape.
   """
+  for name, weights in (('w_edge', w_edge), ('w_nonedge', w_nonedge)):
+    if tuple(weights.shape) != (num_classes, len(sizes)):
+      raise ValueError(f'{name} has shape {tuple(weights.shape)}, not (classes, sizes) = {(num_classes, len(sizes))}')
   edge, nonedge = affinity_sums(labels, probs, num_classes, kld_margin, sizes)
   edge_count, nonedge_count = affinity_counts(labels, num_classes, sizes)
   mean = tf.math.divide_no_nan

@@ -4,12 +4,14 @@ The softmaxed edge and non-edge weights, a row for each class, a column for each
 the largest weight; equal weights, where training starts, are all 1 / sizes.
 """
 
+import os
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
+from utils.train import flag_checks
 
 CELL, MARGIN = (72, 18), 12  # pixels: width and height of a cell, space around
 SHADES = ((255, 255, 255), (8, 48, 107))  # of the smallest and the largest weight
@@ -20,6 +22,8 @@ def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   parser.add_argument('checkpoint', help='such as SNAPSHOTS/model.ckpt-30000')
   parser.add_argument('output', help='picture to write, for example weights.png')
+  where = 'the distances [those of the config beside the checkpoint, else 1,2,...]'
+  parser.add_argument('--kld-sizes', type=flag_checks.sizes, default=(), metavar='S,...', help=where)
   parser.add_argument('--names', default='', help='file of class names, one a line; default: by number of classes')
   args = parser.parse_args(argv)
   weights = read_weights(args.checkpoint)
@@ -28,10 +32,13 @@ def main(argv=None) -> None:
   from utils.data.labels import class_names
 
   names = class_names(len(weights['edge']), args.names)
+  distances = args.kld_sizes or trained_sizes(args.checkpoint, weights['edge'].shape[1])
+  if len(distances) != weights['edge'].shape[1]:
+    raise errors.InputError(f'{args.checkpoint}: has weights of {weights["edge"].shape[1]} sizes, not of {distances}')
   for i, name in enumerate(names):
     row = '  '.join(f'{kind} ' + ' '.join(f'{w:.3f}' for w in table[i]) for kind, table in weights.items())
     print(f'{name}: {row}')
-  write_png(args.output, draw(weights, names))
+  write_png(args.output, draw(weights, names, distances))
   print(f'drawn: {args.output}')
 
 
@@ -51,7 +58,14 @@ def read_weights(prefix: str) -> dict:
   return weights
 
 
-def draw(weights: dict, names: list[str]):
+def trained_sizes(prefix: str, number: int) -> list[int]:
+  """The distances of the run that the checkpoint lies in the folder of; 1, 2, ... if its config does not tell."""
+  from utils.train.run_folder import recorded_config
+
+  return recorded_config(os.path.dirname(prefix)).get('kld_sizes', list(range(1, number + 1)))
+
+
+def draw(weights: dict, names: list[str], distances):
   """The picture, uint8 RGB: the tables side by side; the larger a weight, the darker its cell."""
   import numpy as np
   from PIL import Image, ImageDraw, ImageFont
@@ -76,7 +90,7 @@ def draw(weights: dict, names: list[str]):
   for table, kind in enumerate(weights):
     write((table + 0.5) * sizes, -1.5, f'{kind} weights')
   for column in range(columns):
-    side = 2 * (column % sizes) + 3
+    side = 2 * distances[column % sizes] + 1
     write(column + 0.5, -0.5, f'{side}x{side}')
   for (row, column), depth in np.ndenumerate(depths):
     x, y = left + column * CELL[0] + column // sizes * MARGIN, top + row * CELL[1]

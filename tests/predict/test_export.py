@@ -215,6 +215,21 @@ def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):
   assert 'holds no edge_w' in capsys.readouterr().err and not (tmp_path / 'none.png').exists()
 
 
+def test_picture_names_the_sizes_of_the_training(trained, tmp_path, capsys):
+  prefix, _ = trained
+
+  def picture(*more):
+    assert run([prefix, str(tmp_path / 'a.png'), *more], 'export.plot_edge_weights') == 0
+    return (tmp_path / 'a.png').read_bytes()
+
+  by_flag, plain = picture('--kld-sizes', '1,2,4'), picture()
+  assert plain == picture('--kld-sizes', '1,2,3') != by_flag
+  (tmp_path / 'config').write_text('{"kld_sizes": [1, 2, 4]}')
+  assert picture() == by_flag
+  assert run([prefix, str(tmp_path / 'a.png'), '--kld-sizes', '1,2'], 'export.plot_edge_weights') == 2
+  assert f'{prefix}: has weights of 3 sizes, not of (1, 2)' in capsys.readouterr().err
+
+
 def test_an_export_that_a_full_disk_stops_leaves_nothing(checkpoint, tmp_path, capsys):
   """A limit on the size of files fails a write in its middle, as a full disk does."""
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
