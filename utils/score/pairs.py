@@ -110,7 +110,8 @@ def replacement(text: str) -> tuple[str, str]:
 def predictions(pred_dir: str, data_list: str = '') -> list[str]:
   """The prediction files in `pred_dir`, relative to it; with a list file, those of its images.
 
-  The image `a/b.jpg` has the prediction `b.png`, in any sub-folder; of several, that whose path ends its own: `a/b.png`.
+  The image `a/b.jpg` has the prediction `b.png`, in any sub-folder; of several, that whose path ends its own
+  (`a/b.png`).
 
   Raises:
     InputError: no prediction at all, none or several for an image of the list, or the folder is that of `gray` and
