@@ -163,6 +163,12 @@ def test_a_pspnet_warms_up_a_deeplab_but_no_other_backbone(data, tmp_path):
   assert_same({name: want[name] for name in shared}, {name: got[name] for name in shared})
 
 
+def test_text_in_the_place_of_weights_is_refused(tmp_path):
+  checkpoint.save(str(tmp_path / 'text'), {'v': np.array(['a'], object)})
+  with pytest.raises(errors.InputError, match='text: v holds values that are not finite'):
+    checkpoint.restore(str(tmp_path / 'text'), {'v': tf.Variable([0.0])}, 'advice')
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.RunError, match='could not be written .* the earlier ones are whole'):

@@ -140,7 +140,7 @@ def restore(prefix: str, variables: dict, advice: str, ema: bool = False) -> Non
       raise InputError(f'{prefix}: {name} is {reader.shapes[name]} there and {shape} here; {advice}')
   values = {name: reader.get(name) for name in variables}
   for name, value in values.items():
-    if not np.all(np.isfinite(value)):
+    if value.dtype == object or not np.all(np.isfinite(value)):
       raise InputError(f'{prefix}: {name} holds values that are not finite; take an earlier checkpoint')
   for name, variable in variables.items():
     variable.assign(values[name])
