@@ -20,6 +20,7 @@ from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal,
 from utils import errors
 from utils.engine import checkpoint
 from utils.train import failures, loop, run_log
+from utils.train.csv_log import CsvLog
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 pytestmark = pytest.mark.usefixtures('toy')
@@ -305,6 +306,16 @@ def damage(path):
   png = bytearray(buffer.getvalue())
   png[len(png) // 2] ^= 1
   path.write_bytes(png)
+
+
+@pytest.mark.parametrize('damage', [b'\xff', '²,1'.encode(), b'9' * 5000, bytes(200_000)])
+def test_a_damaged_log_goes_on(tmp_path, damage):
+  path = tmp_path / 'log.csv'
+  path.write_bytes(b'step,loss\n0,2.5\n' + damage + b'\n')
+  log = CsvLog(str(path), 2)
+  log.write({'step': 2, 'loss': 1.5})
+  log.close()
+  assert path.read_text().split() == ['step,loss', '0,2.5', '2,1.5']
 
 
 @pytest.mark.parametrize(('fault', 'says'), [(os.unlink, 'no such file'), (damage, 'cannot be')])

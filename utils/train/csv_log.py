@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import re
 
 from utils.atomic import whole_file
 from utils.errors import RunError
@@ -32,8 +33,11 @@ class CsvLog:
   def _open(self, columns):
     kept = []
     if self.first and os.path.exists(self.path):
-      with open(self.path, newline='', encoding='utf-8', errors='replace') as f:
-        kept = [r for r in csv.DictReader(f) if (r.get('step') or '').isdigit() and int(r['step']) < self.first]
+      # What a crash of the machine damaged is left out.
+      with open(self.path, newline='', encoding='utf-8', errors='replace') as f, contextlib.suppress(csv.Error):
+        for row in csv.DictReader(f):
+          if re.fullmatch(r'\d{1,18}', row.get('step') or '') and int(row['step']) < self.first:
+            kept.append(row)
     with whole_file(self.path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as f:
       writer = csv.DictWriter(f, columns, extrasaction='ignore', restval='')
       writer.writeheader()
