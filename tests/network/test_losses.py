@@ -209,7 +209,8 @@ def test_shapes_that_do_not_fit_are_refused():
     affinity_loss(np.zeros([1, 4, 4], np.int32), np.zeros([1, 4, 5, 3], np.float32), 3, MARGIN)
   with pytest.raises(ValueError):
     affinity_loss(np.zeros([1, 4, 4], np.int32), np.zeros([1, 4, 4, 3], np.float32), 4, MARGIN)
-  for weights, name in (((np.ones([3, 1]), np.ones([3, 3])), 'w_edge'), ((np.ones([3, 3]), np.float32(1)), 'w_nonedge')):
+  right = np.ones([3, 3])
+  for weights, name in (((np.ones([3, 1]), right), 'w_edge'), ((right, np.float32(1)), 'w_nonedge')):
     with pytest.raises(ValueError, match=f'{name} has shape'):
       adaptive_affinity_loss(np.zeros([1, 4, 4], np.int32), np.zeros([1, 4, 4, 3], np.float32), 3, MARGIN, *weights)
 

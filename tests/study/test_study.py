@@ -101,6 +101,17 @@ def test_runs_that_did_not_begin_alike_are_refused(data, copy, scripts, capsys, 
 
 
 @pytest.mark.parametrize(
+  ('name', 'damage'), [('log.csv', b'\xff'), ('log.csv', b'step,seg_loss\n0,x\n'), ('validation.csv', b'step,mIoU\n')]
+)
+def test_damaged_logs_are_named(data, copy, scripts, capsys, name, damage):
+  path = copy / 'seed-2/aaf' / name
+  path.write_bytes(damage)
+  assert run(['--out-dir', str(copy), '--report-only']) == 2
+  line = f'error: {path}: cannot be read as a log; remove {path.parent} to do this run again'
+  assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+@pytest.mark.parametrize(
   ('precision', 'factor', 'alike'), [('bfloat16', 1.003, True), ('bfloat16', 1.005, False), ('float32', 1.003, False)]
 )
 def test_runs_of_another_machine_begin_alike_but_for_rounding(precision, factor, alike):

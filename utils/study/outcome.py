@@ -4,7 +4,7 @@ import csv
 import math
 import statistics
 
-from utils.errors import RunError
+from utils.errors import InputError, RunError
 from utils.study.plan import Run
 from utils.study.settings import read_json
 
@@ -15,23 +15,31 @@ TOLERANCE_ELSEWHERE = 2**-8  # the same in bfloat16, against a run of another ma
 
 def training_summary(run: Run) -> dict:
   """Initial weights, cost and curves of a finished training."""
-  rows = table(run, 'log.csv')
+  steps, losses, speeds, memory = table(run, 'log.csv', 'step', 'seg_loss', 'images_per_second', 'memory_mb')
   images = run.flags.batch_size * run.flags.iter_size
-  memory = [float(row['memory_mb']) for row in rows]  # of all parts of a run that was stopped, but after each step only
-  validations = {int(row['step']): float(row['mIoU']) for row in table(run, 'validation.csv')}
+  validations = dict(zip(*table(run, 'validation.csv', 'step', 'mIoU'), strict=True))
   return {
     **start(run),
-    'steps': len(rows),
-    'seconds_per_step': round(statistics.median(images / float(row['images_per_second']) for row in rows), 4),
+    'steps': len(steps),
+    'seconds_per_step': round(statistics.median(images / speed for speed in speeds), 4),
+    # The log has that of all parts of a run that was stopped, but after each step only.
     'peak_memory_mb': round(max(read_json(run.training_path)['peak_memory_mb'], *memory), 1),
-    'loss_curve': thinned([(int(row['step']), float(row['seg_loss'])) for row in rows]),
-    'val_curve': [[step, miou if math.isfinite(miou) else None] for step, miou in validations.items()],
+    'loss_curve': thinned([(int(step), loss) for step, loss in zip(steps, losses, strict=True)]),
+    'val_curve': [[int(step), miou if math.isfinite(miou) else None] for step, miou in validations.items()],
   }
 
 
-def table(run: Run, name: str) -> list[dict]:
-  with open(run.folder / name, newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
+def table(run: Run, name: str, *columns: str) -> list[tuple[float, ...]]:
+  """These columns of one of a run's logs, each from the first row to the last."""
+  path = run.folder / name
+  try:
+    with open(path, newline='', encoding='utf-8') as f:
+      rows = [[float(row[column]) for column in columns] for row in csv.DictReader(f)]
+    if not rows:
+      raise ValueError('no rows')
+    return list(zip(*rows, strict=True))
+  except (OSError, ValueError, KeyError, TypeError, csv.Error):
+    raise InputError(f'{path}: cannot be read as a log; remove {run.folder} to do this run again') from None
 
 
 def thinned(points: list[tuple[int, float]]) -> list[list]:
@@ -47,7 +55,7 @@ def start(run: Run) -> dict:
     return {key: run.row[key] for key in ('initial_weights', 'first_cross_entropy')}
   return {
     'initial_weights': read_json(run.folder / 'start')['weights'],
-    'first_cross_entropy': float(table(run, 'log.csv')[0]['seg_loss']),
+    'first_cross_entropy': table(run, 'log.csv', 'seg_loss')[0][0],
   }
 
 
