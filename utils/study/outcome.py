@@ -30,7 +30,7 @@ def training_summary(run: Run) -> dict:
 
 
 def table(run: Run, name: str, *columns: str) -> list[tuple[float, ...]]:
-  """These columns of one of a run's logs, each from the first row to the last."""
+  """Columns of one of a run's logs, each from the first row to the last; raises an InputError where it is damaged."""
   path = run.folder / name
   try:
     with open(path, newline='', encoding='utf-8') as f:
