@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from seg_models.augmentation import Augmentation
 from seg_models.image_reader import training_dataset
 from tests import tiny
 from utils import atomic, errors, list_file, shards, storage
+from utils.data.check import check_pairs
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 
@@ -89,6 +91,17 @@ def test_what_a_killed_run_left_goes(data, records):
   pathlib.Path(unfinished.__enter__()).write_bytes(b'half')
   assert make(data, folder, '--shards', 3) == 0
   assert sorted(folder.iterdir()) == before
+
+
+def test_what_decays_in_a_shard_is_named(records):
+  pairs = list_file.read_list(records, '', need_label=True)
+  shard, start, end = storage.part_of_shard(pairs[4].label)
+  content = bytearray(pathlib.Path(shard).read_bytes())
+  content[(start + end) // 2] ^= 1
+  pathlib.Path(shard).write_bytes(content)
+  check_pairs(pairs, 3, 255)
+  with pytest.raises(errors.InputError, match=re.escape(f'{pairs[4].label}: cannot be decoded')):
+    check_pairs(pairs, 3, 255, thorough=True)
 
 
 def test_a_faulty_pair_is_named_and_its_shard_not_written(data, tmp_path, capsys):

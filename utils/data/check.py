@@ -33,9 +33,9 @@ class Finding(NamedTuple):
 def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample=None, thorough=False) -> None:
   """Checks every pair (or `sample` of them, evenly spread); decodes labels, and of images reads header and end.
 
-  `thorough` decodes images too.
-
   Pairs in shards were checked when these were made. Of them it compares the label values that the index lists.
+
+  `thorough` decodes images too, and what is in shards.
 
   Raises:
     InputError: for the first faulty pair, in the list's order, or for an `ignore_label` that is a class.
@@ -43,7 +43,7 @@ def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int
   check_ignore_label(num_classes, ignore_label)
   for shard in dict.fromkeys(part[0] for pair in pairs if (part := storage.part_of_shard(pair.image))):
     _check_values(shard, dict(shards.read_index(shard).label_counts), num_classes, ignore_label)
-  pairs = [pair for pair in pairs if not storage.part_of_shard(pair.image)]
+  pairs = [pair for pair in pairs if thorough or not storage.part_of_shard(pair.image)]
   if sample is not None and 0 < sample < len(pairs):
     pairs = [pairs[i * len(pairs) // sample] for i in range(sample)]
   inspect_pair = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label, thorough=thorough)
