@@ -154,6 +154,14 @@ def cut(path):
   path.write_bytes(path.read_bytes()[:-3000])
 
 
+def two_heights(path):
+  with tifffile.TiffFile(path) as file:
+    place = file.pages[0].tags['TileLength'].offset
+  data = bytearray(path.read_bytes())
+  data[place + 4] = 2  # the number of values
+  path.write_bytes(data)
+
+
 BAD = {
   '16 bits': (RGB.astype(np.uint16), {}, None, 'has 16 bits a sample, not 8'),
   'float': (RGB.astype(np.float32), {}, None, 'has 32 bits'),
@@ -166,6 +174,7 @@ BAD = {
   ),
   'bands apart': (np.moveaxis(RGB, -1, 0), {'planarconfig': 'separate'}, None, 'INTERLEAVE=PIXEL'),
   'cut off': (RGB, {'tile': (64, 64), 'compression': 'zlib'}, cut, 'replace the file'),
+  'two heights of a tile': (RGB, {'tile': (64, 64), 'compression': 'zlib'}, two_heights, 'replace the file'),
   'cut off as it is': (RGB, {}, cut, 'replace the file'),
   'no TIFF': (RGB, {}, lambda path: path.write_bytes(b'no TIFF at all'), 'cannot be decoded'),
   'empty': (RGB, {}, lambda path: path.write_bytes(b''), 'cannot be decoded'),

@@ -59,7 +59,8 @@ class TiffReader:
         stream = stack.enter_context(storage.opened(path))
         self.file = self.library.TiffFile(stream)
         self.page = self.file.pages[0]
-      if problem := self.problem(class_ids):
+        problem = self.problem(class_ids)
+      if problem:
         raise InputError(f'{path}: {problem}')
       self.opened = stack.pop_all()
     self.size = self.page.imagelength, self.page.imagewidth
