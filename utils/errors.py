@@ -58,11 +58,11 @@ def run(main, argv=None) -> int:
     return RunError.exit_code
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException | str) -> str:
   return ' '.join(str(error).split())
 
 
 def os_error_line(error: OSError) -> str:
   """`PATH: the system's message`, for errors of the file system."""
   where = f'{error.filename}: ' if error.filename else ''
-  return one_line(Exception(f'{where}{error.strerror or error}'))
+  return one_line(f'{where}{error.strerror or error}')

@@ -32,9 +32,10 @@ def main(argv=None) -> None:
   from utils.data.labels import class_names
 
   names = class_names(len(weights['edge']), args.names)
-  distances = args.kld_sizes or trained_sizes(args.checkpoint, weights['edge'].shape[1])
-  if len(distances) != weights['edge'].shape[1]:
-    raise errors.InputError(f'{args.checkpoint}: has weights of {weights["edge"].shape[1]} sizes, not of {distances}')
+  number = weights['edge'].shape[1]
+  distances = args.kld_sizes or trained_sizes(args.checkpoint, number)
+  if len(distances) != number:
+    raise errors.InputError(f'{args.checkpoint}: has weights of {number} sizes, not of {distances}')
   for i, name in enumerate(names):
     row = '  '.join(f'{kind} ' + ' '.join(f'{w:.3f}' for w in table[i]) for kind, table in weights.items())
     print(f'{name}: {row}')
@@ -71,7 +72,7 @@ def draw(weights: dict, names: list[str], distances):
   from PIL import Image, ImageDraw, ImageFont
 
   values = np.concatenate(list(weights.values()), -1)  # [classes, tables * sizes]
-  columns, sizes = values.shape[1], values.shape[1] // len(weights)
+  columns, sizes = values.shape[1], len(distances)
   middle, span = (values.min() + values.max()) / 2, max(np.ptp(values), NARROWEST)
   depths = (values - middle) / span + 0.5
   font = ImageFont.load_default(12)

@@ -30,11 +30,12 @@ class Finding(NamedTuple):
   size: tuple[int, int] | None  # of the image: width, height
 
 
-def check_pairs(pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample=None, thorough=False) -> None:
+def check_pairs(
+  pairs: list[list_file.Pair], num_classes: int, ignore_label: int, sample: int | None = None, thorough: bool = False
+) -> None:
   """Checks every pair (or `sample` of them, evenly spread); decodes labels, and of images reads header and end.
 
   Pairs in shards were checked when these were made. Of them it compares the label values that the index lists.
-
   `thorough` decodes images too, and what is in shards.
 
   Raises:

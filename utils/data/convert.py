@@ -98,7 +98,7 @@ def _is_current(job: Job) -> bool:
 def report(faults: Collection[str]) -> int:
   """Prints what failed, a line each, and returns the exit code."""
   for fault in faults:
-    print(f'error: {fault}', file=sys.stderr)
+    print(f'error: {one_line(fault)}', file=sys.stderr)
   if faults:
     print(f'error: {len(faults)} files failed, see above; fix them and run this again', file=sys.stderr)
   return RunError.exit_code if faults else 0

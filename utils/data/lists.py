@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterable
 
 from utils import arguments, atomic
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 
 SHOWN = 20  # names in a warning; a longer list of missing ids goes into a file
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -38,10 +38,14 @@ def line(image: str, label: str | None = None) -> str:
   """
   names = [image] if label is None else [image, label]
   for name in names:
-    is_utf8 = name == name.encode(errors='ignore').decode()
-    if name != name.strip() or len(name.splitlines()) > 1 or '\t' in name or not is_utf8:
+    if name != name.strip() or len(name.splitlines()) > 1 or '\t' in name or not is_utf8(name):
       raise InputError(f'{name!r}: begins or ends with a space, holds a tab or line end, or is not UTF-8; rename it')
   return ('\t' if any(' ' in name for name in names) else ' ').join(names)
+
+
+def is_utf8(name: str) -> bool:
+  """Whether the bytes of a file name, or the text of a JSON file, can be written as UTF-8."""
+  return name == name.encode(errors='ignore').decode()
 
 
 def write(list_dir: str, name: str, lines: list[str]) -> None:
@@ -56,7 +60,7 @@ def write(list_dir: str, name: str, lines: list[str]) -> None:
 
 
 def warn(message: str) -> None:
-  print(f'warning: {" ".join(message.split())}', file=sys.stderr)
+  print(f'warning: {one_line(message)}', file=sys.stderr)
 
 
 def write_official(

@@ -102,12 +102,10 @@ def labels_by_image(
       labels[name] = entry
     else:
       missing.append(stem)
-  fault = InputError(
-    f'{where}: {len(missing)} of its images are missing ({lists.first_names(missing)}); put them below --images'
-  )
+  fault = f'{where}: {len(missing)} of its images are missing ({lists.first_names(missing)}); put them below --images'
   if not labels:
-    raise fault
-  return labels, [errors.one_line(fault)] if missing else []
+    raise InputError(fault)
+  return labels, [fault] if missing else []
 
 
 def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, shared: bool) -> list[Pair]:

@@ -188,7 +188,7 @@ def saved_on_failure(run: Run, s: int):
   try:
     yield
   except RunError:
-    if s >= run.folder.start:
+    if s >= run.folder.start and s not in checkpoint.steps_in(run.folder.folder):
       save(run, s)
     raise
 

@@ -36,7 +36,7 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
   """
   found = [name for name in dict.fromkeys(found) if not is_void(name)]
   for name in found:
-    if name.splitlines() != [name] or name != name.encode(errors='ignore').decode():
+    if name.splitlines() != [name] or not lists.is_utf8(name):
       raise InputError(f'class name {name!r}: is empty, holds a line end or is not UTF-8; rename it in the labels')
   if given is not None:
     unknown = [name for name in found if name not in given]
