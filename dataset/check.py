@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, errors, list_file, parallel, shards
+from utils import arguments, errors, list_file, parallel
 from utils.data import check
 from utils.data.labels import VOID
 
@@ -43,9 +43,7 @@ def main(argv=None):
 
 
 def read_pairs(data_list: str, data_dir: str) -> tuple[list[list_file.Pair], list[str]]:
-  """The list's lines that name files that are there, and what is wrong with the others; or what shards hold."""
-  if shards.is_shards(data_list):
-    return list_file.read_list(data_list, data_dir, need_label=False), []
+  """The list's lines that name files that are there, and what is wrong with the others."""
   pairs, faults = [], []
   for where, line in list_file.list_lines(data_list):
     try:

@@ -58,7 +58,10 @@ def test_an_expected_error_is_one_line(processes):
 
 def test_a_programming_error_keeps_its_trace():
   out = run(20, 2, 'if item == 7: 1 / 0')
-  assert out.returncode == 1 and 'ZeroDivisionError' in out.stderr and 'in count' in out.stderr
+  assert out.returncode == 1 and 'ZeroDivisionError' in out.stderr and out.stderr.count('\n') == 1
+  trace = pathlib.Path(out.stderr.rpartition('trace: ')[2].rstrip(')\n'))
+  assert 'in count' in trace.read_text()
+  trace.unlink()
 
 
 def test_a_killed_process_is_reported():

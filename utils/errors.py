@@ -1,8 +1,10 @@
-"""Expected failures of the scripts: one line on standard error and an exit code, never a traceback."""
+"""Failures of the scripts: one line on standard error and an exit code; traces of unforeseen ones go to files."""
 
 import os
 import signal
 import sys
+import tempfile
+import traceback
 
 
 class InputError(Exception):
@@ -29,10 +31,10 @@ class Stopped(BaseException):
 
 
 def run(main, argv=None) -> int:
-  """Runs a script's `main(argv)` and returns its exit code; an expected failure becomes one line on standard error.
+  """Runs a script's `main(argv)` and returns its exit code; a failure becomes one line on standard error.
 
   `main` returns None or an exit code. Ctrl-C exits with 130. SIGTERM exits with 143, by an exception, so that temporary
-  files are removed.
+  files are removed. Of what nobody foresaw the line names the exception and the file that has its trace; exit code 1.
   """
 
   def terminate(signum, frame):
@@ -43,7 +45,12 @@ def run(main, argv=None) -> int:
   if hasattr(sys.stdout, 'reconfigure'):
     sys.stdout.reconfigure(errors='backslashreplace')  # file names that the console cannot print
   try:
-    return main(argv) or 0
+    code = main(argv) or 0
+    sys.stdout.flush()
+    return code
+  except BrokenPipeError:  # the reader of the output has gone, as `head` does
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return RunError.exit_code
   except (InputError, RunError, Stopped) as e:
     print(f'error: {one_line(e)}', file=sys.stderr)
     return e.exit_code
@@ -56,10 +63,35 @@ def run(main, argv=None) -> int:
   except MemoryError as e:
     print(f'error: out of memory ({one_line(e) or "none left"}); use smaller images or batches', file=sys.stderr)
     return RunError.exit_code
+  except Exception as e:
+    print(f'error: {unforeseen(e)}', file=sys.stderr)
+    return RunError.exit_code
+
+
+def unforeseen(error: Exception) -> str:
+  """One line: the exception, what was being worked on (`working_on`), and the file that its trace was written to."""
+  with tempfile.NamedTemporaryFile(
+    'w', prefix='trace-', suffix='.txt', delete=False, errors='backslashreplace'
+  ) as file:
+    traceback.print_exception(error, file=file)
+  where = f'{item}: ' if (item := getattr(error, 'working_on', '')) else ''
+  return (
+    f'{one_line(where)} {one_line(f"{type(error).__name__}: {error}")[:300]} (trace: {file.name})'.strip()
+  )
+
+
+def working_on(error: Exception, item) -> Exception:
+  """The same exception, which says that `item` (a path, or what begins with one) was worked on when it came."""
+  if not hasattr(error, 'working_on'):
+    parts = item if isinstance(item, tuple) else (item,)
+    error.working_on = next((part for part in parts if isinstance(part, str)), '')
+  return error
 
 
 def one_line(error: BaseException | str) -> str:
-  return ' '.join(str(error).split())
+  """The message in one line; control characters, which could steer a terminal, as `\\x1b` and the like."""
+  text = ' '.join(str(error).split())
+  return ''.join(c if c.isprintable() or c == ' ' else c.encode('unicode_escape').decode() for c in text)
 
 
 def os_error_line(error: OSError) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from PIL import Image
 
-from utils.errors import RunError
+from utils.errors import RunError, working_on
 
 AHEAD = 1000  # items that are handed to a pool before the first result is taken
 
@@ -22,6 +22,12 @@ AHEAD = 1000  # items that are handed to a pool before the first result is taken
 def cores() -> int:
   """The number of cores that this process may use."""
   return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def resident(process: int | str = 'self') -> float:
+  """Resident memory of a process (by its id; default: this one) in MB, from Linux' /proc; raises OSError elsewhere."""
+  with open(f'/proc/{process}/statm', encoding='ascii') as f:
+    return int(f.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
 
 
 def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'file') -> Iterator:
@@ -33,9 +39,17 @@ def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'fil
   items = list(items)
   pool = concurrent.futures.ThreadPoolExecutor(cores())
   try:
-    yield from _with_bar(_map(pool, function, items), title, unit, len(items))
+    yield from _with_bar(_map(pool, functools.partial(_call, function), items), title, unit, len(items))
   finally:
     pool.shutdown(cancel_futures=True)
+
+
+def _call(function: Callable, item):
+  """`function(item)`; an exception says which item it was."""
+  try:
+    return function(item)
+  except Exception as e:
+    raise working_on(e, item) from e.__cause__
 
 
 def in_background(function: Callable, items: Iterable) -> Iterator[concurrent.futures.Future]:

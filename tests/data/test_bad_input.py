@@ -43,7 +43,7 @@ LIST = ['--data-list', 'HERE/list.txt']
 BAD_USE = [
   (check, pair, [], '--data-list is empty'),
   (check, pair, ['--data-list', 'HERE/gone.txt'], 'gone.txt: no such list file'),
-  (check, pair, ['--data-list', 'HERE'], 'cannot be read as a list file'),
+  (check, pair, ['--data-list', 'HERE'], 'give a list file'),
   (check, pair, ['--data-list', 'HERE/a.jpg'], 'is not UTF-8 text'),
   (check, lambda f: pair(f, line=''), LIST, 'holds no line'),
   (check, lambda f: pair(f, line=' \n\n'), LIST, 'holds no line'),
@@ -57,7 +57,7 @@ BAD_USE = [
   (make_demo, lambda f: f, ['--num-train', '0'], '0 is out of range'),
   (make_demo, lambda f: f, ['--num-train', '9' * 20], 'from 1 to 100000'),
   (check, pair, ['--data-list', '/dev/zero'], '/dev/zero: is a device'),
-  (check, pair, ['--data-list', '/proc/self/mem'], 'cannot be read as a list file'),
+  (check, pair, ['--data-list', '/proc/self/mem'], 'give a list file'),
   (make_demo, lambda f: f, ['--image-size', '96'], 'is not height,width'),
   (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
   (make_demo, lambda f: f, ['--image-size', '9999,96'], 'must lie between 64 and 4096'),
@@ -134,7 +134,7 @@ BAD_FILES = [
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
-  (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is not a file but a folder, a pipe or a device'),
+  (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a folder, not a file'),
   (prepare_own, lambda f: broken(own_file(f)), [], 'b.png: cannot be decoded'),
 ]
 

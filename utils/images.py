@@ -1,0 +1,139 @@
+"""Images and labels as files, opened by Pillow. Loads no TensorFlow.
+
+A label is a single-channel image of 8 bits (16 for instance ids). In a palette image the indices are the labels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import struct
+import zlib
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from utils import files
+from utils.errors import InputError, one_line
+
+if TYPE_CHECKING:
+  import numpy as np
+
+# Pillow has more formats, and decodes some by starting programs (EPS: Ghostscript).
+FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff')  # of images to predict
+# What Pillow raises for a damaged file.
+UNDECODABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+def read_label(path: str) -> np.ndarray:
+  """A label or instance image as integers [H, W]: grey values, or palette indices (uint8; uint16 or int32 if deeper).
+
+  Raises:
+    InputError: not an image, damaged, or with more than one channel.
+  """
+  with open_label(path) as image:
+    return label_array(image)
+
+
+def label_array(image: Image.Image) -> np.ndarray:
+  """`read_label` of an open image."""
+  import numpy as np  # not above: scripts that only count labels start twice as fast without
+
+  label = np.asarray(image)
+  return label.astype(np.uint8) if label.dtype == bool else label
+
+
+@contextlib.contextmanager
+def open_label(path: str):
+  """`open_picture` for a label image."""
+  with open_picture(path) as image:
+    if image.format == 'JPEG':
+      raise InputError(f'{path}: is JPEG, and labels must be PNG (JPEG changes class ids); convert it')
+    if image.mode not in ('L', 'P', '1', 'I;16', 'I;16B', 'I'):
+      raise InputError(
+        f'{path}: is a {image.mode} picture, not class ids; save it as a grey or palette PNG of class ids, or '
+        'convert its colours with dataset/prepare_own.py --colors'
+      )
+    yield image
+
+
+@contextlib.contextmanager
+def open_picture(path: str):
+  """An image opened by Pillow, not yet decoded. Decoding errors inside the block become InputErrors too."""
+  try:
+    files.check_regular(path, 'an image')
+    with open(path, 'rb') as file, Image.open(file, formats=FORMATS) as image:
+      yield image
+  except FileNotFoundError:
+    raise InputError(f'{path}: no such file') from None
+  except UNDECODABLE as e:
+    empty = os.path.isfile(path) and not os.path.getsize(path)
+    reason = 'it is empty' if empty else re.sub(" (<_io.*>|'.*')$", '', one_line(e))
+    raise InputError(f'{path}: cannot be decoded ({reason}); replace the file') from None
+
+
+def _raise(error: OSError):
+  raise error
+
+
+def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
+  """The JPEG, PNG and TIFF files of a folder and its sub-folders, sorted by path.
+
+  Hidden files and folders, links to folders and the folders whose real paths are in `skip` are left out.
+
+  Raises:
+    InputError: a folder cannot be read, or there is no image.
+  """
+  images = []
+  try:
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+      folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
+      names = [name for name in names if name.lower().endswith(SUFFIXES) and name[0] != '.']
+      images += (os.path.join(parent, name) for name in names)
+  except OSError as e:
+    raise InputError(f'{e.filename}: {e.strerror}; give a folder of images') from None
+  if not images:
+    raise InputError(f'{folder}: holds no .jpg, .jpeg, .png, .tif or .tiff file; give a folder of images')
+  return sorted(images)
+
+
+ORIENTATION = 274  # EXIF's tag
+
+
+def orientation(image: Image.Image) -> int:
+  """EXIF's orientation of an open image, 1 to 8; 1 (as stored) where it says nothing."""
+  if image.format == 'PNG' and 'exif' not in image.info:
+    return 1  # Pillow would decode the whole file to look behind the pixels
+  value = image.getexif().get(ORIENTATION, 1)
+  return value if value in range(2, 9) else 1
+
+
+def orientation_of(data: bytes) -> int:
+  """`orientation` of a file's bytes; 1 where they are no image that Pillow reads."""
+  try:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+      return orientation(image)
+  except UNDECODABLE:
+    return 1
+
+
+def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
+  """[h, w, ...] as people see a photo of EXIF's orientation `turn`: 2 to 8 mirror or turn it, 5 to 8 swap h and w."""
+  if turn in (5, 6, 7, 8):
+    pixels = pixels.swapaxes(0, 1)  # 5: mirrored at the main diagonal
+  rows = slice(None, None, -1 if turn in (3, 4, 7, 8) else 1)
+  columns = slice(None, None, -1 if turn in (2, 3, 6, 7) else 1)
+  return pixels[rows, columns]
+
+
+def upright_label(label: np.ndarray, image_size: tuple[int, int], turn: int) -> np.ndarray:
+  """A label [h, w] beside a photo stored as `image_size` (height, width): turned with the photo where only that fits.
+
+  Orientations 5 to 8 swap the sides, so the label's size says whether it was drawn on the photo as stored or as seen.
+  """
+  seen = image_size[::-1] if turn >= 5 else image_size
+  return label if label.shape == tuple(seen) else upright(label, turn)
