@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
 # Sets the project up (see setup.sh) and runs every check: style, duplicate code, imports between rooms, shell scripts,
-# tests. Arguments go to pytest: `bash bashscripts/test.sh tests/network -k void`. WORKERS is the number of test
-# processes (0: none but pytest's own, for a debugger).
+# tests. At most 10 minutes on two cores. Arguments go to pytest, and then tests alone are run; one of them:
+#   bash bashscripts/test.sh tests/network/test_losses.py -k void
+# WORKERS is the number of test processes (0: none but pytest's own, for a debugger), each below 3 GB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python="$(bash bashscripts/setup.sh --test)"
 bin="$(dirname "$python")"
 
-"$bin/ruff" check .
-"$bin/ruff" format --check .
-"$bin/pylint" --rcfile=pyproject.toml --score=no --recursive=y dataset network pyscripts seg_models tests utils
-"$bin/lint-imports" --no-logo --no-cache
-find bashscripts .ci -type f \( -name '*.sh' -o -name run \) -exec "$bin/shellcheck" {} +
+if [ $# -eq 0 ]; then
+  "$bin/ruff" check .
+  "$bin/ruff" format --check .
+  "$bin/pylint" --rcfile=pyproject.toml --score=no --recursive=y dataset network pyscripts seg_models tests utils
+  "$bin/lint-imports" --no-logo --no-cache
+  find bashscripts .ci -type f \( -name '*.sh' -o -name run \) -exec "$bin/shellcheck" {} +
+fi
 
 # Two test processes: most of a test's time is one thread's (tracing), and each process holds its own TensorFlow. Tests
-# of one file share what they train, so they stay together.
+# of one file share what they train, so they stay together. One file needs no second process.
 export TF_FORCE_GPU_ALLOW_GROWTH=true
+if [ $# -gt 0 ]; then : "${WORKERS:=0}"; fi
 exec "$python" -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"
