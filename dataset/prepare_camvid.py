@@ -9,8 +9,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from dataset import convert, lists
 from utils import errors
-from utils.data import convert, lists
 from utils.errors import InputError
 
 OFFICIAL = {'train': 367, 'val': 101, 'test': 233}

@@ -13,8 +13,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from dataset import convert, lists
 from utils import errors, image_file
-from utils.data import convert, datasets, lists
+from utils.data import datasets
 from utils.errors import InputError
 
 OFFICIAL = {'train': 2975, 'val': 500, 'test': 1525}
@@ -32,7 +33,7 @@ def main(argv=None):
     faults += convert.run(jobs(root, kind, make), kind).values()
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
-  return convert.report(faults)
+  return errors.report(faults)
 
 
 def by_city(folder: pathlib.Path, ending: str) -> dict[str, dict[str, str]]:

@@ -14,9 +14,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from dataset import convert, lists
+from dataset.formats import masks
 from utils import errors, image_file, parallel
-from utils.data import check, convert, datasets, lists
-from utils.data.formats import masks
+from utils.data import check, datasets
 from utils.data.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID
 from utils.errors import InputError
 
@@ -50,7 +51,7 @@ def main(argv=None):
     rest = [i for i in ids if i not in unequal]
     left_out = {'with a label of another size': sorted(unequal.intersection(ids))}
     lists.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
-  return convert.report(faults.values())
+  return errors.report(faults.values())
 
 
 def same_size(pair: tuple[str, str]) -> bool:

@@ -22,9 +22,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from dataset import conversion, lists, pairing
+from dataset.formats import classes, sources
 from utils import arguments, atomic, errors
-from utils.data import convert, lists, pairing
-from utils.data.formats import class_table, conversion, label_sources
 from utils.data.labels import VOID
 from utils.errors import InputError
 
@@ -53,23 +53,23 @@ def main(argv=None):
   args = parse(argv)
   if args.val_fraction + args.test_fraction >= 1:
     raise InputError(f'--val-fraction {args.val_fraction} and --test-fraction {args.test_fraction} leave no train')
-  source = label_sources.chosen(args)
+  source = sources.chosen(args)
   pairs, origins, faults = read_pairs(args, source)
-  given = class_table.read_user_names(args.data_dir)
+  given = classes.read_user_names(args.data_dir)
   ignore_label = VOID if source.converter else args.ignore_label
-  names = class_table.class_names(list(origins), given, source.unlabelled == 'background') if source.has_names else None
+  names = classes.class_names(list(origins), given, source.unlabelled == 'background') if source.has_names else None
   splits = {pair.split for pair in pairs}
   if source.converter:
     failed, pairs = conversion.run(args.data_dir, pairs, source, names, origins)
     faults += failed
   failed, pairs, ids = pairing.inspect(args.data_dir, pairs)
   if not source.has_names:
-    names = class_table.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label)
+    names = classes.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label)
   write(args, splits, pairs, names)
-  return convert.report(faults + failed)
+  return errors.report(faults + failed)
 
 
-def read_pairs(args, source: label_sources.LabelSource) -> tuple[list[pairing.Pair], dict[str, str], list[str]]:
+def read_pairs(args, source: sources.LabelSource) -> tuple[list[pairing.Pair], dict[str, str], list[str]]:
   """The pairs of all splits; class name -> what stands for it in the labels; a line for each faulty label."""
   pairs, origins, faults = [], {}, []
   shared = '{split}' in source.path and '{split}' not in args.images

@@ -14,8 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from dataset import convert, lists
 from utils import errors, image_file, list_file
-from utils.data import convert, lists
 from utils.data.labels import VOC_CLASSES, VOID
 from utils.errors import InputError
 
@@ -41,7 +41,7 @@ def main(argv=None):
   for folder in MASKS:
     faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder).values()
   write_lists(devkit, args.list_dir)
-  return convert.report(faults)
+  return errors.report(faults)
 
 
 def find_devkit(folder: pathlib.Path) -> pathlib.Path:

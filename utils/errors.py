@@ -88,6 +88,15 @@ def working_on(error: Exception, item) -> Exception:
   return error
 
 
+def report(faults) -> int:
+  """Prints what failed, a line for each of the strings `faults`, and returns the exit code."""
+  for fault in faults:
+    print(f'error: {one_line(fault)}', file=sys.stderr)
+  if faults:
+    print(f'error: {len(faults)} files failed, see above; fix them and run this again', file=sys.stderr)
+  return RunError.exit_code if faults else 0
+
+
 def one_line(error: BaseException | str) -> str:
   """The message in one line; control characters, which could steer a terminal, as `\\x1b` and the like."""
   text = ' '.join(str(error).split())

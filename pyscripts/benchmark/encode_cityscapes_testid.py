@@ -8,8 +8,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import numpy as np
 
+from dataset import convert
 from utils import arguments, atomic, errors, image_file
-from utils.data import convert, datasets
+from utils.data import datasets
 from utils.data.labels import VOID
 from utils.errors import InputError
 from utils.score import pairs
@@ -33,7 +34,7 @@ def main(argv=None) -> int:
     sources[output] = source
   jobs = [convert.Job(source, output, encoded) for output, source in sources.items()]
   # Existing files too: older predictions may be converted into the folder of newer ones.
-  return convert.report(convert.run(jobs, 'label ids', again=True).values())
+  return errors.report(convert.run(jobs, 'label ids', again=True).values())
 
 
 def encoded(path: str) -> np.ndarray:

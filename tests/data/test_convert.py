@@ -9,9 +9,10 @@ import time
 import numpy as np
 import pytest
 
+from dataset import convert
 from tests.data.trees import ROOT, flat_mask, png, save
 from utils import image_file, locks
-from utils.data import convert, datasets
+from utils.data import datasets
 from utils.errors import InputError, RunError
 
 

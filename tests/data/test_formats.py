@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from dataset.formats import coco, cvat, drawing, labelme, masks
 from tests.data import labelled, trees
-from utils.data.formats import annotations, coco, cvat, labelme, masks, polygons
 from utils.errors import InputError
 
 # Run lengths that pycocotools 2.0 wrote: a frame with a hole, and a disc around (30, 25).
@@ -36,7 +36,7 @@ def slow_fill(ring, height, width):
 def test_fill_is_the_even_odd_rule_at_pixel_centres(rng):
   for _ in range(40):
     ring = rng.uniform(0, (17, 13), (rng.integers(3, 9), 2))
-    np.testing.assert_array_equal(whole(polygons.fill([ring], 13, 17), 13, 17), slow_fill(ring.tolist(), 13, 17))
+    np.testing.assert_array_equal(whole(drawing.fill([ring], 13, 17), 13, 17), slow_fill(ring.tolist(), 13, 17))
 
 
 def test_neighbours_neither_overlap_nor_leave_a_gap(rng):
@@ -48,21 +48,21 @@ def test_neighbours_neither_overlap_nor_leave_a_gap(rng):
     middle = (20, 15) if case == 0 else tuple(rng.uniform((1, 1), (39, 29)))
     covered = np.zeros((30, 40), int)
     for one, other in zip(around, [*around[1:], around[0]], strict=True):
-      covered += whole(polygons.fill([[middle, one, other]], 30, 40), 30, 40)
+      covered += whole(drawing.fill([[middle, one, other]], 30, 40), 30, 40)
     np.testing.assert_array_equal(covered, 1)
 
 
 def test_several_outlines_are_their_union_and_ends_on_the_border_are_kept():
-  boxes = [polygons.box(0, 0, 6, 5), polygons.box(4, 2, 12.6, 9)]
+  boxes = [drawing.box(0, 0, 6, 5), drawing.box(4, 2, 12.6, 9)]
   expected = np.zeros((9, 12), bool)
   expected[:5, :6] = expected[2:, 4:] = True
-  np.testing.assert_array_equal(whole(polygons.fill(boxes, 9, 12), 9, 12), expected)
+  np.testing.assert_array_equal(whole(drawing.fill(boxes, 9, 12), 9, 12), expected)
 
 
 def test_turned_boxes_and_ellipses():
-  box = polygons.fill([polygons.box(10, 20, 30, 26, 90)], 60, 50)
+  box = drawing.fill([drawing.box(10, 20, 30, 26, 90)], 60, 50)
   assert box[:2] == (13, 17) and box[2].shape == (20, 6) and box[2].all()
-  ellipse = whole(polygons.fill([polygons.ellipse(25.2, 30.3, 20, 8, 90)], 60, 50), 60, 50)
+  ellipse = whole(drawing.fill([drawing.ellipse(25.2, 30.3, 20, 8, 90)], 60, 50), 60, 50)
   rows, columns = np.mgrid[:60, :50] + 0.5
   np.testing.assert_array_equal(ellipse, np.hypot((columns - 25.2) / 8, (rows - 30.3) / 20) < 1)
 
@@ -80,7 +80,7 @@ def test_turned_boxes_and_ellipses():
 )
 def test_outlines_that_cannot_be_drawn(outline, words):
   with pytest.raises(ValueError, match=words):
-    polygons.fill([outline], 9, 12)
+    drawing.fill([outline], 9, 12)
 
 
 def test_run_lengths_compressed_by_pycocotools_and_plain():
@@ -196,6 +196,6 @@ def test_any_part_of_a_json_file_may_be_anything(tmp_path, kind, value):
       found = coco.read(str(path)) if kind == 'coco' else labelme.read(str(tmp_path))
       for annotated in found.images:
         names = {region.name for region in annotated.regions}
-        annotations.paint(annotated, str(tmp_path / 'a.jpg'), dict.fromkeys(names, 1), 0)
+        drawing.paint(annotated, str(tmp_path / 'a.jpg'), dict.fromkeys(names, 1), 0)
     except InputError as e:
       assert str(path) in str(e) and '\n' not in str(e)

@@ -14,9 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dataset import lists
 from tests.fuzzed import fuzz
 from utils import atomic, image_file, list_file
-from utils.data import check, lists
+from utils.data import check
 from utils.errors import InputError
 
 many = fuzz(300)

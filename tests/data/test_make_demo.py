@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import make_demo
+from dataset import make_demo, painter
 from utils import list_file
-from utils.data import datasets, demo_scenes
+from utils.data import datasets
 from utils.errors import InputError
 
 
@@ -38,25 +38,25 @@ def test_lists_name_every_file_and_labels_are_class_ids_shown_in_voc_colours(tmp
     pairs = list_file.read_list(str(tmp_path / f'{split}.txt'), str(tmp_path / 'VOCdevkit'), need_label=True)
     assert len(pairs) == count
     for i, pair in enumerate(pairs):
-      scene = demo_scenes.draw_scene(np.random.default_rng([0, number, i]), 96, 120)
+      scene = painter.draw_scene(np.random.default_rng([0, number, i]), 96, 120)
       for path, ids in ((pair.label, scene.classes), (pair.label.replace('segcls', 'seginst'), scene.instances)):
         with Image.open(path) as label:
           np.testing.assert_array_equal(np.asarray(label), ids)
           np.testing.assert_array_equal(np.asarray(label.convert('RGB')), datasets.voc_colours()[ids])
-  assert (tmp_path / 'classes.txt').read_text().split() == list(demo_scenes.CLASSES)
+  assert (tmp_path / 'classes.txt').read_text().split() == list(painter.CLASSES)
 
 
 def test_every_class_is_drawn_and_instances_agree_with_classes():
   seen = set()
   for i in range(20):
-    scene = demo_scenes.draw_scene(np.random.default_rng(i), 144, 144)
+    scene = painter.draw_scene(np.random.default_rng(i), 144, 144)
     assert scene.image.dtype == np.uint8 and scene.image.shape == (144, 144, 3)
     np.testing.assert_array_equal(scene.classes == 255, scene.instances == 255)
     np.testing.assert_array_equal(scene.classes == 0, scene.instances == 0)
     for instance in set(np.unique(scene.instances)) - {0, 255}:
       assert len(np.unique(scene.classes[scene.instances == instance])) == 1
     seen |= set(np.unique(scene.classes))
-  assert seen == {*range(len(demo_scenes.CLASSES)), 255}
+  assert seen == {*range(len(painter.CLASSES)), 255}
 
 
 def test_does_not_mix_with_a_real_devkit(tmp_path):

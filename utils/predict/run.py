@@ -13,10 +13,9 @@ from seg_models.image_reader import decode_image
 from seg_models.input_size import padded_size
 from seg_models.models import build
 from utils import parallel, storage
-from utils.data import convert
 from utils.data.check import image_size
 from utils.engine import checkpoint, distribute, precision
-from utils.errors import InputError, RunError, one_line
+from utils.errors import InputError, RunError, one_line, report
 from utils.predict.tiff_file import is_tiff
 from utils.predict.tiles import predict_tiff
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
@@ -32,7 +31,7 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   failed = run([path for path in paths if not is_tiff(path)], read, windows, outputs)
   failed += run_tiffs([path for path in paths if is_tiff(path)], windows, outputs)
   print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
-  return convert.report(failed)
+  return report(failed)
 
 
 def load_network(args, scales, flip: bool) -> dict:

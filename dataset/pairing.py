@@ -6,9 +6,10 @@ import os
 import pathlib
 from typing import NamedTuple
 
+from dataset import lists
+from dataset.formats import drawing
 from utils import arguments, errors, list_file, parallel
-from utils.data import check, lists
-from utils.data.formats import annotations
+from utils.data import check
 from utils.data.labels import VOID
 from utils.errors import InputError
 
@@ -23,7 +24,7 @@ class Pair(NamedTuple):
   split: str  # train, val or test; '' where all images are to be split at random
   name: str  # path below the folder of images, without the suffix
   image: str
-  label: str | annotations.AnnotatedImage | None
+  label: str | drawing.AnnotatedImage | None
 
 
 def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict[str, tuple[str, str | None]]:
@@ -82,8 +83,8 @@ def files_by_name(data_dir: str, folder: str, flag: str, suffixes: tuple[str, ..
 
 
 def labels_by_image(
-  images: dict[str, str], annotated: list[annotations.AnnotatedImage], where: str
-) -> tuple[dict[str, annotations.AnnotatedImage], list[str]]:
+  images: dict[str, str], annotated: list[drawing.AnnotatedImage], where: str
+) -> tuple[dict[str, drawing.AnnotatedImage], list[str]]:
   """Image name -> its entry of an annotation file, and a warning line if entries have no image.
 
   Names in the file have suffixes and may start with folders that are not part of the names of `images`.

@@ -4,11 +4,12 @@ the originals, which are only read. classes.txt and conversion.txt there tell wh
 import os
 import pathlib
 
+from dataset import convert
+from dataset.formats import classes
+from dataset.formats.sources import LabelSource
+from dataset.pairing import CONVERTED, Pair
 from utils import atomic
-from utils.data import convert, datasets
-from utils.data.formats import class_table
-from utils.data.formats.label_sources import LabelSource
-from utils.data.pairing import CONVERTED, Pair
+from utils.data import datasets
 from utils.errors import InputError
 
 
@@ -27,7 +28,7 @@ def run(
   Raises:
     InputError: the folder holds files that were not written here.
   """
-  folder, ids = pathlib.Path(data_dir, CONVERTED), class_table.class_ids(list(origins), names or [])
+  folder, ids = pathlib.Path(data_dir, CONVERTED), classes.class_ids(list(origins), names or [])
   settings = folder / 'conversion.txt'
   if folder.exists() and not settings.exists():
     raise InputError(f'{folder}: is there and was not written by this script; rename it, for the masks go there')

@@ -2,7 +2,7 @@
 
 import os
 
-from utils.data import lists
+from dataset import lists
 from utils.data.labels import VOID, read_names
 from utils.errors import InputError
 

@@ -5,8 +5,7 @@ import contextlib
 import functools
 import os
 import pathlib
-import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -93,15 +92,6 @@ def _is_current(job: Job) -> bool:
     return newer and bool(check.image_size(job.output))
   except (OSError, InputError):
     return False
-
-
-def report(faults: Collection[str]) -> int:
-  """Prints what failed, a line each, and returns the exit code."""
-  for fault in faults:
-    print(f'error: {one_line(fault)}', file=sys.stderr)
-  if faults:
-    print(f'error: {len(faults)} files failed, see above; fix them and run this again', file=sys.stderr)
-  return RunError.exit_code if faults else 0
 
 
 def files_by_stem(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from utils.data.formats import annotations, polygons
+from dataset.formats import drawing
 from utils.errors import InputError
 
 KIND = 'CVAT for images 1.1'
@@ -21,14 +21,14 @@ ATTRIBUTES = {  # of the shapes that have an area
 }
 
 
-def read(path: str) -> annotations.Annotations:
+def read(path: str) -> drawing.Annotations:
   """A file's images and labels; the labels of the project, in their order, are the classes.
 
   Raises:
     InputError: it is damaged or no such file, or holds a label that its list lacks.
   """
   images = []
-  with annotations.reading(path, KIND):
+  with drawing.reading(path, KIND):
     root = ET.fromstring(pathlib.Path(path).read_bytes())
     if root.tag != 'annotations' or root.find('image') is None:
       raise InputError(f'{path}: holds no annotated image; export it again, as {KIND}')
@@ -38,29 +38,29 @@ def read(path: str) -> annotations.Annotations:
       shapes = sorted((shape for shape in image if shape.tag in ATTRIBUTES), key=lambda s: int(s.get('z_order', 0)))
       regions = [region(shape, image.attrib['name'], labels, path) for shape in shapes]
       skipped = [shape.tag for shape in image if shape.tag not in (*ATTRIBUTES, 'tag')]
-      images.append(annotations.AnnotatedImage(image.attrib['name'], path, size, regions, skipped))
-  return annotations.Annotations(images, dict.fromkeys(labels, ''))
+      images.append(drawing.AnnotatedImage(image.attrib['name'], path, size, regions, skipped))
+  return drawing.Annotations(images, dict.fromkeys(labels, ''))
 
 
-def region(shape: ET.Element, image: str, labels: list[str], path: str) -> annotations.Region:
+def region(shape: ET.Element, image: str, labels: list[str], path: str) -> drawing.Region:
   name = shape.attrib['label'].strip()
   if name not in labels:
     raise InputError(f'{path}: a {shape.tag} of {image} has the label {name!r}, which the file does not list; add it')
-  return annotations.Region(name, f'a {shape.tag}', functools.partial(draw_shape, shape.tag, shape.attrib))
+  return drawing.Region(name, f'a {shape.tag}', functools.partial(draw_shape, shape.tag, shape.attrib))
 
 
 def draw_shape(kind: str, values: dict[str, str], height: int, width: int) -> tuple[int, int, np.ndarray]:
-  """As `annotations.Region.draw`, from an element's attributes."""
+  """As `drawing.Region.draw`, from an element's attributes."""
   missing = [name for name in ATTRIBUTES[kind] if name not in values]
   if missing:
     raise ValueError(f'has no {missing[0]}')
   if kind == 'polygon':
-    return polygons.fill([[point.split(',') for point in values['points'].split(';')]], height, width)
+    return drawing.fill([[point.split(',') for point in values['points'].split(';')]], height, width)
   numbers = [float(values[name]) for name in ATTRIBUTES[kind]]
   if kind == 'mask':
     return draw_mask(values.get('rle', ''), *map(int, numbers), height, width)
-  outline = polygons.box if kind == 'box' else polygons.ellipse
-  return polygons.fill([outline(*numbers, float(values.get('rotation', 0)))], height, width)
+  outline = drawing.box if kind == 'box' else drawing.ellipse
+  return drawing.fill([outline(*numbers, float(values.get('rotation', 0)))], height, width)
 
 
 def draw_mask(rle: str, left: int, top: int, mask_width: int, mask_height: int, height: int, width: int):
@@ -68,4 +68,4 @@ def draw_mask(rle: str, left: int, top: int, mask_width: int, mask_height: int, 
   if min(left, top, mask_width, mask_height) < 0 or left + mask_width > width or top + mask_height > height:
     raise ValueError(f'is a mask of {mask_width} x {mask_height} at ({left}, {top}), outside {width} x {height}')
   counts = [int(count) for count in rle.split(',')]
-  return top, left, annotations.run_lengths(counts, mask_width * mask_height).reshape(mask_height, mask_width)
+  return top, left, drawing.run_lengths(counts, mask_width * mask_height).reshape(mask_height, mask_width)

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from utils.data import lists, pairing
-from utils.data.formats import annotations, class_table, coco, cvat, labelme, masks
+from dataset import lists, pairing
+from dataset.formats import classes, coco, cvat, drawing, labelme, masks
 from utils.data.labels import VOID
 from utils.errors import InputError
 
@@ -84,7 +84,7 @@ def labelme_folder(args) -> LabelSource:
   return _annotations(args, '--labelme', args.labelme, labelme.read)
 
 
-def _annotations(args, flag: str, path: str, read_annotations: Callable[[str], annotations.Annotations]) -> LabelSource:
+def _annotations(args, flag: str, path: str, read_annotations: Callable[[str], drawing.Annotations]) -> LabelSource:
   def read(path, images):
     annotated, names = read_annotations(os.path.join(args.data_dir, path))
     skipped = Counter(kind for image in annotated for kind in image.skipped)
@@ -95,8 +95,8 @@ def _annotations(args, flag: str, path: str, read_annotations: Callable[[str], a
     return labels, names, faults
 
   def converter(ids):
-    fill = ids[class_table.background_of(list(ids))] if args.unlabelled == 'background' else VOID
-    return lambda image, annotated: annotations.paint(annotated, image, ids, fill)
+    fill = ids[classes.background_of(list(ids))] if args.unlabelled == 'background' else VOID
+    return lambda image, annotated: drawing.paint(annotated, image, ids, fill)
 
   meaning = f'pixels without a label are {args.unlabelled}'
   return LabelSource(flag, path, read, converter, meaning, has_names=True, unlabelled=args.unlabelled)

@@ -10,15 +10,15 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from dataset.formats import drawing
 from utils import image_file, parallel
-from utils.data.formats import annotations, polygons
 from utils.errors import InputError
 
 KIND = 'LabelMe JSON'
 AREAS = ('polygon', 'rectangle', 'circle', 'mask')
 
 
-def read(folder: str) -> annotations.Annotations:
+def read(folder: str) -> drawing.Annotations:
   """The annotations of all files in a folder, in any depth; the classes are the labels in alphabetical order.
 
   Raises:
@@ -29,38 +29,38 @@ def read(folder: str) -> annotations.Annotations:
     raise InputError(f'--labelme {folder}: holds no .json file; give a folder of LabelMe files below --data-dir')
   images = list(parallel.in_threads(functools.partial(read_file, folder=folder), paths, 'reading LabelMe'))
   labels = sorted({region.name for image in images for region in image.regions})
-  return annotations.Annotations(images, dict.fromkeys(labels, ''))
+  return drawing.Annotations(images, dict.fromkeys(labels, ''))
 
 
-def read_file(path: pathlib.Path, folder: str) -> annotations.AnnotatedImage:
-  content = annotations.read_json(path, KIND)
-  with annotations.reading(path, KIND):
+def read_file(path: pathlib.Path, folder: str) -> drawing.AnnotatedImage:
+  content = drawing.read_json(path, KIND)
+  with drawing.reading(path, KIND):
     regions, skipped = [], []
     for number, shape in enumerate(content['shapes'], 1):
       kind = shape.get('shape_type') or 'polygon'
       if kind in AREAS:
         draw = functools.partial(draw_shape, kind, shape['points'], shape.get('mask'))
-        regions.append(annotations.Region(shape['label'].strip(), f'shape {number}', draw))
+        regions.append(drawing.Region(shape['label'].strip(), f'shape {number}', draw))
       else:
         skipped.append(str(kind))
     size = content.get('imageWidth'), content.get('imageHeight')
   name = path.relative_to(folder).as_posix()
-  return annotations.AnnotatedImage(name, str(path), size if all(size) else None, regions, skipped)
+  return drawing.AnnotatedImage(name, str(path), size if all(size) else None, regions, skipped)
 
 
 def draw_shape(kind: str, points: list, mask: str | None, height: int, width: int) -> tuple[int, int, np.ndarray]:
-  """As `annotations.Region.draw`. Two points are a rectangle's corners, a circle's centre and a point on it, and the
+  """As `drawing.Region.draw`. Two points are a rectangle's corners, a circle's centre and a point on it, and the
   first and last pixel of a mask."""
   if kind == 'polygon' or kind == 'rectangle' and len(points) == 4:
-    return polygons.fill([points], height, width)
+    return drawing.fill([points], height, width)
   if len(points) != 2:
     raise ValueError(f'is a {kind} of {len(points)} points, not 2')
   (x0, y0), (x1, y1) = points
   if kind == 'circle':
     radius = math.hypot(x1 - x0, y1 - y0)
-    return polygons.fill([polygons.ellipse(x0, y0, radius, radius)], height, width)
+    return drawing.fill([drawing.ellipse(x0, y0, radius, radius)], height, width)
   if kind == 'rectangle':
-    return polygons.fill([polygons.box(x0, y0, x1, y1)], height, width)
+    return drawing.fill([drawing.box(x0, y0, x1, y1)], height, width)
   top, left, pixels = int(y0), int(x0), decode(mask)
   bottom, right = top + pixels.shape[0], left + pixels.shape[1]
   if (bottom, right) != (int(y1) + 1, int(x1) + 1) or top < 0 or left < 0 or bottom > height or right > width:

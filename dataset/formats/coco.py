@@ -7,27 +7,27 @@ import functools
 
 import numpy as np
 
-from utils.data.formats import annotations, polygons
+from dataset.formats import drawing
 from utils.errors import InputError
 
 KIND = 'COCO JSON'
 
 
-def read(path: str) -> annotations.Annotations:
+def read(path: str) -> drawing.Annotations:
   """A file's images and categories.
 
   Raises:
     InputError: it is damaged or no such file, or an annotation's image or category is unknown.
   """
-  content = annotations.read_json(path, KIND)
-  with annotations.reading(path, KIND):
+  content = drawing.read_json(path, KIND)
+  with drawing.reading(path, KIND):
     categories = {category['id']: category['name'].strip() for category in content['categories']}
     images = []
     for image in content['images']:
       if not isinstance(image['file_name'], str):
         raise TypeError(f'file_name {image["file_name"]!r} is not text')
       size = (image['width'], image['height']) if image.get('width') and image.get('height') else None
-      images.append(annotations.AnnotatedImage(image['file_name'], path, size, []))
+      images.append(drawing.AnnotatedImage(image['file_name'], path, size, []))
     by_id = {image['id']: entry for image, entry in zip(content['images'], images, strict=True)}
     for number, annotation in enumerate(content['annotations']):
       place = f'annotation {annotation.get("id", f"number {number}")}'
@@ -36,21 +36,21 @@ def read(path: str) -> annotations.Annotations:
           raise InputError(f'{path}: {place} has {kind}_id {annotation[f"{kind}_id"]}, which the file has no entry for')
       name = 'void' if annotation.get('iscrowd') else categories[annotation['category_id']]
       draw = functools.partial(draw_segmentation, annotation.get('segmentation'))
-      by_id[annotation['image_id']].regions.append(annotations.Region(name, place, draw))
+      by_id[annotation['image_id']].regions.append(drawing.Region(name, place, draw))
   names = {}
   for category, name in categories.items():
     names.setdefault(name, f'category {category}')
-  return annotations.Annotations(images, names)
+  return drawing.Annotations(images, names)
 
 
 def draw_segmentation(segmentation, height: int, width: int) -> tuple[int, int, np.ndarray]:
-  """As `annotations.Region.draw`, for a list of polygons [x, y, x, y, ...] or {'counts': ..., 'size': [h, w]}."""
+  """As `drawing.Region.draw`, for a list of polygons [x, y, x, y, ...] or {'counts': ..., 'size': [h, w]}."""
   if not segmentation:
     raise ValueError('has a box but no segmentation')
   if isinstance(segmentation, list):
     if not all(isinstance(outline, list) and len(outline) % 2 == 0 for outline in segmentation):
       raise ValueError('has a polygon that is not a list x, y, x, y, ...')
-    return polygons.fill([np.reshape(outline, (-1, 2)) for outline in segmentation], height, width)
+    return drawing.fill([np.reshape(outline, (-1, 2)) for outline in segmentation], height, width)
   if not isinstance(segmentation, dict) or not {'counts', 'size'} <= segmentation.keys():
     raise ValueError('has a segmentation that is neither polygons nor counts and size')
   if segmentation['size'] != [height, width]:
@@ -58,7 +58,7 @@ def draw_segmentation(segmentation, height: int, width: int) -> tuple[int, int, 
   counts = segmentation['counts']
   if isinstance(counts, str):
     counts = decompress(counts)
-  return 0, 0, annotations.run_lengths(counts, height * width).reshape(width, height).T
+  return 0, 0, drawing.run_lengths(counts, height * width).reshape(width, height).T
 
 
 def decompress(text: str) -> list[int]:
