@@ -12,15 +12,14 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, errors, list_file, parallel
-from utils.data import check
-from utils.data.labels import VOID
+from utils import arguments, checks, errors, lists, parallel
+from utils.labels import VOID
 
 
 def parse(argv):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help="the folder that the list's paths are relative to")
-  parser.add_argument('--data-list', default='', help='one line an image: `image label`, or `image`; or shards')
+  parser.add_argument('--data-list', default='', help='one line an image: `image label`, or `image`')
   parser.add_argument('--num-classes', type=arguments.whole(1, 256), default=21, help='classes are 0 to N - 1')
   parser.add_argument('--ignore-label', type=arguments.whole(0), default=255, help='void, as 255 always is')
   return parser.parse_args(argv)
@@ -28,11 +27,11 @@ def parse(argv):
 
 def main(argv=None):
   args = parse(argv)
-  check.check_ignore_label(args.num_classes, args.ignore_label)
+  checks.check_ignore_label(args.num_classes, args.ignore_label)
   pairs, faults = read_pairs(args.data_list, args.data_dir)
   faults += duplicate_outputs(pairs)
   limits = {'num_classes': args.num_classes, 'ignore_label': args.ignore_label}
-  inspect = functools.partial(check.inspect, **limits, thorough=True)
+  inspect = functools.partial(checks.inspect, **limits, thorough=True)
   findings = list(parallel.in_threads(inspect, pairs, 'checking', 'pair'))
   faults += [finding.fault for finding in findings if finding.fault]
   print(summary(pairs, findings, args.num_classes, args.ignore_label))
@@ -42,18 +41,18 @@ def main(argv=None):
   return 1 if faults else 0
 
 
-def read_pairs(data_list: str, data_dir: str) -> tuple[list[list_file.Pair], list[str]]:
+def read_pairs(data_list: str, data_dir: str) -> tuple[list[lists.Pair], list[str]]:
   """The list's lines that name files that are there, and what is wrong with the others."""
   pairs, faults = [], []
-  for where, line in list_file.list_lines(data_list):
+  for where, line in lists.list_lines(data_list):
     try:
-      pairs.append(list_file.read_line(line, where, data_dir, need_label=False))
+      pairs.append(lists.read_line(line, where, data_dir, need_label=False))
     except errors.InputError as e:
       faults.append(str(e))
   return pairs, faults
 
 
-def duplicate_outputs(pairs: list[list_file.Pair]) -> list[str]:
+def duplicate_outputs(pairs: list[lists.Pair]) -> list[str]:
   """Images whose predictions would overwrite each other: NAME.png is named by the image's own name."""
   by_stem = collections.defaultdict(list)
   for pair in pairs:
@@ -65,7 +64,7 @@ def duplicate_outputs(pairs: list[list_file.Pair]) -> list[str]:
   ]
 
 
-def summary(pairs, findings: list[check.Finding], num_classes: int, ignore_label: int) -> str:
+def summary(pairs, findings: list[checks.Finding], num_classes: int, ignore_label: int) -> str:
   """Counts of files and label values, as lines of text."""
   pixels, images = collections.Counter(), collections.Counter()
   for finding in findings:

@@ -8,8 +8,7 @@ from dataset import convert
 from dataset.formats import classes
 from dataset.formats.sources import LabelSource
 from dataset.pairing import CONVERTED, Pair
-from utils import atomic
-from utils.data import datasets
+from utils import files, labels
 from utils.errors import InputError
 
 
@@ -34,9 +33,9 @@ def run(
     raise InputError(f'{folder}: is there and was not written by this script; rename it, for the masks go there')
   text = record(source, ids, origins)
   if not settings.exists() or settings.read_bytes() != text.encode():
-    atomic.write_text(settings, text)
+    files.write_text(settings, text)
   if names is not None:
-    atomic.write_text(folder / 'classes.txt', '\n'.join(names) + '\n')
+    files.write_text(folder / 'classes.txt', '\n'.join(names) + '\n')
   labelled, make = [pair for pair in pairs if pair.label is not None], source.converter(ids)
   jobs = [_job(data_dir, pair, make, str(settings)) for pair in labelled]
   failed = convert.run(jobs, CONVERTED)
@@ -61,4 +60,4 @@ def _job(data_dir: str, pair: Pair, make, settings: str) -> convert.Job:
   label = os.path.join(data_dir, pair.label) if isinstance(pair.label, str) else pair.label
   image, output = (os.path.join(data_dir, path) for path in (pair.image, _mask_path(pair)))
   original = label if isinstance(label, str) else label.source
-  return convert.Job(original, output, lambda _: make(image, label), settings, datasets.voc_colours())
+  return convert.Job(original, output, lambda _: make(image, label), settings, labels.voc_colours())

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils import atomic, locks, parallel
-from utils.data import check
+from utils import checks, files, parallel
 from utils.errors import InputError, RunError, one_line, os_error_line
 
 
@@ -43,7 +42,6 @@ def run(jobs: Iterable[Job], title: str, again: bool = False) -> dict[str, str]:
     if os.path.join(os.path.realpath(folder), name) == os.path.realpath(job.source):
       raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
   with _claim_folder(jobs) if jobs else contextlib.nullcontext():
-    atomic.remove_unfinished(job.output for job in jobs)
     results = parallel.in_threads(functools.partial(_convert, again=again), jobs, title)
     for job, (fault, new) in zip(jobs, results, strict=True):
       faults |= {job.output: fault} if fault else {}
@@ -60,7 +58,7 @@ def _claim_folder(jobs: list[Job]):
     os.makedirs(folder, exist_ok=True)
   except OSError as e:
     raise RunError(f'{folder}: cannot be made ({e.strerror or e}); what is there already is kept') from None
-  return locks.claim(folder, 'converting')
+  return files.claim(folder, 'converting')
 
 
 def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
@@ -75,9 +73,11 @@ def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
     return os_error_line(e), False
   try:
     if isinstance(content, bytes):
-      atomic.write_bytes(job.output, content)
+      files.write_bytes(job.output, content)
     else:
-      atomic.write_png(job.output, content, job.palette)
+      files.write_png(job.output, content, job.palette)
+  except InputError as e:  # a folder or a link in the file's place
+    return one_line(e), False
   except OSError as e:
     raise RunError(f'{job.output}: cannot be written ({e.strerror or e}); what is there already is kept') from None
   return None, True
@@ -89,7 +89,7 @@ def _is_current(job: Job) -> bool:
   inputs = [os.stat(path) for path in (job.source, job.settings) if path]
   try:
     newer = os.stat(job.output).st_mtime_ns > max(max(file.st_mtime_ns, file.st_ctime_ns) for file in inputs)
-    return newer and bool(check.image_size(job.output))
+    return newer and bool(checks.image_size(job.output))
   except (OSError, InputError):
     return False
 

@@ -15,8 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dataset import painter
-from utils import arguments, atomic, errors, locks
-from utils.data import datasets
+from utils import arguments, errors, files, labels
 
 
 def parse(argv):
@@ -38,13 +37,13 @@ def main(argv=None):
   out = pathlib.Path(args.out_dir)
   if (out / 'VOCdevkit').exists() and not (out / 'classes.txt').exists():
     raise errors.InputError(f'{out}: holds a VOCdevkit that is not demo data; give another --out-dir')
-  atomic.make_folder('--out-dir', out)
-  with locks.claim(out, 'drawing'):
+  files.make_folder('--out-dir', out)
+  with files.claim(out, 'drawing'):
     draw(args, out)
 
 
 def draw(args, out: pathlib.Path) -> None:
-  atomic.write_text(out / 'classes.txt', '\n'.join(painter.CLASSES) + '\n')
+  files.write_text(out / 'classes.txt', '\n'.join(painter.CLASSES) + '\n')
   splits = {'train': args.num_train, 'val': args.num_val}
   jobs = [(split, i) for split in splits for i in range(splits[split])]
   lines = {split: [] for split in splits}
@@ -52,7 +51,7 @@ def draw(args, out: pathlib.Path) -> None:
     rng = np.random.default_rng([args.seed, list(splits).index(split), i])
     lines[split].append(save_scene(painter.draw_scene(rng, *args.image_size), out / 'VOCdevkit', f'{split}_{i:05d}'))
   for split in splits:
-    atomic.write_text(out / f'{split}.txt', '\n'.join(lines[split]) + '\n')
+    files.write_text(out / f'{split}.txt', '\n'.join(lines[split]) + '\n')
   counts = ', '.join(f'{len(lines[split])} {split}' for split in splits)
   print(f'{counts} scenes of {len(painter.CLASSES)} classes in {out}')
 
@@ -60,10 +59,10 @@ def draw(args, out: pathlib.Path) -> None:
 def save_scene(scene: painter.Scene, devkit: pathlib.Path, name: str) -> str:
   """Writes a scene's three files and returns its line for a list. Labels are palette PNGs in VOC's colours."""
   image, label = f'VOC2012/JPEGImages/{name}.jpg', f'VOC2012/segcls/{name}.png'
-  with atomic.whole_file(devkit / image) as temporary:
+  with files.whole_file(devkit / image) as temporary:
     Image.fromarray(scene.image).save(temporary, format='JPEG', quality=92)
-  atomic.write_png(devkit / label, scene.classes, datasets.voc_colours())
-  atomic.write_png(devkit / f'VOC2012/seginst/{name}.png', scene.instances, datasets.voc_colours())
+  files.write_png(devkit / label, scene.classes, labels.voc_colours())
+  files.write_png(devkit / f'VOC2012/seginst/{name}.png', scene.instances, labels.voc_colours())
   return f'{image} {label}'
 
 

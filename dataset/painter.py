@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from utils.data.labels import VOID
+from utils.labels import VOID
 
 DARK = np.array((38.0, 38.0, 42.0))
 SATURATED = np.array(((215, 45, 40), (240, 190, 30), (35, 90, 210), (200, 50, 170), (245, 120, 30)), float)

@@ -6,12 +6,11 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from dataset import lists
+from dataset import listing
 from dataset.formats import drawing
-from utils import arguments, errors, list_file, parallel
-from utils.data import check
-from utils.data.labels import VOID
+from utils import arguments, checks, errors, lists, parallel
 from utils.errors import InputError
+from utils.labels import VOID
 
 IMAGES = ('.jpg', '.jpeg', '.png')
 SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
@@ -103,7 +102,7 @@ def labels_by_image(
       labels[name] = entry
     else:
       missing.append(stem)
-  fault = f'{where}: {len(missing)} of its images are missing ({lists.first_names(missing)}); put them below --images'
+  fault = f'{where}: {len(missing)} of its images are missing ({listing.first_names(missing)}); put them below --images'
   if not labels:
     raise InputError(fault)
   return labels, [fault] if missing else []
@@ -127,7 +126,7 @@ def match_by_name(split: str, images: dict[str, str], labels: dict, where: str, 
     )
   for reason, names in (('label', set() if shared else images.keys() - labels), ('image', labels.keys() - images)):
     if names:
-      lists.warn(f'{where}: {len(names)} files have no {reason} and are left out: {lists.first_names(names)}')
+      listing.warn(f'{where}: {len(names)} files have no {reason} and are left out: {listing.first_names(names)}')
   return [Pair(split, name, images[name], labels[name]) for name in common]
 
 
@@ -138,11 +137,11 @@ def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair], se
     A line for each faulty pair, the other pairs without the void ones, and the values in all masks.
   """
   faults, sound, values, void = [], [], set(), []
-  files = [list_file.Pair(*(path and os.path.join(data_dir, path) for path in pair[2:])) for pair in pairs]
-  inspect_pair = functools.partial(check.inspect, num_classes=arguments.LARGEST, ignore_label=VOID)
+  files = [lists.Pair(*(path and os.path.join(data_dir, path) for path in pair[2:])) for pair in pairs]
+  inspect_pair = functools.partial(checks.inspect, num_classes=arguments.LARGEST, ignore_label=VOID)
   for pair, finding in zip(pairs, parallel.in_threads(inspect_pair, files, 'checking', 'pair'), strict=True):
     try:
-      lists.line(pair.image, pair.label)
+      listing.line(pair.image, pair.label)
       fault = finding.fault
     except InputError as e:
       fault = errors.one_line(e)
@@ -155,7 +154,7 @@ def inspect(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair], se
     else:
       sound.append(pair)
   if void:
-    lists.warn(f'{len(void)} labels are void everywhere and are left out: {lists.first_names(void)}')
+    listing.warn(f'{len(void)} labels are void everywhere and are left out: {listing.first_names(void)}')
   return faults, sound, values
 
 

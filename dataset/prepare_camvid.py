@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from dataset import convert, lists
+from dataset import convert, listing
 from utils import errors
 from utils.errors import InputError
 
@@ -17,7 +17,7 @@ OFFICIAL = {'train': 367, 'val': 101, 'test': 233}
 
 
 def main(argv=None):
-  args = lists.parser(__doc__, 'camvid', 'the folder that holds train, trainannot, ...').parse_args(argv)
+  args = listing.parser(__doc__, 'camvid', 'the folder that holds train, trainannot, ...').parse_args(argv)
   root = pathlib.Path(args.data_dir)
   if not (root / 'train').is_dir() or not (root / 'trainannot').is_dir():
     raise InputError(f"--data-dir {root}: holds no train and trainannot; give CamVid's folder in SegNet's layout")
@@ -26,7 +26,7 @@ def main(argv=None):
     labels = convert.files_by_stem(root / f'{split}annot', ('.png',))
     without = f'an image in {split}', f'a label in {split}annot'
     ids = sorted(images.keys() | labels)
-    lists.write_official(args.list_dir, split, official, root, ids, images, labels, without)
+    listing.write_official(args.list_dir, split, official, root, ids, images, labels, without)
 
 
 if __name__ == '__main__':

@@ -13,17 +13,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from dataset import convert, lists
-from utils import errors, image_file
-from utils.data import datasets
+from dataset import convert, listing
+from utils import errors, images, labels
 from utils.errors import InputError
 
 OFFICIAL = {'train': 2975, 'val': 500, 'test': 1525}
-TRAIN_IDS = datasets.cityscapes_train_ids()
+TRAIN_IDS = labels.cityscapes_train_ids()
 
 
 def main(argv=None):
-  args = lists.parser(__doc__, 'cityscapes', 'the folder that holds leftImg8bit and gtFine').parse_args(argv)
+  args = listing.parser(__doc__, 'cityscapes', 'the folder that holds leftImg8bit and gtFine').parse_args(argv)
   root = pathlib.Path(args.data_dir)
   for folder, archive in (('leftImg8bit', 'leftImg8bit_trainvaltest.zip'), ('gtFine', 'gtFine_trainvaltest.zip')):
     if not (root / folder).is_dir():
@@ -52,7 +51,7 @@ def jobs(root: pathlib.Path, kind: str, make) -> list[convert.Job]:
 
 
 def train_ids(path: str) -> np.ndarray:
-  label = image_file.read_label(path)
+  label = images.read_label(path)
   if label.dtype != np.uint8:
     raise InputError(f'{path}: is {label.dtype}, not 8-bit label ids; unpack it again')
   return TRAIN_IDS[label]
@@ -60,7 +59,7 @@ def train_ids(path: str) -> np.ndarray:
 
 def checked_copy(path: str) -> bytes:
   """The file as it is, once it is known to be readable."""
-  image_file.read_label(path)
+  images.read_label(path)
   return pathlib.Path(path).read_bytes()
 
 
@@ -73,7 +72,7 @@ def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:
   ids = [*images, *sorted(labels.keys() - images)]
   without = 'an image in leftImg8bit', 'labelIds in gtFine'
   truth = None if split == 'test' else labels
-  lists.write_official(list_dir, split, OFFICIAL[split], root, ids, images, truth, without)
+  listing.write_official(list_dir, split, OFFICIAL[split], root, ids, images, truth, without)
 
 
 if __name__ == '__main__':

@@ -14,22 +14,21 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from dataset import convert, lists
+from dataset import convert, listing
 from dataset.formats import masks
-from utils import errors, image_file, parallel
-from utils.data import check, datasets
-from utils.data.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID
+from utils import checks, errors, images, labels, parallel
 from utils.errors import InputError
+from utils.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID
 
 OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
-TRAIN_IDS = datasets.cityscapes_train_ids()
+TRAIN_IDS = labels.cityscapes_train_ids()
 STATIC = (20, 20, 20)  # what GTA5 paints static things, which are black in Cityscapes
 # Of two labels of one colour the one that counts is meant.
 COLOURS = {label.colour: label.train_id for label in (*CITYSCAPES_LABELS, *CITYSCAPES_TRAINED)}
 
 
 def parse(argv):
-  parser = lists.parser(__doc__, 'gta5', 'the folder that holds images and labels')
+  parser = listing.parser(__doc__, 'gta5', 'the folder that holds images and labels')
   parser.add_argument('--split-file', default='', help="the authors' split.mat; DATA_DIR/split.mat if that is there")
   return parser.parse_args(argv)
 
@@ -50,19 +49,19 @@ def main(argv=None):
   for name, ids in splits.items():
     rest = [i for i in ids if i not in unequal]
     left_out = {'with a label of another size': sorted(unequal.intersection(ids))}
-    lists.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
+    listing.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
   return errors.report(faults.values())
 
 
 def same_size(pair: tuple[str, str]) -> bool:
-  return check.image_size(pair[0]) == check.image_size(pair[1])
+  return checks.image_size(pair[0]) == checks.image_size(pair[1])
 
 
 def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
   """The ids of trainIds, valIds and testIds, numbers that count from 1 and name files 00001.png and so on."""
   path = pathlib.Path(split_file) if split_file else root / 'split.mat'
   if not path.exists() and not split_file:
-    lists.warn(f'{path}: is missing, so only the list all is written; it is in the archive read_mapping.zip')
+    listing.warn(f'{path}: is missing, so only the list all is written; it is in the archive read_mapping.zip')
     return {}
   import scipy.io  # takes longer to load than --help should
 
@@ -77,7 +76,7 @@ def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
 
 def train_ids(path: str) -> np.ndarray:
   """Train ids of a label image, from its label ids if these are what its values are, else from its colours."""
-  with image_file.open_picture(path) as image:
+  with images.open_picture(path) as image:
     if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
       return TRAIN_IDS[np.asarray(image)]
     if image.mode not in ('P', 'RGB', 'RGBA'):

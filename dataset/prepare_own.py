@@ -22,15 +22,15 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from dataset import conversion, lists, pairing
+from dataset import conversion, listing, pairing
 from dataset.formats import classes, sources
-from utils import arguments, atomic, errors
-from utils.data.labels import VOID
+from utils import arguments, errors, files
 from utils.errors import InputError
+from utils.labels import VOID
 
 
 def parse(argv):
-  parser = lists.parser(__doc__, 'own', "the folder that the lists' paths are relative to")
+  parser = listing.parser(__doc__, 'own', "the folder that the lists' paths are relative to")
   parser.add_argument('--images', default='images', help='folder of images below DATA_DIR; may hold {split}')
   parser.add_argument('--masks', default='masks', help='folder of masks below DATA_DIR; may hold {split}')
   parser.add_argument('--mask-ending', default='', help='what follows the image name in mask names, such as `_mask`')
@@ -93,11 +93,11 @@ def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str]) -
     pairs = pairing.random_split(pairs, args.val_fraction, args.test_fraction, args.seed)
   for split in pairing.SPLITS:
     if split in splits:
-      lines = [lists.line(pair.image, pair.label) for pair in pairs if pair.split == split]
-      lists.write(args.list_dir, split, lines)
+      lines = [listing.line(pair.image, pair.label) for pair in pairs if pair.split == split]
+      listing.write(args.list_dir, split, lines)
   if names:
     path = pathlib.Path(args.list_dir, 'classes.txt')
-    atomic.write_text(path, '\n'.join(names) + '\n')
+    files.write_text(path, '\n'.join(names) + '\n')
     print(f'{path}: {len(names)} classes')
 
 

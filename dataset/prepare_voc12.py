@@ -14,10 +14,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from dataset import convert, lists
-from utils import errors, image_file, list_file
-from utils.data.labels import VOC_CLASSES, VOID
+from dataset import convert, listing
+from utils import errors, files, images
 from utils.errors import InputError
+from utils.labels import VOC_CLASSES, VOID
 
 OFFICIAL = {'train': 1464, 'val': 1449, 'trainval': 2913, 'test': 1456, 'train+': 10582}
 # Output folder -> VOC's folder of palette masks; SBD's folder and the name of the struct in its files; the highest id.
@@ -28,7 +28,7 @@ MASKS = {
 
 
 def parse(argv):
-  parser = lists.parser(__doc__, 'voc12', 'VOCdevkit, the folder that holds VOC2012')
+  parser = listing.parser(__doc__, 'voc12', 'VOCdevkit, the folder that holds VOC2012')
   parser.add_argument('--sbd-dir', default='', help="SBD's benchmark_RELEASE; train+ lacks 9,118 images without it")
   return parser.parse_args(argv)
 
@@ -66,7 +66,7 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
   sbd_masks = convert.files_by_stem(sbd / sbd_folder, ('.mat',)) if sbd else {}
   official_masks = convert.files_by_stem(voc / official_folder, ('.png',))
   sources = {name: (path, functools.partial(read_sbd, struct=struct)) for name, path in sbd_masks.items()}
-  sources |= {name: (path, image_file.read_label) for name, path in official_masks.items()}
+  sources |= {name: (path, images.read_label) for name, path in official_masks.items()}
 
   def job(name: str) -> convert.Job:
     path, read = sources[name]
@@ -109,24 +109,24 @@ def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
   if splits['val']:
     splits['train+'] = sorted((set(masks) | set(splits['train'])) - set(splits['val']))
   else:
-    lists.warn('train+: not told from val, whose ids are missing; unpack ImageSets/Segmentation')
+    listing.warn('train+: not told from val, whose ids are missing; unpack ImageSets/Segmentation')
     splits['train+'] = []
   for name, ids in splits.items():
     without = 'an image in JPEGImages', 'a mask'
-    lists.write_official(list_dir, name, OFFICIAL[name], devkit, ids, images, masks, without)
+    listing.write_official(list_dir, name, OFFICIAL[name], devkit, ids, images, masks, without)
   # The test images have a folder of their own, VOC2012-test, or were unpacked into VOC2012.
   test_ids = read_ids(devkit / 'VOC2012-test', 'test', quiet=True) or read_ids(voc, 'test')
   images |= convert.files_by_stem(devkit / 'VOC2012-test' / 'JPEGImages', ('.jpg',))
-  lists.write_official(list_dir, 'test', OFFICIAL['test'], devkit, test_ids, images, None)
+  listing.write_official(list_dir, 'test', OFFICIAL['test'], devkit, test_ids, images, None)
 
 
 def read_ids(voc: pathlib.Path, split: str, quiet: bool = False) -> list[str]:
   """The ids of an official split; none, with a warning, where its file is missing."""
   path = voc / 'ImageSets' / 'Segmentation' / f'{split}.txt'
   if path.exists():
-    return list(dict.fromkeys(' '.join(list_file.text_lines(path, 'a list of ids')).split()))
+    return list(dict.fromkeys(' '.join(files.text_lines(path, 'a list of ids')).split()))
   if not quiet:
-    lists.warn(f'{path}: is missing, so {split} stays empty; unpack it from the official archive')
+    listing.warn(f'{path}: is missing, so {split} stays empty; unpack it from the official archive')
   return []
 
 

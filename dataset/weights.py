@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from utils import atomic
+from utils import files
 from utils.errors import InputError, RunError, one_line
 
 URL = 'https://download.tensorflow.org/models/{backbone}_2016_08_28.tar.gz'
@@ -78,7 +78,7 @@ def install(archive: str, backbone: str, path: pathlib.Path, source: str) -> Non
   Raises:
     InputError: the archive is damaged, lacks that file, or its weights do not fit the backbone.
   """
-  with atomic.whole_file(path) as temporary:
+  with files.whole_file(path) as temporary:
     try:
       _extract(archive, f'{backbone}.ckpt', temporary)
       check(temporary, backbone)

@@ -2,9 +2,9 @@
 
 import os
 
-from dataset import lists
-from utils.data.labels import VOID, read_names
+from dataset import listing
 from utils.errors import InputError
+from utils.labels import VOID, read_names
 
 FILE = 'classes.txt'  # below DATA_DIR: the user's names, in the order of the class ids
 VOID_NAMES = ('void', 'ignore', '__ignore__', 'unlabeled', 'unlabelled')  # names of labels whose pixels are not counted
@@ -36,7 +36,7 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
   """
   found = [name for name in dict.fromkeys(found) if not is_void(name)]
   for name in found:
-    if name.splitlines() != [name] or not lists.is_utf8(name):
+    if name.splitlines() != [name] or not listing.is_utf8(name):
       raise InputError(f'class name {name!r}: is empty, holds a line end or is not UTF-8; rename it in the labels')
   if given is not None:
     unknown = [name for name in found if name not in given]
@@ -78,8 +78,8 @@ def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int) -> l
       raise InputError(f'{FILE}: has {len(given)} names while the masks hold id {highest}; name every class, in order')
     return given
   if highest == 0:
-    lists.warn('the masks hold no class but 0 (and void); if 255 is a class there, name both with --colors')
+    listing.warn('the masks hold no class but 0 (and void); if 255 is a class there, name both with --colors')
   unused = sorted(set(range(highest)) - ids)
   if unused:
-    lists.warn(f'the masks hold ids up to {highest} but never {", ".join(map(str, unused[: lists.SHOWN]))}')
+    listing.warn(f'the masks hold ids up to {highest} but never {", ".join(map(str, unused[: listing.SHOWN]))}')
   return [f'class_{i}' for i in range(highest + 1)]

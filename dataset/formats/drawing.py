@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.formats import classes
-from utils.data import check
-from utils.data.labels import VOID
+from utils import checks
 from utils.errors import InputError, one_line, os_error_line
+from utils.labels import VOID
 
 TOLERANCE = 1.0  # pixels that a point may lie outside the image: tools round, and let outlines end on the border
 
@@ -52,7 +52,7 @@ def paint(annotated: AnnotatedImage, image: str, class_ids: dict[str, int], unla
   Raises:
     InputError: the image has another size than the annotated one, or a region cannot be drawn.
   """
-  width, height = check.image_size(image)
+  width, height = checks.image_size(image)
   if annotated.size not in (None, (width, height)):
     raise InputError(
       f'{annotated.source}: was made for {annotated.size[0]} x {annotated.size[1]} while {image} is {width} x {height} '

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.formats import drawing
-from utils import image_file, parallel
+from utils import images, parallel
 from utils.errors import InputError
 
 KIND = 'LabelMe JSON'
@@ -76,5 +76,5 @@ def decode(mask: str | None) -> np.ndarray:
   try:
     with Image.open(io.BytesIO(base64.b64decode(mask or '', validate=True)), formats=('PNG',)) as image:
       return np.asarray(image.convert('L')) > 0
-  except (binascii.Error, *image_file.UNDECODABLE):
+  except (binascii.Error, *images.UNDECODABLE):
     raise ValueError('has a mask that is not a PNG') from None

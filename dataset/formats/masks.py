@@ -3,9 +3,9 @@ whose ids start at 1 because 0 is void (ADE20K)."""
 
 import numpy as np
 
-from utils import image_file, list_file
-from utils.data.labels import VOID
+from utils import files, images
 from utils.errors import InputError
+from utils.labels import VOID
 
 Colour = tuple[int, int, int]
 RGB_TO_CODE = np.array((1 << 16, 1 << 8, 1), np.uint32)  # rgb @ RGB_TO_CODE: one number from 0 to 2^24 - 1 a colour
@@ -18,7 +18,7 @@ def read_colour_table(path: str) -> dict[Colour, str]:
     InputError: it cannot be read, a line is not `r g b name`, or a colour occurs twice.
   """
   table = {}
-  for number, line in enumerate(list_file.text_lines(path, 'a colour table'), 1):
+  for number, line in enumerate(files.text_lines(path, 'a colour table'), 1):
     words = line.split('#')[0].replace(',', ' ').split(maxsplit=3)
     if not words:
       continue
@@ -49,7 +49,7 @@ def read_colours(path: str, table: np.ndarray, advice: str) -> np.ndarray:
   Raises:
     InputError: the image is a JPEG or damaged, or has a colour that the table lacks; `advice` says what to do then.
   """
-  with image_file.open_picture(path) as image:
+  with images.open_picture(path) as image:
     if image.format == 'JPEG':
       raise InputError(f'{path}: is JPEG, which changes colours; save masks as PNG')
     rgb = np.asarray(image.convert('RGB'))
@@ -76,7 +76,7 @@ def read_zero_is_void(path: str, ignore_label: int = VOID) -> np.ndarray:
   Raises:
     InputError: it is not a label image, or holds an id above 255.
   """
-  label = image_file.read_label(path)
+  label = images.read_label(path)
   if label.min() < 0 or label.max() > VOID:
     raise InputError(f'{path}: holds {label.max()}, and class ids end at {VOID}; are these instance ids?')
   void = (label == 0) | (label == VOID) | (label == ignore_label)

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dataset import lists, pairing
+from dataset import listing, pairing
 from dataset.formats import classes, coco, cvat, drawing, labelme, masks
-from utils.data.labels import VOID
 from utils.errors import InputError
+from utils.labels import VOID
 
 
 class LabelSource(NamedTuple):
@@ -90,7 +90,7 @@ def _annotations(args, flag: str, path: str, read_annotations: Callable[[str], d
     skipped = Counter(kind for image in annotated for kind in image.skipped)
     if skipped:
       kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(skipped.items()))
-      lists.warn(f'{path}: shapes without an area are left out ({kinds})')
+      listing.warn(f'{path}: shapes without an area are left out ({kinds})')
     labels, faults = pairing.labels_by_image(images, annotated, path)
     return labels, names, faults
 

@@ -134,7 +134,7 @@ BAD_FILES = [
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
-  (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a folder, not a file'),
+  (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a pipe, not a file'),
   (prepare_own, lambda f: broken(own_file(f)), [], 'b.png: cannot be decoded'),
 ]
 

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from dataset import check
-from utils import list_file
-from utils.data import check as check_data
+from utils import checks, lists
 from utils.errors import InputError
 
 
@@ -28,27 +27,27 @@ def pair(tmp_path):
   label = np.arange(48).reshape(6, 8) % 3
   label[0, 0] = 255
   image = np.random.default_rng(0).integers(0, 255, (6, 8, 3))
-  return list_file.Pair(save(tmp_path / 'a.jpg', image), save(tmp_path / 'a.png', label))
+  return lists.Pair(save(tmp_path / 'a.jpg', image), save(tmp_path / 'a.png', label))
 
 
 def fault(*pairs, num_classes=3, ignore_label=255):
   with pytest.raises(InputError) as caught:
-    check_data.check_pairs(list(pairs), num_classes, ignore_label)
+    checks.check_pairs(list(pairs), num_classes, ignore_label)
   assert '\n' not in str(caught.value)
   return str(caught.value)
 
 
 def test_sound_pairs_pass(pair, tmp_path):
-  check_data.check_pairs([pair, list_file.Pair(pair.image, None)], 3, 255)
+  checks.check_pairs([pair, lists.Pair(pair.image, None)], 3, 255)
   palette = save(tmp_path / 'p.png', np.arange(48).reshape(6, 8) % 3, 'P')
   with Image.open(palette) as image:
     assert image.mode == 'P'
-  check_data.check_pairs([list_file.Pair(pair.image, palette)], 3, 255)
+  checks.check_pairs([lists.Pair(pair.image, palette)], 3, 255)
 
 
 def test_void_is_255_and_ignore_label_and_nothing_else(tmp_path, pair):
-  label = list_file.Pair(pair.image, save(tmp_path / 'v.png', np.arange(48).reshape(6, 8) % 12))
-  check_data.check_pairs([label], 11, 11)
+  label = lists.Pair(pair.image, save(tmp_path / 'v.png', np.arange(48).reshape(6, 8) % 12))
+  checks.check_pairs([label], 11, 11)
   message = fault(label, num_classes=11)
   assert label.label in message and 'holds 11 (4 pixels)' in message and '--ignore-label 11' in message
   assert '8 (4 pixels), 9 (4 pixels)' in fault(label, num_classes=8)
@@ -89,14 +88,14 @@ def cut(source, target, size) -> str:
 def test_bytes_behind_the_end_of_a_picture_are_no_fault(pair, tmp_path):
   trailing = tmp_path / 't.jpg'
   trailing.write_bytes(pathlib.Path(pair.image).read_bytes() + b'camera notes')
-  check_data.check_pairs([pair._replace(image=str(trailing))], 3, 255)
+  checks.check_pairs([pair._replace(image=str(trailing))], 3, 255)
 
 
 def test_sample_is_spread_over_the_list(pair):
   bad = pair._replace(label=pair.label + '.missing')
-  check_data.check_pairs([pair, bad, pair, bad], 3, 255, sample=2)
+  checks.check_pairs([pair, bad, pair, bad], 3, 255, sample=2)
   with pytest.raises(InputError):
-    check_data.check_pairs([pair, bad, pair, bad], 3, 255, sample=3)
+    checks.check_pairs([pair, bad, pair, bad], 3, 255, sample=3)
 
 
 def test_first_fault_in_list_order_is_named(pair):

@@ -11,8 +11,7 @@ import pytest
 
 from dataset import convert
 from tests.data.trees import ROOT, flat_mask, png, save
-from utils import image_file, locks
-from utils.data import datasets
+from utils import files, images, labels
 from utils.errors import InputError, RunError
 
 
@@ -41,31 +40,34 @@ def test_killed_in_the_middle_and_continued(tmp_path, rng):
   assert all(path.stat().st_mtime_ns == changed for path, changed in times.items())
   for path in sorted(out.glob('ulm*.png'))[::20]:
     source = root / 'gtFine' / 'train' / 'ulm' / path.name.replace('gtFineId', 'gtFine')
-    np.testing.assert_array_equal(png(path)[0], datasets.cityscapes_train_ids()[png(source)[0]])
+    np.testing.assert_array_equal(png(path)[0], labels.cityscapes_train_ids()[png(source)[0]])
 
 
 def test_originals_are_never_replaced(tmp_path):
   source = flat_mask(tmp_path / 'originals' / 'a.png')
   (tmp_path / 'out').symlink_to(tmp_path / 'originals')
   with pytest.raises(InputError, match='is the original itself'):
-    convert.run([convert.Job(source, str(tmp_path / 'out' / 'a.png'), image_file.read_label)], 'test')
+    convert.run([convert.Job(source, str(tmp_path / 'out' / 'a.png'), images.read_label)], 'test')
 
 
-@pytest.mark.parametrize(('output', 'words'), [('file/a.png', 'cannot be made'), ('taken/a.png', 'cannot be written')])
-def test_output_that_cannot_be_written_ends_the_run(tmp_path, output, words):
+def test_a_folder_that_cannot_be_made_ends_the_run_and_one_in_a_files_place_does_not(tmp_path):
   source = flat_mask(tmp_path / 'a.png')
   (tmp_path / 'file').write_text('')
   (tmp_path / 'taken' / 'a.png').mkdir(parents=True)
-  with pytest.raises(RunError, match=words):
-    convert.run([convert.Job(source, str(tmp_path / output), image_file.read_label)], 'test')
+  jobs = [convert.Job(source, str(tmp_path / name), images.read_label) for name in ('taken/a.png', 'taken/b.png')]
+  with pytest.raises(RunError, match='cannot be made'):
+    convert.run([jobs[0]._replace(output=str(tmp_path / 'file/a.png'))], 'test')
+  failed = convert.run(jobs, 'test')
+  assert list(failed) == [jobs[0].output] and 'is a folder, not a file' in failed[jobs[0].output]
+  assert (tmp_path / 'taken' / 'b.png').is_file()
 
 
 def test_two_processes_do_not_convert_into_one_folder(tmp_path):
   source, out = flat_mask(tmp_path / 'a.png'), tmp_path / 'out'
   out.mkdir()
-  jobs = [convert.Job(source, str(out / 'a.png'), image_file.read_label)]
+  jobs = [convert.Job(source, str(out / 'a.png'), images.read_label)]
   taken = pytest.raises(InputError, match=f'process {os.getpid()} on .* is writing there')
-  with locks.claim(str(out), 'converting'), taken:
+  with files.claim(str(out), 'converting'), taken:
     convert.run(jobs, 'test')
   assert convert.run(jobs, 'test') == {}
   assert os.listdir(out) == ['a.png']
@@ -73,5 +75,5 @@ def test_two_processes_do_not_convert_into_one_folder(tmp_path):
 
 def test_permissions_are_those_of_any_new_file(tmp_path):
   source, output = flat_mask(tmp_path / 'a.png'), tmp_path / 'out' / 'a.png'
-  convert.run([convert.Job(source, str(output), image_file.read_label)], 'test')
+  convert.run([convert.Job(source, str(output), images.read_label)], 'test')
   assert output.stat().st_mode == os.stat(source).st_mode

@@ -6,23 +6,22 @@ import numpy as np
 import pytest
 import scipy.io
 
-from utils.data import datasets
-from utils.data.labels import VOID, class_names
-from utils.data.visualisation import blend, colour, read_colormap
+from utils import labels
 from utils.errors import InputError
+from utils.labels import VOID, blend, colour, read_colormap
 
 MISC = pathlib.Path(__file__).resolve().parents[2] / 'misc'
 
 
 @pytest.mark.parametrize(
-  'stem, colours', [('colormapvoc', datasets.voc_colours()), ('colormapcs', datasets.cityscapes_colours())]
+  'stem, colours', [('colormapvoc', labels.voc_colours()), ('colormapcs', labels.cityscapes_colours())]
 )
 def test_stored_colormap_is_the_table(stem, colours):
   np.testing.assert_array_equal(read_colormap(str(MISC / f'{stem}.mat')), colours)
 
 
 def test_voc_colours_are_the_published_ones():
-  colours = datasets.voc_colours()
+  colours = labels.voc_colours()
   published = {0: (0, 0, 0), 1: (128, 0, 0), 7: (128, 128, 128), 15: (192, 128, 128), 20: (0, 64, 128)}
   published[255] = (224, 224, 192)
   assert {i: tuple(int(c) for c in colours[i]) for i in published} == published
@@ -30,27 +29,10 @@ def test_voc_colours_are_the_published_ones():
 
 
 def test_cityscapes_ids_translate_there_and_back():
-  there, back = datasets.cityscapes_label_ids(), datasets.cityscapes_train_ids()
+  there, back = labels.cityscapes_label_ids(), labels.cityscapes_train_ids()
   assert there.tolist() == [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
   np.testing.assert_array_equal(back[there], np.arange(19))
   assert (back == VOID).sum() == 256 - 19
-
-
-def test_class_names_follow_the_number_of_classes(tmp_path):
-  assert class_names(21)[15] == 'person'
-  assert class_names(19)[10] == 'sky'
-  assert class_names(11)[10] == 'bicyclist'
-  assert class_names(3) == ['0', '1', '2']
-  names = tmp_path / 'names.txt'
-  names.write_bytes('\ufeffcat\r\nChien gentil\r\n\r\nK\u00e4fer\r\n'.encode())
-  assert class_names(3, str(names)) == ['cat', 'Chien gentil', 'K\u00e4fer']
-  with pytest.raises(InputError, match='3 names for --num-classes 4'):
-    class_names(4, str(names))
-
-
-@pytest.mark.parametrize('number', [2, 11, 19, 21, 256, 300])
-def test_every_class_has_a_colour(number):
-  assert datasets.colours(number).shape == (number, 3)
 
 
 def test_colormap_is_read_under_the_files_own_name(tmp_path):
@@ -71,12 +53,12 @@ def test_damaged_colormaps_are_one_line(tmp_path, data):
 
 def test_every_id_has_its_colour():
   palette = np.arange(30, dtype=np.uint8).reshape(10, 3)
-  labels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
-  got = colour(labels, palette).reshape(256, 3)
+  ids = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
+  got = colour(ids, palette).reshape(256, 3)
   assert got.dtype == np.uint8
   np.testing.assert_array_equal(got[:10], palette)
   assert not got[10:255].any() and got[255].tolist() == [255] * 3
-  np.testing.assert_array_equal(colour(np.array([[255]]), datasets.voc_colours())[0, 0], [224, 224, 192])
+  np.testing.assert_array_equal(colour(np.array([[255]]), labels.voc_colours())[0, 0], [224, 224, 192])
 
 
 def test_blend_is_the_middle():

@@ -14,10 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dataset import lists
+from dataset import listing
 from tests.fuzzed import fuzz
-from utils import atomic, image_file, list_file
-from utils.data import check
+from utils import checks, files, images, lists
 from utils.errors import InputError
 
 many = fuzz(300)
@@ -29,7 +28,7 @@ def encoded(file_format: str, mode: str) -> bytes:
   return buffer.getvalue()
 
 
-PICTURES = [encoded(name, mode) for name in image_file.FORMATS for mode in ('L', 'RGB')]
+PICTURES = [encoded(name, mode) for name in images.FORMATS for mode in ('L', 'RGB')]
 PICTURES += [encoded(name, 'P') for name in ('PNG', 'GIF', 'TIFF', 'BMP')]
 
 
@@ -57,12 +56,12 @@ def test_label_decoder(picture, data):
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')  # a damaged file may bring Pillow's warnings
     try:
-      label = image_file.read_label(str(picture))
+      label = images.read_label(str(picture))
     except InputError as e:
       assert str(picture) in str(e) and '\n' not in str(e)
     else:
       assert label.ndim == 2 and label.size and label.dtype.kind in 'iu'
-    found = check.inspect(list_file.Pair(str(picture), str(picture)), 21, 255, thorough=True)
+    found = checks.inspect(lists.Pair(str(picture), str(picture)), 21, 255, thorough=True)
     assert found.fault is None or str(picture) in found.fault
 
 
@@ -84,7 +83,7 @@ def test_list_parser(tmp_path, data):
   path.write_bytes(data if isinstance(data, bytes) else data.encode())
   for need_label in (False, True):
     try:
-      pairs = list_file.read_list(str(path), str(tmp_path), need_label)
+      pairs = lists.read_list(str(path), str(tmp_path), need_label)
     except InputError as e:
       assert str(path) in str(e)
     else:
@@ -110,10 +109,10 @@ def test_what_the_list_builders_write_is_read_back(tmp_path_factory, image, labe
     path.parent.mkdir()
     path.write_bytes(b'')
   try:
-    line = lists.line(f'images/{image}', f'masks/{label}')
+    line = listing.line(f'images/{image}', f'masks/{label}')
   except InputError:
     assert any(not name.isprintable() or name != name.strip() for name in (image, label))
     return
-  atomic.write_text(folder / 'list.txt', line + '\n')
-  pairs = list_file.read_list(str(folder / 'list.txt'), str(folder), need_label=True)
+  files.write_text(folder / 'list.txt', line + '\n')
+  pairs = lists.read_list(str(folder / 'list.txt'), str(folder), need_label=True)
   assert [pathlib.Path(path) for path in pairs[0]] == paths

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from dataset import make_demo, painter
-from utils import list_file
-from utils.data import datasets
+from utils import labels, lists
 from utils.errors import InputError
 
 
@@ -35,14 +34,14 @@ def test_same_seed_same_bytes_and_another_seed_other_scenes(tmp_path):
 def test_lists_name_every_file_and_labels_are_class_ids_shown_in_voc_colours(tmp_path):
   make(tmp_path)
   for number, (split, count) in enumerate((('train', 6), ('val', 2))):
-    pairs = list_file.read_list(str(tmp_path / f'{split}.txt'), str(tmp_path / 'VOCdevkit'), need_label=True)
+    pairs = lists.read_list(str(tmp_path / f'{split}.txt'), str(tmp_path / 'VOCdevkit'), need_label=True)
     assert len(pairs) == count
     for i, pair in enumerate(pairs):
       scene = painter.draw_scene(np.random.default_rng([0, number, i]), 96, 120)
       for path, ids in ((pair.label, scene.classes), (pair.label.replace('segcls', 'seginst'), scene.instances)):
         with Image.open(path) as label:
           np.testing.assert_array_equal(np.asarray(label), ids)
-          np.testing.assert_array_equal(np.asarray(label.convert('RGB')), datasets.voc_colours()[ids])
+          np.testing.assert_array_equal(np.asarray(label.convert('RGB')), labels.voc_colours()[ids])
   assert (tmp_path / 'classes.txt').read_text().split() == list(painter.CLASSES)
 
 

@@ -9,8 +9,7 @@ from PIL import Image
 
 from dataset import prepare_own
 from tests.data import labelled, trees
-from utils import errors
-from utils.data import datasets
+from utils import errors, labels
 
 
 def prepare(capsys, folder, flags):
@@ -32,7 +31,7 @@ def mask(folder, name='a'):
   with Image.open(folder / 'label_ids' / f'{name}.png') as image:
     assert image.mode == 'P'
     label = np.asarray(image)
-    np.testing.assert_array_equal(np.asarray(image.convert('RGB')), datasets.voc_colours()[label])
+    np.testing.assert_array_equal(np.asarray(image.convert('RGB')), labels.voc_colours()[label])
     return label
 
 
@@ -213,7 +212,7 @@ BAD = [
   ),
   ('colors', replace('colors.txt', '0 0 0 background\n'), 1, 'pixel at x 6, y 1 has the colour (10, 200, 10)'),
   ('colors', replace('colors.txt', 'black\n'), 2, 'colors.txt line 1: `black` is not `r g b name`'),
-  ('colors', lambda f: (f / 'colors.txt').unlink(), 2, 'colors.txt: cannot be read as a colour table'),
+  ('colors', lambda f: (f / 'colors.txt').unlink(), 2, 'colors.txt: no such file; give a colour table'),
   ('colors', lambda f: labelled.photo(f / 'masks' / 'c.png'), 0, 'masks: 1 files have no image and are left out: c'),
   ('colors', lambda f: Image.new('RGB', (5, 5)).save(f / 'masks' / 'b.png'), 1, 'label_ids/b.png: is 5 x 5 while'),
   ('colors', lambda f: Image.new('RGB', (12, 9)).save(f / 'masks' / 'b.png', 'JPEG'), 1, 'JPEG, which changes colours'),

@@ -9,8 +9,8 @@ import scipy.io
 
 from dataset import prepare_camvid, prepare_cityscapes, prepare_gta5
 from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot
-from utils import image_file
-from utils.data.labels import CITYSCAPES_LABELS
+from utils import images
+from utils.labels import CITYSCAPES_LABELS
 
 
 def cityscapes_image(root, split, city, name, rng=None):
@@ -43,7 +43,7 @@ def test_cityscapes_masks_and_lists(tmp_path, rng, capsys):
     found, mode = png(f'{stem}_labelIds.png')
     assert mode == 'L'
     np.testing.assert_array_equal(found, [[by_id.get(int(i), 255) for i in row] for row in labels])
-    np.testing.assert_array_equal(image_file.read_label(f'{stem}_instanceIds.png'), instances)
+    np.testing.assert_array_equal(images.read_label(f'{stem}_instanceIds.png'), instances)
   image, label = 'leftImg8bit/{0}/{1}/{2}_leftImg8bit.png'.format, 'gtFineId/{0}/{1}/{2}_gtFineId_labelIds.png'.format
   ordered = [('train', 'aachen', 'aachen_000002_000019'), ('train', 'ulm', 'ulm_000000_000019')]
   ordered += [('train', 'ulm', 'ulm_000001_000019')]

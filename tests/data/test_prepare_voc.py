@@ -10,12 +10,11 @@ import scipy.sparse
 
 from dataset import prepare_voc12
 from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot
-from utils import atomic, list_file
-from utils.data import datasets
+from utils import files, labels, lists
 
 
 def write_ids(path, ids):
-  atomic.write_text(path, '\n'.join(ids) + '\n')
+  files.write_text(path, '\n'.join(ids) + '\n')
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def voc(tmp_path, rng):
     truth[name] = classes.astype(np.uint8), ids.astype(np.uint8)
   for name in list(truth)[:3]:
     for folder, mask in zip(('SegmentationClass', 'SegmentationObject'), truth[name], strict=True):
-      save(devkit / 'VOC2012' / folder / f'{name}.png', mask, datasets.voc_colours())
+      save(devkit / 'VOC2012' / folder / f'{name}.png', mask, labels.voc_colours())
   for name in ('2007_000001', '2007_000003', '2008_000004'):
     official = name != '2008_000004'
     for folder, struct, mask in zip(('cls', 'inst'), ('GTcls', 'GTinst'), truth[name], strict=True):
@@ -75,7 +74,7 @@ def test_voc_masks_and_lists(voc, tmp_path):
   assert read_list(tmp_path / 'lists', 'train+') == [line('2007_000001'), line('2007_000002'), line('2008_000004')]
   assert read_list(tmp_path / 'lists', 'test') == ['VOC2012-test/JPEGImages/2008_000009.jpg']
   assert originals.items() <= snapshot(tmp_path).items()
-  assert len(list_file.read_list(str(tmp_path / 'lists' / 'train+.txt'), str(devkit), True)) == 3
+  assert len(lists.read_list(str(tmp_path / 'lists' / 'train+.txt'), str(devkit), True)) == 3
 
 
 def test_voc_in_parts_warns_with_reasons_and_ids(voc, tmp_path, capsys):
@@ -161,7 +160,7 @@ def test_a_mask_that_changed_is_converted_again(voc, tmp_path):
   devkit, sbd, _ = voc
   prepare_voc(devkit, sbd, tmp_path / 'lists')
   source = devkit / 'VOC2012' / 'SegmentationClass' / '2008_000004.png'
-  save(source, np.full((5, 7), 3, np.uint8), datasets.voc_colours())  # an official mask where SBD's was
+  save(source, np.full((5, 7), 3, np.uint8), labels.voc_colours())  # an official mask where SBD's was
   os.utime(source, (1, 1))  # unpacked with an old date
   prepare_voc(devkit, sbd, tmp_path / 'lists')
   np.testing.assert_array_equal(png(devkit / 'VOC2012' / 'segcls' / '2008_000004.png')[0], 3)

@@ -8,7 +8,7 @@ import pathlib
 import sys
 from collections.abc import Collection, Iterable
 
-from utils import arguments, atomic
+from utils import arguments, files
 from utils.errors import InputError, one_line
 
 SHOWN = 20  # names in a warning; a longer list of missing ids goes into a file
@@ -26,7 +26,7 @@ def parser(description: str, name: str, data_dir: str) -> arguments.Parser:
 
 def list_dir(path: str) -> str:
   """An argparse type: a folder that lists can be written to, which is known before labels are converted for them."""
-  atomic.check_output_file('--list-dir', os.path.join(path, 'train.txt'))
+  files.check_output_file('--list-dir', os.path.join(path, 'train.txt'))
   return path
 
 
@@ -52,7 +52,7 @@ def write(list_dir: str, name: str, lines: list[str]) -> None:
   """Writes LIST_DIR/NAME.txt whole. Without lines nothing is written, and a list of an earlier run is removed."""
   path = pathlib.Path(list_dir) / f'{name}.txt'
   if lines:
-    atomic.write_text(path, '\n'.join(lines) + '\n')
+    files.write_text(path, '\n'.join(lines) + '\n')
     print(f'{path}: {len(lines)} lines')
   else:
     path.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def _report_missing(list_dir: str, name: str, listed: int, official: int, missin
   path = pathlib.Path(list_dir) / f'{name}.missing.txt'
   number = sum(map(len, missing.values()))
   if number > SHOWN:
-    atomic.write_text(path, ''.join(f'{i} {reason}\n' for reason, ids in missing.items() for i in ids))
+    files.write_text(path, ''.join(f'{i} {reason}\n' for reason, ids in missing.items() for i in ids))
   else:
     path.unlink(missing_ok=True)
   if listed == official and not missing:
