@@ -75,9 +75,7 @@ def unforeseen(error: Exception) -> str:
   ) as file:
     traceback.print_exception(error, file=file)
   where = f'{item}: ' if (item := getattr(error, 'working_on', '')) else ''
-  return (
-    f'{one_line(where)} {one_line(f"{type(error).__name__}: {error}")[:300]} (trace: {file.name})'.strip()
-  )
+  return f'{one_line(where)} {one_line(f"{type(error).__name__}: {error}")[:300]} (trace: {file.name})'.strip()
 
 
 def working_on(error: Exception, item) -> Exception:
