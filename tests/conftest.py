@@ -1,4 +1,4 @@
-"""What the tests share. Three logical CPU devices stand for three GPUs."""
+"""What the tests share. Four logical CPU devices stand for four GPUs."""
 
 import functools
 import os
@@ -14,13 +14,13 @@ def pytest_collection_finish(session):
   tf = sys.modules.get('tensorflow')
   if tf is not None:
     cpu = tf.config.list_physical_devices('CPU')[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 3)
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
     tf.config.list_logical_devices()
 
 
 @functools.cache
 def strategy_on(number: int):
-  """One strategy a process for each number of logical CPU devices, at most 3.
+  """One strategy a process for each number of logical CPU devices, at most 4.
 
   TensorFlow's collective operations take groups of one size only within a process, and a second strategy would count
   them from the start again. So two devices have them, as GPUs do; other numbers add up on one device.

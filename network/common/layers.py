@@ -134,9 +134,7 @@ class BatchNorm(tf.Module):
     if replicas is None or replicas.num_replicas_in_sync == 1:
       y, mean, variance = fused_batch_norm(x, self.gamma, self.beta)
     else:
-      mean, variance = global_moments(x, self.moving_mean, replicas)
-      scale = self.gamma * tf.math.rsqrt(variance + EPSILON)
-      y = x * tf.cast(scale, x.dtype) + tf.cast(self.beta - mean * scale, x.dtype)
+      y, mean, variance = replicated_batch_norm(x, self.gamma, self.beta, self.moving_mean, replicas)
     self.moving_mean.assign_sub((1 - self.decay) * (self.moving_mean - mean))
     self.moving_variance.assign_sub((1 - self.decay) * (self.moving_variance - variance))
     return y
@@ -154,19 +152,57 @@ def fused_batch_norm(x, gamma, beta):
   return out.y, tf.stop_gradient(out.batch_mean), tf.stop_gradient(biased)
 
 
+def replicated_batch_norm(x, gamma, beta, shift, replicas):
+  """Batch norm by the statistics of all replicas' batches -> (y, mean [C], biased variance [C]).
+
+  With n = (x - mean) / sqrt(variance + EPSILON) and sums over the N pixels of all replicas, the gradient for x is
+
+    gamma / sqrt(variance + EPSILON) * (g - sum(g) / N - n sum(g n) / N),
+
+  g that of y; those for gamma and beta are the sums over the replica's own pixels, since the training adds them up.
+  It is written out for speed, and because the gradient of `ReplicaContext.all_reduce` makes TensorFlow walk the graph
+  backwards from each sum through the networks of all other replicas: quadratic in the number of layers. Here the
+  statistics are arguments of what has the gradient, so the walk ends at once.
+  """
+  mean, variance, count = global_moments(tf.stop_gradient(x), shift, replicas)
+
+  @tf.custom_gradient
+  def normalise(x, gamma, beta, mean, variance, count):
+    statistics = {'mean': mean, 'variance': variance, 'is_training': False}
+    y = tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, epsilon=EPSILON, **statistics).y
+
+    def gradients(g):
+      g, inverse = tf.cast(g, tf.float32), tf.math.rsqrt(variance + EPSILON)
+      normal = (tf.cast(x, tf.float32) - mean) * inverse
+      d_beta, d_gamma = tf.reduce_sum(g, [0, 1, 2]), tf.reduce_sum(g * normal, [0, 1, 2])
+      of_all = add_up(tf.stack([d_beta, d_gamma]), replicas) / count
+      d_x = gamma * inverse * (g - of_all[0] - normal * of_all[1])
+      return tf.cast(d_x, x.dtype), d_gamma, d_beta, None, None, None
+
+    return y, gradients
+
+  return normalise(x, gamma, beta, mean, variance, count), mean, variance
+
+
 def global_moments(x, shift, replicas):
-  """Mean [C] and biased variance [C] over the batches of all replicas, by one all-reduce, differentiable.
+  """Mean [C], biased variance [C] and number of pixels of the batches of all replicas, by one all-reduce.
 
   The sums are taken about `shift` [C] (equal on all replicas; the moving mean), so that a mean far from zero does not
   cancel the variance's digits.
   """
-  shift = tf.stop_gradient(tf.convert_to_tensor(shift))
+  shift = tf.convert_to_tensor(shift)
   centred = tf.cast(x, tf.float32) - shift
   count = tf.cast(tf.size(x) / tf.shape(x)[-1], tf.float32)
   sums = [tf.reduce_sum(centred, [0, 1, 2]), tf.reduce_sum(centred * centred, [0, 1, 2]), [count]]
-  sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(sums, 0))
+  sums = add_up(tf.concat(sums, 0), replicas)
   mean, square = tf.unstack(tf.reshape(sums[:-1] / sums[-1], [2, -1]))
-  return mean + shift, tf.nn.relu(square - mean * mean)
+  return mean + shift, tf.nn.relu(square - mean * mean), sums[-1]
+
+
+def add_up(x, replicas):
+  """The sum of the replicas' tensors `x`, on each of them; without a gradient."""
+  [total] = replicas.strategy.extended._replica_ctx_all_reduce(tf.distribute.ReduceOp.SUM, [x])
+  return total
 
 
 def max_pool_stem(x):
