@@ -1,46 +1,60 @@
 #!/usr/bin/env bash
 # The whole main job in a few minutes on a laptop: sets the project up (see setup.sh), draws small street scenes, trains
-# a 14-layer PSPNet on them with the adaptive affinity loss, predicts the validation scenes and scores them. Values can
-# be set from the environment, for example `STEPS=2000 OUT=/tmp/demo bash bashscripts/demo.sh`; more of them: pipeline.sh
+# a 14-layer PSPNet on them twice, with cross-entropy alone and with the adaptive affinity loss, predicts the validation
+# scenes, scores them, and shows both side by side in report.html. Values can be set from the environment, for example
+# `STEPS=1000 OUT=/tmp/demo bash bashscripts/demo.sh`; more of them: pipeline.sh
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 : "${OUT:=$root/demo}"
-: "${STEPS:=300}"
+: "${STEPS:=160}"
 : "${SCENES:=--num-train 240 --num-val 40 --image-size 144,144}"
 
-: "${TRAIN:=train_aaf}"
 : "${BACKBONE:=resnet_v1_14}"
 : "${BATCH_SIZE:=8}"
 : "${TRAIN_INPUT_SIZE:=96,96}"
 : "${TRAIN_FLAGS:=--batch-norm-decay 0.95}" # so short a run: averages that keep up with it
-: "${SNAPSHOT_DIR:=$OUT/$TRAIN-$STEPS}"
-: "${RESTORE_FROM:=}"
 
-: "${STAGE1_LIST:=$OUT/train.txt}"
 : "${STAGE1_STEPS:=$STEPS}"
 : "${STAGE1_LEARNING_RATE:=3e-3}"
-: "${STAGE1_PREDICT:=inference_msc}"
+: "${STAGE1_PREDICT:=inference}"
 
 : "${PREDICT_LIST:=$OUT/val.txt}"
 : "${WINDOW:=144,144}"
-: "${STRIDES:=108,108}" # four windows cover the largest scale
+: "${STRIDES:=108,108}"
 : "${DATA_DIR:=$OUT/VOCdevkit}"
 : "${GT_DIR:=$DATA_DIR/VOC2012/segcls}"
-: "${INST_DIR:=$DATA_DIR/VOC2012/seginst}"
 : "${CLASS_NAMES:=$OUT/classes.txt}"
 
 : "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 
 PYTHON="$(bash "$root/bashscripts/setup.sh")"
+echo "1 of 4: street scenes are drawn (seconds)"
 # shellcheck disable=SC2086  # several flags in one value
 "$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT" $SCENES
+echo "the first scene: $DATA_DIR/VOC2012/JPEGImages/val_00000.jpg"
 : "${NUM_CLASSES:=$(grep -c . "$CLASS_NAMES")}"
-. "$root/bashscripts/pipeline.sh"
 
-results="$SNAPSHOT_DIR/stage1/results/val"
+results=()
+place=2
+for TRAIN in train train_aaf; do
+  printf '\n%s of 4: %s.py, %s steps, then predictions (at 160 steps about 2 minutes on two cores)\n' \
+    "$place" "$TRAIN" "$STEPS"
+  SNAPSHOT_DIR="$OUT/$TRAIN-$STEPS"
+  : "${STAGE1_LIST:=$OUT/train.txt}"
+  . "$root/bashscripts/pipeline.sh"
+  results+=("$SNAPSHOT_DIR/stage1/results/val")
+  echo "the first prediction: $SNAPSHOT_DIR/stage1/results/val/color/val_00000.png"
+  place=$((place + 1))
+done
+
+printf '\n4 of 4: the report (seconds)\n'
+"$PYTHON" "$root/pyscripts/benchmark/report.py" --title 'Demo scenes' --name 'cross-entropy' 'adaptive affinity' \
+  --pred-dir "${results[@]/%//gray}" --gt-dir "$GT_DIR" --image-dir "$DATA_DIR/VOC2012/JPEGImages" \
+  --num-classes "$NUM_CLASSES" --class-names "$CLASS_NAMES" --out "$OUT/report.html"
 echo
-echo "$(grep '^mean' "$results/mIoU.txt" | paste -s -d ',' -), on $(grep -c . "$PREDICT_LIST") scenes that the network never saw"
-echo "pictures:    $results/color/*.png"
-echo "the truth:   $GT_DIR/val_*.png, the scenes $DATA_DIR/VOC2012/JPEGImages/val_*.jpg"
-echo "TensorBoard: $(dirname "$PYTHON")/tensorboard --logdir $SNAPSHOT_DIR"
+for folder in "${results[@]}"; do
+  echo "$(grep '^mean IOU' "$folder/mIoU.txt"), on $(grep -c . "$PREDICT_LIST") scenes that the network never saw: $folder/color"
+done
+echo "TensorBoard: $(dirname "$PYTHON")/tensorboard --logdir $OUT"
+echo "open in a browser: $OUT/report.html"

@@ -8,7 +8,8 @@
 #   PARTS=train bash ...                                              some of train, predict, score
 #
 # Stage N is described by STAGEn_LIST, _STEPS, _LEARNING_RATE and _PREDICT (the script that predicts), starts from stage
-# N - 1's last checkpoint, and lives in SNAPSHOT_DIR/stageN: checkpoints, and for a list val.txt results/val/{gray,color,*.txt} (pictures, scores).
+# N - 1's last checkpoint, and lives in SNAPSHOT_DIR/stageN: checkpoints, and for a list val.txt pictures and scores in
+# results/val/{gray,color,*.txt}.
 # The first failure stops everything. Started again, training resumes, and commands that were completed with the same
 # words are passed over; so a job that was cut off can simply be queued again.
 
@@ -32,6 +33,8 @@
 : "${STRING_REPLACE:=,}"        # from a prediction's file name to its truth's
 : "${INST_DIR:=}"               # empty: no instance-wise score
 : "${INST_STRING_REPLACE:=$STRING_REPLACE}"
+: "${WINDOW:=}"                 # of prediction; empty: the training crop
+: "${STRIDES:=}"                # of the windows; empty: those of validation
 : "${COLORMAP:=}"               # empty: by the number of classes
 : "${CLASS_NAMES:=}"
 : "${PRECISION:=float32}"        # of training and prediction
@@ -48,19 +51,25 @@ in_words() {
   echo "${line# }"
 }
 
+# Runs a command, and says so before; only says it in a dry run.
+run() {
+  [ -z "${DRY_RUN:-}" ] || { in_words "$@" && return; }
+  echo "# $(in_words "$@")"
+  "$@"
+}
+
 # Runs a command and notes in the file $1 that it was completed; passes over one that was.
 once() {
   local done_file="$1" words
   shift
   words="$(in_words "$@")"
   if [ -n "${DRY_RUN:-}" ]; then
-    echo "$words"
+    run "$@"
   elif [ -e "$done_file" ] && [ "$(cat "$done_file")" = "$words" ]; then
     echo "# completed before: $words"
   else
-    echo "# $words"
     rm -f "$done_file" "$(dirname "$done_file")"/results/*/predict.done # new weights, new predictions
-    "$@"
+    run "$@"
     mkdir -p "$(dirname "$done_file")"
     echo "$words" >"$done_file"
   fi
@@ -94,6 +103,8 @@ train() {
 predict() {
   local results="$1" checkpoint="$2" script="$3" flags=()
   case "$script" in *_msc) flags+=(--flip-aug --scale-aug) ;; esac
+  [ -z "$WINDOW" ] || flags+=(--input-size "$WINDOW")
+  [ -z "$STRIDES" ] || flags+=(--strides "$STRIDES")
   [ -z "$COLORMAP" ] || flags+=(--colormap "$COLORMAP")
   [ "$PRECISION" = float32 ] || flags+=(--precision "$PRECISION")
   # shellcheck disable=SC2206
@@ -101,7 +112,7 @@ predict() {
   once "$results/predict.done" "$PYTHON" "$root/pyscripts/inference/$script.py" \
     --model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL" \
     --data-dir "$DATA_DIR" --data-list "$PREDICT_LIST" --restore-from "$checkpoint" --save-dir "$results" \
-    --input-size "$WINDOW" --strides "$STRIDES" ${flags[@]+"${flags[@]}"}
+    ${flags[@]+"${flags[@]}"}
 }
 
 # score RESULTS: both scores are printed, and kept beside the pictures.
@@ -117,14 +128,8 @@ score() {
 benchmark() {
   local results="$1" kind="$2" command
   shift 2
-  command=("$PYTHON" "$root/pyscripts/benchmark/benchmark_by_$kind.py")
-  command+=(--pred-dir "$results/gray" --gt-dir "$GT_DIR" "$@")
-  if [ -n "${DRY_RUN:-}" ]; then
-    in_words "${command[@]}"
-  else
-    echo "# $(in_words "${command[@]}")"
-    "${command[@]}" | tee "$results/$kind.txt"
-  fi
+  command=(run "$PYTHON" "$root/pyscripts/benchmark/benchmark_by_$kind.py" --pred-dir "$results/gray" --gt-dir "$GT_DIR" "$@")
+  if [ -n "${DRY_RUN:-}" ]; then "${command[@]}"; else "${command[@]}" | tee "$results/$kind.txt"; fi
 }
 
 run_stages() {
