@@ -3,37 +3,44 @@ not stop the others. Loads no TensorFlow."""
 
 import contextlib
 import functools
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from utils import checks, files, parallel
+from utils import checks, files, images, parallel
 from utils.errors import InputError, RunError, one_line, os_error_line
+
+NOTE = 'conversion'  # the key of the text in a PNG that says by which settings it was made, and what was done
 
 
 class Job(NamedTuple):
-  """One file to convert. `make(source)` returns the content of `output`: an array, written as PNG, or bytes.
+  """One file to convert. `make(source)` returns the content of `output`: an array, written as PNG, or bytes; with
+  `settings`, an array and a dict of numbers, which `note` reads again.
 
-  The output is out of date if `source` or the file `settings` is newer. With `palette`, uint8 RGB [n, 3], the PNG is a
-  palette image.
+  The output is out of date if `source` is newer, or if it was made by other settings. With `palette`, uint8 RGB [n, 3],
+  the PNG is a palette image.
   """
 
   source: str
   output: str
-  make: Callable[[str], np.ndarray | bytes]
+  make: Callable
   settings: str | None = None
   palette: np.ndarray | None = None
 
 
-def run(jobs: Iterable[Job], title: str, again: bool = False) -> dict[str, str]:
-  """Does the jobs whose output is missing, damaged or older than its source (all jobs with `again`). Returns the
-  outputs that failed, each with a line that says why.
+def run(jobs: Iterable[Job], title: str, again: bool = False, root: str | None = None) -> dict[str, str]:
+  """Does the jobs whose output is missing, damaged or out of date (all jobs with `again`). Returns the outputs that
+  failed, each with a line that says why.
 
   Raises:
-    InputError: an output would replace its own source, or another process is converting into the same folder.
+    InputError: an output would replace its own source, its folder is a link below `root`, or another process is
+      converting into the same folder.
     RunError: an output cannot be written (a full disk, a folder without permission): the other jobs would fail too.
   """
   jobs, faults, written = list(jobs), {}, 0
@@ -41,6 +48,8 @@ def run(jobs: Iterable[Job], title: str, again: bool = False) -> dict[str, str]:
     folder, name = os.path.split(job.output)
     if os.path.join(os.path.realpath(folder), name) == os.path.realpath(job.source):
       raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
+  if root is not None:
+    refuse_links({os.path.dirname(job.output) for job in jobs}, root)
   with _claim_folder(jobs) if jobs else contextlib.nullcontext():
     results = parallel.in_threads(functools.partial(_convert, again=again), jobs, title)
     for job, (fault, new) in zip(jobs, results, strict=True):
@@ -49,6 +58,18 @@ def run(jobs: Iterable[Job], title: str, again: bool = False) -> dict[str, str]:
   kept = len(jobs) - written - len(faults)
   print(f'{title}: {written} files written, {kept} up to date, {len(faults)} failed')
   return faults
+
+
+def refuse_links(folders: Iterable[str], root) -> None:
+  """Raises an InputError if one of these folders, or one between it and `root`, is a link: an archive that was unpacked
+  there could lead what is written elsewhere."""
+  top = os.path.abspath(root)
+  for folder in folders:
+    path = os.path.abspath(folder)
+    while len(path) > len(top):
+      if os.path.islink(path):
+        raise InputError(f'{path}: is a link, and nothing is written through links below {root}; remove it')
+      path = os.path.dirname(path)
 
 
 def _claim_folder(jobs: list[Job]):
@@ -72,10 +93,7 @@ def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
   except OSError as e:
     return os_error_line(e), False
   try:
-    if isinstance(content, bytes):
-      files.write_bytes(job.output, content)
-    else:
-      files.write_png(job.output, content, job.palette)
+    _write(job, content)
   except InputError as e:  # a folder or a link in the file's place
     return one_line(e), False
   except OSError as e:
@@ -83,13 +101,39 @@ def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
   return None, True
 
 
+def _write(job: Job, content) -> None:
+  if isinstance(content, bytes):
+    files.write_bytes(job.output, content)
+  elif job.settings is None:
+    files.write_png(job.output, content, job.palette)
+  else:
+    array, numbers = content
+    image, info = Image.fromarray(array), PngInfo()
+    if job.palette is not None:
+      image.putpalette(job.palette.tobytes())
+    info.add_text(NOTE, json.dumps({'settings': job.settings, 'numbers': numbers}))
+    with files.whole_file(job.output) as temporary:
+      image.save(temporary, format='PNG', pnginfo=info)
+
+
+def note(path: str) -> tuple[str | None, dict[str, int]]:
+  """The settings and numbers in a PNG that `run` wrote; None and nothing in another file."""
+  with images.open_picture(path) as image:
+    try:
+      found = json.loads(image.info.get(NOTE, ''))
+      return found['settings'], found['numbers']
+    except (ValueError, KeyError, TypeError):
+      return None, {}
+
+
 def _is_current(job: Job) -> bool:
-  """Whether the output is whole and newer than its source, by the times of the source's content and of its arrival (an
-  archive's files keep their old dates when they are unpacked)."""
-  inputs = [os.stat(path) for path in (job.source, job.settings) if path]
+  """Whether the output is whole, made by the same settings and newer than its source, by the times of the source's
+  content and of its arrival (an archive's files keep their old dates when they are unpacked)."""
   try:
-    newer = os.stat(job.output).st_mtime_ns > max(max(file.st_mtime_ns, file.st_ctime_ns) for file in inputs)
-    return newer and bool(checks.image_size(job.output))
+    source = os.stat(job.source)
+    newer = os.stat(job.output).st_mtime_ns > max(source.st_mtime_ns, source.st_ctime_ns)
+    same = newer and bool(checks.image_size(job.output))
+    return same and (job.settings is None or note(job.output)[0] == job.settings)
   except (OSError, InputError):
     return False
 

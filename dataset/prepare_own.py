@@ -1,40 +1,56 @@
 """Lists images and labels of your own, matched by name, and writes the names of their classes.
 
-DATA_DIR/IMAGES and DATA_DIR/MASKS hold files with the same names except for the suffix, in sub-folders or not. Images
-are JPEG or PNG, masks grey or palette PNGs of class ids (255 is void). Labels of another form are converted to such
-masks in DATA_DIR/label_ids, and the originals are only read: masks of colours (--colors), ids that count from 1
-(--zero-is-void), or the annotations of --coco, --labelme or --cvat in place of --masks.
+DATA_DIR/IMAGES and DATA_DIR/MASKS hold files with the same names except for the suffix and what all names of a folder
+begin or end with, in sub-folders or not. Masks hold class ids (255 is void): grey or palette PNGs are listed as they
+are; masks of another form are converted to such PNGs in DATA_DIR/label_ids, images that are neither JPEG nor PNG to
+PNGs in DATA_DIR/images_png, and the originals are only read. Other labels: masks of colours (--colors), ids that count
+from 1 (--zero-is-void), or the annotations of --coco, --labelme or --cvat in place of --masks.
 
 Writes the lists train, val and, with --test-fraction, test, by a seeded random split; their paths are relative to
 DATA_DIR. The same seed gives the same split; few pairs change their list when files are added. Where the folders are
 split already, put {split} into --images and --masks (`--images images/{split} --masks masks/{split}`): the lists are
-then the folders train, val and test (or training, valid, validation) that exist. Test images without labels are listed
-alone.
+then the folders train, val and test (or training, valid, validation) that exist; without val, --val-fraction of train
+becomes val. Test images without labels are listed alone.
 
-classes.txt goes beside the lists, a name a line. The names and their order are those of DATA_DIR/classes.txt where that
-file is; else those of the labels (background first, where it is a class); else class_0, class_1 and so on, up to the
-highest id in the masks. Labels named void, ignore or unlabelled are void. Run this again after changes: it converts
-what is new, or all where the classes changed.
+classes.csv (id, name, colour) and classes.txt (a name a line) go beside the lists. The names and their order are those
+of DATA_DIR/classes.txt where that file is; else those of the labels (background first, where it is a class); else
+class_0, class_1 and so on, up to the highest id in the masks. Labels named void, ignore or unlabelled are void. Run
+this again after changes: it converts what is new, or all where the classes changed. The last lines, and
+label_ids/conversion.txt, say what was dropped, clipped, covered or skipped.
 """
 
+import collections
+import os
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from dataset import conversion, listing, pairing
 from dataset.formats import classes, sources
-from utils import arguments, errors, files
+from utils import arguments, errors, files, labels
 from utils.errors import InputError
 from utils.labels import VOID
+
+ALIKE = 3  # lines that are shown of faults that differ in the file alone
 
 
 def parse(argv):
   parser = listing.parser(__doc__, 'own', "the folder that the lists' paths are relative to")
   parser.add_argument('--images', default='images', help='folder of images below DATA_DIR; may hold {split}')
   parser.add_argument('--masks', default='masks', help='folder of masks below DATA_DIR; may hold {split}')
+  parser.add_argument('--image-prefix', default='', help='what image names begin with and mask names do not')
+  parser.add_argument('--image-ending', default='', help='what image names end with, such as `_sat`')
+  parser.add_argument('--mask-prefix', default='', help='what mask names begin with, such as `gt_`')
   parser.add_argument('--mask-ending', default='', help='what follows the image name in mask names, such as `_mask`')
   parser.add_argument('--colors', default='', help='masks are colours: a table of them, one line `r g b name` each')
+  parser.add_argument(
+    '--color-tolerance',
+    type=arguments.whole(0, 255),
+    default=0,
+    help='nearest colour that differs by no more than this',
+  )
   parser.add_argument('--zero-is-void', action='store_true', help='in the masks 0 is void and k is class k - 1')
   parser.add_argument('--coco', default='', help='COCO JSON below DATA_DIR, in place of masks; may hold {split}')
   parser.add_argument('--labelme', default='', help='folder of LabelMe JSON files, in place of masks; may hold {split}')
@@ -42,55 +58,175 @@ def parse(argv):
   parser.add_argument(
     '--unlabelled', choices=('background', 'void'), default='background', help='class of pixels outside all annotations'
   )
+  parser.add_argument(
+    '--order', choices=('area', 'file'), default='area', help='small outlines over large ones, or as in the file'
+  )
+  parser.add_argument('--class-map', default='', help='file of lines `name or id -> name or void`: merge or leave out')
+  parser.add_argument('--drop-empty', action='store_true', help='leave out the classes without a pixel')
+  parser.add_argument('--resize-labels', action='store_true', help="labels take their images' sizes (nearest pixel)")
+  parser.add_argument(
+    '--max-void', type=arguments.real(0, 1), default=0.95, help='refuse a set of more void than this fraction'
+  )
   parser.add_argument('--ignore-label', type=arguments.whole(0, 255), default=255, help='void, as 255 always is')
-  parser.add_argument('--val-fraction', type=arguments.real(0, 1, below=True), default=0.1, help='fraction of val')
-  parser.add_argument('--test-fraction', type=arguments.real(0, 1, below=True), default=0.0, help='fraction of test')
+  parser.add_argument('--val-fraction', type=arguments.real(0, 1, below=True), help='fraction of val; default: 0.1')
+  parser.add_argument('--test-fraction', type=arguments.real(0, 1, below=True), help='fraction of test; default: 0')
   parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed gives another split')
   return parser.parse_args(argv)
 
 
 def main(argv=None):
   args = parse(argv)
-  if args.val_fraction + args.test_fraction >= 1:
+  if (args.val_fraction or 0) + (args.test_fraction or 0) >= 1:
     raise InputError(f'--val-fraction {args.val_fraction} and --test-fraction {args.test_fraction} leave no train')
+  for flag in ('colors', 'class_map'):  # below DATA_DIR, as the labels are, unless a file is there from here
+    path = getattr(args, flag)
+    if path and not os.path.exists(path) and os.path.exists(os.path.join(args.data_dir, path)):
+      setattr(args, flag, os.path.join(args.data_dir, path))
+  args.class_map = classes.read_class_map(args.class_map)
+  notes = []  # warnings, which are the last lines
   source = sources.chosen(args)
-  pairs, origins, faults = read_pairs(args, source)
+  pairs, origins, faults = read_pairs(args, source, notes)
   given = classes.read_user_names(args.data_dir)
-  ignore_label = VOID if source.converter else args.ignore_label
-  names = classes.class_names(list(origins), given, source.unlabelled == 'background') if source.has_names else None
+  origins = without_unused(pairs, origins, given, notes)
   splits = {pair.split for pair in pairs}
-  if source.converter:
-    failed, pairs = conversion.run(args.data_dir, pairs, source, names, origins)
+  if source.has_names:  # before anything is written
+    classes.class_names(list(origins), given, source.unlabelled == 'background')
+  failed, pairs = conversion.convert_images(args.data_dir, pairs)
+  faults += failed
+  if source.flag == '--masks' and not source.converter:
+    source, origins, pairs, failed = sources.id_masks(args, pairs, given, notes)
     faults += failed
-  failed, pairs, ids = pairing.inspect(args.data_dir, pairs)
-  if not source.has_names:
-    names = classes.names_of_ids(ids - {VOID, ignore_label}, given, ignore_label)
-  write(args, splits, pairs, names)
-  return errors.report(faults + failed)
+  labelled = prepare(args, source, pairs, origins, given, notes)
+  write(args, splits, labelled.pairs, labelled.names, source.colours)
+  for line in labelled.lines:
+    print(line)
+  for note in notes:
+    listing.warn(note)
+  return errors.report(grouped(faults + labelled.faults))
 
 
-def read_pairs(args, source: sources.LabelSource) -> tuple[list[pairing.Pair], dict[str, str], list[str]]:
+def without_unused(pairs, origins: dict[str, str], given, notes: list[str]) -> dict[str, str]:
+  """The classes without those that an annotation file lists but no annotation has, unless the user named them."""
+  annotated = [pair.label for pair in pairs if pair.label is not None and not isinstance(pair.label, str)]
+  used = {region.name for image in annotated for region in image.regions}
+  used |= {name for image in annotated for name, _ in image.skipped}
+  unused = [name for name in origins if name not in used and not classes.is_void(name)]
+  unused = [name for name in unused if not classes.background_of([name])]
+  if not annotated or given is not None or not unused:
+    return origins
+  notes.append(f'{len(unused)} classes have no annotation and are left out: {listing.first_names(unused)}')
+  return {name: origin for name, origin in origins.items() if name not in unused}
+
+
+class Labelled(collections.namedtuple('Labelled', 'pairs names faults lines')):
+  """Sound pairs with masks of class ids, the class names, a line for each fault, and lines of what was done."""
+
+
+def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], given, notes: list[str]) -> Labelled:
+  """Converts and checks the labels.
+
+  Raises:
+    InputError: a class has no pixel, nearly everything is void, or no label is left.
+  """
+  ignore_label = VOID if source.converter else args.ignore_label
+  dropped, kept = set(), notes[:]
+  while True:
+    names = None
+    if source.has_names:
+      found = [name for name in origins if name not in dropped]
+      names = classes.class_names(found, given, source.unlabelled == 'background')
+    faults, lines, masks = [], [], pairs
+    if source.converter:
+      stand_in = names if names is not None else []
+      faults, masks, lines = conversion.run(args.data_dir, pairs, source, stand_in, origins, args.resize_labels)
+    failed, sound, pixels = pairing.inspect(args.data_dir, masks, notes)
+    faults += failed
+    labelled = [pair for pair in sound if pair.label is not None]
+    if not labelled:
+      raise InputError(f'no label can be used: {(faults or notes or ["all are void"])[0]}')
+    if not source.has_names:
+      names = classes.names_of_ids(set(pixels) - {VOID, ignore_label}, given, ignore_label, notes)
+    void = pixels[VOID] + (pixels[ignore_label] if ignore_label != VOID else 0)
+    if void > args.max_void * pixels.total():
+      raise InputError(
+        f'{void / pixels.total():.1%} of the pixels are void, so hardly anything is left to learn; check the labels '
+        f'({source.meaning}), or give --max-void 1'
+      )
+    empty = [name for i, name in enumerate(names) if not pixels[i]] if source.has_names else []
+    if not empty or given is not None or faults:
+      break
+    if not (args.drop_empty or args.colors) or dropped:
+      raise InputError(
+        f'no pixel of the labels is {", ".join(empty[:10])}{", ..." if len(empty) > 10 else ""}; --drop-empty leaves '
+        f'such classes out, and {classes.FILE} in --data-dir, which names all classes, keeps them'
+      )
+    dropped, notes[:] = set(empty), kept
+    if classes.background_of(empty):
+      source = source._replace(unlabelled='void')
+  if dropped:
+    lines.append(f'classes without a pixel are left out: {", ".join(sorted(dropped))}')
+  if empty:
+    notes.append(f'no pixel is {", ".join(empty[:10])}')
+  if void:
+    lines.append(f'{void / pixels.total():.1%} of all pixels are void')
+  return Labelled(sound, names, faults, lines)
+
+
+def read_pairs(args, source: sources.LabelSource, notes: list[str]):
   """The pairs of all splits; class name -> what stands for it in the labels; a line for each faulty label."""
   pairs, origins, faults = [], {}, []
   shared = '{split}' in source.path and '{split}' not in args.images
+  mask_name = re.compile(f'{re.escape(args.mask_prefix)}.*{re.escape(args.mask_ending)}')
   for split, (folder, path) in pairing.splits_of(args.data_dir, args.images, source.path, source.flag).items():
-    images = pairing.files_by_name(args.data_dir, folder, '--images', pairing.IMAGES)
+    together = source.flag == '--masks' and path == folder  # images and masks in one folder
+    suffixes = pairing.PHOTOS
+
+    def is_mask(file):
+      if not together:  # noqa: B023
+        return False
+      if args.mask_prefix or args.mask_ending:
+        return mask_name.fullmatch(classes.plain(pathlib.PurePath(file).stem)) is not None
+      return file.lower().endswith('.png')
+
+    affixes = args.image_prefix, args.image_ending
+    images = pairing.files_by_name(args.data_dir, folder, '--images', suffixes, affixes, is_mask, faults)
     if path is None:
       pairs += [pairing.Pair(split, name, image, None) for name, image in sorted(images.items())]
       continue
-    labels, names, failed = source.read(path, images)
-    pairs += pairing.match_by_name(split, images, labels, path, shared)
+    found, names, failed = source.read(path, images, notes)
+    pairs += pairing.match_by_name(split, images, found, path, shared, notes)
     origins |= {name: origin for name, origin in names.items() if name not in origins}
     faults += failed
+    _hint_of_splits(split, images)
   return pairs, origins, faults
 
 
-def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str]) -> None:
-  """Writes the list of each of `splits` and the class names; where `splits` is {''}, splits the pairs at random."""
+def _hint_of_splits(split: str, images: dict[str, str]) -> None:
+  """Says how to keep a split that the sub-folders seem to be."""
+  spellings = {spelling for words in pairing.SPLITS.values() for spelling in words}
+  folders = {name.split('/')[0] for name in images if '/' in name}
+  if split == '' and len({folder for folder in folders if folder.lower() in spellings}) > 1:
+    shown = ', '.join(sorted(folders))
+    print(f'the sub-folders {shown} are mixed and split at random; put {{split}} into the flags to keep them apart')
+
+
+def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], colours) -> None:
+  """Writes the list of each of `splits` and the classes; where `splits` is {''}, splits the pairs at random."""
+  val, test = 0.1 if args.val_fraction is None else args.val_fraction, args.test_fraction or 0
   if splits == {''}:
-    shares = {'train': 1, 'val': args.val_fraction, 'test': args.test_fraction}
+    shares = {'train': 1, 'val': val, 'test': test}
     splits = {split for split in shares if shares[split]}
-    pairs = pairing.random_split(pairs, args.val_fraction, args.test_fraction, args.seed)
+    pairs = pairing.random_split(pairs, val, test, args.seed)
+  else:
+    if 'val' not in splits and val:
+      rest = [pair for pair in pairs if pair.split != 'train']
+      pairs = rest + pairing.random_split([pair for pair in pairs if pair.split == 'train'], val, 0, args.seed)
+      splits = splits | {'val'}
+      print(f'there is no val: --val-fraction {val:g} of train becomes val')
+    elif args.val_fraction is not None:
+      print(f'--val-fraction {val:g} is not used: val is there')
+    if test:
+      print(f'--test-fraction {test:g} is not used: the data is split already')
   for split in pairing.SPLITS:
     if split in splits:
       lines = [listing.line(pair.image, pair.label) for pair in pairs if pair.split == split]
@@ -98,7 +234,21 @@ def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str]) -
   if names:
     path = pathlib.Path(args.list_dir, 'classes.txt')
     files.write_text(path, '\n'.join(names) + '\n')
+    labels.write_classes(args.list_dir, labels.Classes(names, colours(names)))
     print(f'{path}: {len(names)} classes')
+
+
+def grouped(faults: list[str]) -> list[str]:
+  """The faults, of those that differ in names and numbers alone the first few and the number of the others."""
+  alike = collections.defaultdict(list)
+  for fault in faults:
+    alike[re.sub(r'\S*[\d/.]\S*', '', errors.one_line(fault))].append(fault)
+  found = []
+  for group in alike.values():
+    found += group[:ALIKE]
+    if len(group) > ALIKE:
+      found.append(f'{len(group) - ALIKE} more files like {group[0].split(": ")[0]}')
+  return found
 
 
 if __name__ == '__main__':

@@ -1,10 +1,12 @@
-"""Class names of annotation files and colour tables to class ids."""
+"""Class names of annotation files, colour tables and masks to class ids."""
 
 import os
+import unicodedata
 
 from dataset import listing
+from utils import files
 from utils.errors import InputError
-from utils.labels import VOID, read_names
+from utils.labels import VOID, read_classes
 
 FILE = 'classes.txt'  # below DATA_DIR: the user's names, in the order of the class ids
 VOID_NAMES = ('void', 'ignore', '__ignore__', 'unlabeled', 'unlabelled')  # names of labels whose pixels are not counted
@@ -15,6 +17,11 @@ def is_void(name: str) -> bool:
   return name.lower() in VOID_NAMES
 
 
+def plain(name: str) -> str:
+  """The name in Unicode's composed form (NFC): macOS writes é as two characters, and both look the same."""
+  return unicodedata.normalize('NFC', name)
+
+
 def background_of(names: list[str]) -> str | None:
   """The first of these names that means background, None without one."""
   return next((name for name in names if name.lower() in BACKGROUND_NAMES), None)
@@ -23,7 +30,29 @@ def background_of(names: list[str]) -> str | None:
 def read_user_names(data_dir: str) -> list[str] | None:
   """The names of DATA_DIR/classes.txt, None where that file is not there."""
   path = os.path.join(data_dir, FILE)
-  return read_names(path) if os.path.isfile(path) else None
+  return [plain(name) for name in read_classes(path).names] if os.path.isfile(path) else None
+
+
+def read_class_map(path: str) -> dict[str, str]:
+  """Name or id of the labels -> the class that its pixels belong to, or `void`, from lines `old -> new`.
+
+  Raises:
+    InputError: it cannot be read, a line has another form, or an old name occurs twice.
+  """
+  found = {}
+  for number, line in enumerate(files.text_lines(path, 'a class map') if path else (), 1):
+    text = line.split('#')[0].strip()
+    if not text:
+      continue
+    old, arrow, new = (plain(word.strip()) for word in text.partition('->'))
+    if not arrow or not old or not new:
+      raise InputError(f'{path} line {number}: `{text}` is not `name or id -> name or void`; write `sedan -> car`')
+    if old in found:
+      raise InputError(f'{path} line {number}: {old!r} is there already; remove one')
+    found[old] = new
+  if path and not found:
+    raise InputError(f'{path}: holds no line `name or id -> name or void`')
+  return found
 
 
 def class_names(found: list[str], given: list[str] | None, background: bool) -> list[str]:
@@ -54,7 +83,9 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
   else:
     names = (['background'] if background and not background_of(found) else []) + found
   if len(names) > VOID:
-    raise InputError(f'{len(names)} classes are more than a label image holds ({VOID}); leave some out')
+    raise InputError(
+      f'{len(names)} classes are more than a label image holds ({VOID}); leave some out with --class-map'
+    )
   return names
 
 
@@ -64,22 +95,36 @@ def class_ids(found: list[str], names: list[str]) -> dict[str, int]:
   return ids | {name: VOID for name in found if name not in ids}
 
 
-def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int) -> list[str]:
+def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int, notes: list[str]) -> list[str]:
   """The given names, or class_0 and so on up to the highest of the ids that masks hold.
 
   Raises:
-    InputError: an id has no name, or lies above `ignore_label`.
+    InputError: an id has no name, lies above `ignore_label` or above all classes that there can be, or most ids up to
+      the highest do not occur.
   """
   highest = max(ids, default=-1)
+  if highest > VOID or min(ids, default=0) < 0:
+    wrong = highest if highest > VOID else min(ids)
+    raise InputError(
+      f'the masks hold the id {wrong}, and ids are 0 to {VOID - 1} ({VOID} is void): at most {VOID} classes; are these '
+      'instance ids? Number the classes anew with --class-map'
+    )
   if highest > ignore_label:
-    raise InputError(f'--ignore-label {ignore_label}: the masks hold {highest} too; void must lie above every class')
+    more = '; where 0 is void and k is class k - 1, give --zero-is-void instead' if ignore_label == 0 else ''
+    raise InputError(
+      f'--ignore-label {ignore_label}: the masks hold {highest} too; void must lie above every class{more}'
+    )
   if given is not None:
     if highest >= len(given):
       raise InputError(f'{FILE}: has {len(given)} names while the masks hold id {highest}; name every class, in order')
     return given
-  if highest == 0:
-    listing.warn('the masks hold no class but 0 (and void); if 255 is a class there, name both with --colors')
   unused = sorted(set(range(highest)) - ids)
+  if len(unused) > len(ids):
+    shown = ', '.join(map(str, sorted(ids)[:10])) + (', ...' if len(ids) > 10 else '')
+    raise InputError(
+      f'the masks hold {len(ids)} ids up to {highest} ({shown}), which are mostly gaps; if they are grey levels of '
+      'colours, give --colors; if they are classes, number them with --class-map (lines `15 -> person`)'
+    )
   if unused:
-    listing.warn(f'the masks hold ids up to {highest} but never {", ".join(map(str, unused[: listing.SHOWN]))}')
+    notes.append(f'the masks hold ids up to {highest} but never {", ".join(map(str, unused[: listing.SHOWN]))}')
   return [f'class_{i}' for i in range(highest + 1)]

@@ -2,12 +2,13 @@
 
 Coordinates are (x, y) in pixels from the image's upper left corner, so the first pixel's centre is (0.5, 0.5). A pixel
 is inside where its centre is, by the even-odd rule: outlines that share an edge neither overlap nor leave a gap.
+(cv2.fillPoly also fills the pixels that an outline touches, so neighbours would overlap; it is not used for that.)
 """
 
+import collections
 import contextlib
 import json
 import math
-import pathlib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,30 +16,47 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.formats import classes
-from utils import checks
+from utils import checks, files
 from utils.errors import InputError, one_line, os_error_line
 from utils.labels import VOID
 
-TOLERANCE = 1.0  # pixels that a point may lie outside the image: tools round, and let outlines end on the border
+TOLERANCE = 1.0  # pixels that a point may lie outside the image unsaid: tools round, and let outlines end on the border
+CHUNK = 1 << 20  # crossings of rows by edges that are computed at once: a zigzag of 10^5 points has 10^9
+FARTHEST = 1e7  # pixels from the corner: what lies beyond is damage, not an outline over the border
+
+
+class Part(NamedTuple):
+  """Pixels of an image: `mask`, bool [h, w], with its first pixel in row `top` and column `left`."""
+
+  top: int
+  left: int
+  mask: np.ndarray
+  notes: tuple[str, ...] = ()  # what was done to it: 'clipped', 'thin' (an outline of fewer than three points left out)
 
 
 class Region(NamedTuple):
-  """Pixels of one class. `draw(height, width)` gives top row, left column and mask, bool [h, w], of its pixels; it
-  raises a ValueError that says what is wrong with the region."""
+  """Pixels of one class. `draw(height, width)` gives a Part; it raises a ValueError that says what is wrong, and Skip
+  where the region has no outline."""
 
   name: str  # of the class, or one of `classes.VOID_NAMES`
   place: str  # in the file, for messages: `annotation 7`
-  draw: Callable[[int, int], tuple[int, int, np.ndarray]]
+  draw: Callable[[int, int], Part]
+  level: float = 0  # higher ones are on top
+
+
+class Skip(Exception):
+  """A region without pixels: its text is the reason."""
 
 
 class AnnotatedImage(NamedTuple):
-  """An image's regions, in the order in which they are painted: later ones on top."""
+  """An image's regions in the file's order."""
 
   file_name: str  # of the image, as the annotation file has it
   source: str  # the annotation file
   size: tuple[int, int] | None  # width and height of the image as it was annotated
   regions: list[Region]
-  skipped: list[str] = []  # the kinds of its shapes that have no area
+  skipped: list[tuple[str, str]] = []  # (class, reason) of what has no area
+  ordered: bool = False  # the tool shows the regions in the file's order: later ones on top
 
 
 class Annotations(NamedTuple):
@@ -46,29 +64,60 @@ class Annotations(NamedTuple):
   names: dict[str, str]  # class name -> what stands for it in the file (`category 3`), in the order of the class ids
 
 
-def paint(annotated: AnnotatedImage, image: str, class_ids: dict[str, int], unlabelled: int) -> np.ndarray:
-  """Class ids, uint8 [H, W], of an image; `unlabelled` where no region is.
+def paint(
+  annotated: AnnotatedImage,
+  image: str,
+  class_ids: dict[str, int],
+  unlabelled: int,
+  by_area: bool = True,
+  resize: bool = False,
+) -> tuple[np.ndarray, collections.Counter]:
+  """Class ids, uint8 [H, W], of an image, `unlabelled` where no region is; and what was done, by reason and class.
+
+  Of overlapping regions the higher level is on top; of equal ones, with `by_area` and unless the tool orders them, the
+  smaller; else the later. With `resize`, an image of another size gives a label of the annotated size.
 
   Raises:
     InputError: the image has another size than the annotated one, or a region cannot be drawn.
   """
   width, height = checks.image_size(image)
+  if resize and annotated.size:
+    width, height = annotated.size
   if annotated.size not in (None, (width, height)):
     raise InputError(
       f'{annotated.source}: was made for {annotated.size[0]} x {annotated.size[1]} while {image} is {width} x {height} '
-      '(width x height); give the image that was annotated (was it resized or rotated?)'
+      '(width x height); give the image that was annotated (was it resized or rotated?), or --resize-labels'
     )
-  label = np.full((height, width), unlabelled, np.uint8)
-  for region in annotated.regions:
+  tally = collections.Counter(f'skipped|{name}|{reason}' for name, reason in annotated.skipped)
+  parts = []
+  for number, region in enumerate(annotated.regions):
     try:
-      top, left, mask = region.draw(height, width)
+      part = Part(*region.draw(height, width))
+    except Skip as e:
+      tally[f'skipped|{region.name}|{e}'] += 1
+      continue
     except (ValueError, TypeError, OverflowError) as e:
       raise InputError(
         f'{annotated.source}: {region.place} ({region.name}) of {image} {one_line(e)}; correct it, or remove it'
       ) from None
-    value = VOID if classes.is_void(region.name) else class_ids[region.name]
-    label[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = value
-  return label
+    tally.update(f'{note}|{region.name}' for note in part.notes)
+    area = int(part.mask.sum()) if by_area and not annotated.ordered else 0
+    parts.append((region.level, -area, number, region.name, part))
+  label = np.full((height, width), unlabelled, np.uint8)
+  drawn = np.zeros((height, width), bool)
+  names = {}  # pixel value -> class
+  for *_, name, part in sorted(parts, key=lambda item: item[:3]):
+    rows = slice(part.top, part.top + part.mask.shape[0])
+    columns = slice(part.left, part.left + part.mask.shape[1])
+    value = class_ids.get(name, VOID) if not classes.is_void(name) else VOID
+    below = label[rows, columns][part.mask & drawn[rows, columns]]
+    for other, pixels in zip(*np.unique(below[below != value], return_counts=True), strict=True):
+      tally[f'covered|{names[int(other)]}'] += int(pixels)
+    tally[f'outlined|{name}'] += int(part.mask.sum()) - int((below == value).sum())
+    names[value] = name
+    label[rows, columns][part.mask] = value
+    drawn[rows, columns] |= part.mask
+  return label, tally
 
 
 def run_lengths(counts: list[int], pixels: int) -> np.ndarray:
@@ -82,9 +131,39 @@ def run_lengths(counts: list[int], pixels: int) -> np.ndarray:
   return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
 
 
+def placed(mask: np.ndarray, top: int, left: int, height: int, width: int) -> Part:
+  """A mask whose first pixel lies at (left, top), clipped to the image.
+
+  Raises:
+    ValueError: it lies wholly outside.
+  """
+  bottom, right = top + mask.shape[0], left + mask.shape[1]
+  inside = mask[max(0, -top) : max(0, height - top), max(0, -left) : max(0, width - left)]
+  if not inside.size:
+    raise ValueError(f'is a mask of {mask.shape[1]} x {mask.shape[0]} at ({left}, {top}), outside {width} x {height}')
+  notes = ('clipped',) if top < 0 or left < 0 or bottom > height or right > width else ()
+  return Part(max(0, top), max(0, left), inside, notes)
+
+
+def cropped(mask: np.ndarray) -> Part:
+  """A mask of the whole image without the empty rows and columns around."""
+  rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+  if not len(rows):
+    raise Skip('empty mask')
+  top, left = int(rows[0]), int(columns[0])
+  return Part(top, left, mask[top : rows[-1] + 1, left : columns[-1] + 1])
+
+
 def read_json(path: str, kind: str):
   with reading(path, kind):
-    return json.loads(pathlib.Path(path).read_bytes())
+    return json.loads(read_bytes(path, kind))
+
+
+def read_bytes(path: str, kind: str) -> bytes:
+  data = files.read_bytes(path, f'a file of {kind}', 1 << 32)
+  if data[:4] == b'PK\3\4':
+    raise InputError(f'{path}: is a .zip archive; unpack it, and give the file of {kind} in it')
+  return data
 
 
 @contextlib.contextmanager
@@ -94,45 +173,56 @@ def reading(path: str, kind: str):
     yield
   except OSError as e:
     raise InputError(f'{os_error_line(e)}; give a file of {kind}') from None
-  except (UnicodeDecodeError, json.JSONDecodeError, ET.ParseError, RecursionError) as e:
+  except UnicodeDecodeError:
+    raise InputError(f'{path}: is not UTF-8 text; save it again as UTF-8, or export it again, as {kind}') from None
+  except (json.JSONDecodeError, ET.ParseError, RecursionError, LookupError) as e:
+    if isinstance(e, KeyError):
+      raise InputError(f'{path}: has no {e} where {kind} has it; export it again, as {kind}') from None
+    if isinstance(e, IndexError):
+      raise InputError(f'{path}: is not {kind} ({one_line(e)}); export it again, as {kind}') from None
     raise InputError(f'{path}: is damaged ({one_line(e)}); export it again, as {kind}') from None
-  except KeyError as e:
-    raise InputError(f'{path}: has no {e} where {kind} has it; export it again, as {kind}') from None
-  except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as e:
+  except (TypeError, ValueError, AttributeError, OverflowError) as e:
     raise InputError(f'{path}: is not {kind} ({one_line(e)}); export it again, as {kind}') from None
 
 
-def fill(outlines: list, height: int, width: int) -> tuple[int, int, np.ndarray]:
-  """Top row, left column and mask, bool [h, w], of the pixels inside any of the outlines.
-
-  Args:
-    outlines: each a list of at least three points (x, y).
+def fill(outlines: list, height: int, width: int) -> Part:
+  """The pixels inside any of the outlines, each a list of points (x, y); what reaches over the border is clipped.
 
   Raises:
-    ValueError: not such points, or one lies outside the image; the text goes behind the words that say where.
+    ValueError: not such points, or all outlines lie outside the image; the text goes behind the words that say where.
+    Skip: no outline has three points.
   """
-  if not outlines:
-    raise ValueError('has no outline')
-  rings = [_checked(outline, height, width) for outline in outlines]
+  rings = [_points(outline) for outline in outlines]
+  rings, notes = [ring for ring in rings if len(ring) >= 3], ['thin'] * any(len(ring) < 3 for ring in rings)
+  if not rings:
+    raise Skip('no outline' if not outlines else 'fewer than three points')
   points = np.concatenate(rings)
-  left, top = np.floor(points.min(axis=0)).astype(int)
-  right, bottom = np.ceil(points.max(axis=0)).astype(int)
+  (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+  left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
+  right, bottom = min(width, math.ceil(x1)), min(height, math.ceil(y1))
+  if x1 < -TOLERANCE or y1 < -TOLERANCE or x0 > width + TOLERANCE or y0 > height + TOLERANCE:
+    outside = points[0]
+    raise ValueError(f'has the point ({outside[0]:g}, {outside[1]:g}) and all others outside {width} x {height}')
+  if right <= left or bottom <= top:
+    raise Skip('no area')
+  if min(x0, y0) < -TOLERANCE or x1 > width + TOLERANCE or y1 > height + TOLERANCE:
+    notes.append('clipped')
   mask = np.zeros((bottom - top, right - left), bool)
   for ring in rings:
     mask |= _inside(ring, top, left, *mask.shape)
-  return int(top), int(left), mask
+  return Part(top, left, mask, tuple(notes))
 
 
-def _checked(outline, height: int, width: int) -> np.ndarray:
+def _points(outline) -> np.ndarray:
   points = np.asarray(outline, np.float64)
-  if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
-    raise ValueError('is not a list of at least three points')
-  limits = np.array((width, height))
-  outside = ~((points >= -TOLERANCE) & (points <= limits + TOLERANCE)).all(axis=1)  # and NaN
-  if outside.any():
-    x, y = points[outside][0]
-    raise ValueError(f'has the point ({x:g}, {y:g}) outside the image of {width} x {height}')
-  return np.clip(points, 0, limits)
+  if not points.size:
+    return np.zeros((0, 2))
+  if points.ndim != 2 or points.shape[1] != 2:
+    raise ValueError('is not a list of points x, y')
+  if not (np.abs(points) <= FARTHEST).all():  # and NaN
+    x, y = points[~(np.abs(points) <= FARTHEST).all(axis=1)][0]
+    raise ValueError(f'has the point ({x:g}, {y:g}) outside any image')
+  return points
 
 
 def _inside(ring: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
@@ -141,13 +231,18 @@ def _inside(ring: np.ndarray, top: int, left: int, height: int, width: int) -> n
   ends = np.stack([ring, np.roll(ring, -1, axis=0)])
   order = np.argsort(ends[..., 1], axis=0, kind='stable')[..., None]
   (x0, y0), (x1, y1) = np.take_along_axis(ends, order, axis=0).transpose(0, 2, 1)
-  first, last = np.ceil(y0 - 0.5).astype(int), np.ceil(y1 - 0.5).astype(int)
-  edges = np.repeat(np.arange(len(ring)), last - first)
-  rows = np.arange(len(edges)) - np.repeat(np.cumsum(last - first) - last, last - first)
-  crossings = x0[edges] + (rows + 0.5 - y0[edges]) / (y1 - y0)[edges] * (x1 - x0)[edges]
-  columns = np.clip(np.ceil(crossings - 0.5).astype(int) - left, 0, width)
+  first = np.clip(np.ceil(y0 - 0.5).astype(int), top, top + height)
+  last = np.clip(np.ceil(y1 - 0.5).astype(int), top, top + height)
   toggles = np.zeros((height, width + 1), bool)
-  np.logical_xor.at(toggles, (rows - top, columns), True)
+  step = max(1, CHUNK // height)
+  for start in range(0, len(ring), step):
+    part = slice(start, start + step)
+    lengths = (last - first)[part]
+    edges = start + np.repeat(np.arange(len(lengths)), lengths)
+    rows = np.arange(len(edges)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[edges]
+    crossings = x0[edges] + (rows + 0.5 - y0[edges]) / (y1 - y0)[edges] * (x1 - x0)[edges]
+    columns = np.clip(np.ceil(crossings - 0.5).astype(int) - left, 0, width)
+    np.logical_xor.at(toggles, (rows - top, columns), True)
   return np.logical_xor.accumulate(toggles[:, :width], axis=1)
 
 

@@ -1,11 +1,12 @@
-"""LabelMe's JSON, a file an image: polygons, rectangles, circles and masks (github.com/wkentaro/labelme)."""
+"""LabelMe's JSON, one file per image: polygons, rectangles (upright and turned), circles and masks
+(github.com/wkentaro/labelme), and X-AnyLabeling's `rotation`. Later shapes are on top, as the tools show them."""
 
 import base64
 import binascii
 import functools
 import io
 import math
-import pathlib
+import os
 
 import numpy as np
 from PIL import Image
@@ -15,43 +16,59 @@ from utils import images, parallel
 from utils.errors import InputError
 
 KIND = 'LabelMe JSON'
-AREAS = ('polygon', 'rectangle', 'circle', 'mask')
+OUTLINES = ('polygon', 'oriented_rectangle', 'rotation', 'rotated_rectangle')
+AREAS = (*OUTLINES, 'rectangle', 'circle', 'mask')
 
 
-def read(folder: str) -> drawing.Annotations:
-  """The annotations of all files in a folder, in any depth; the classes are the labels in alphabetical order.
+def read(folder: str) -> tuple[drawing.Annotations, list[str]]:
+  """The annotations of all files in a folder, in any depth, and a line for each file that cannot be read; the classes
+  are the labels in alphabetical order.
 
   Raises:
-    InputError: there is no such file, or one is damaged or is not LabelMe's.
+    InputError: no file is LabelMe's.
   """
-  paths = [path for path in sorted(pathlib.Path(folder).rglob('*.json')) if not path.name.startswith('.')]
+  paths = []
+  for parent, folders, names in os.walk(folder, followlinks=True):
+    folders[:] = sorted(name for name in folders if not name.startswith('.'))
+    paths += [os.path.join(parent, name) for name in sorted(names) if name.lower().endswith('.json') and name[0] != '.']
   if not paths:
     raise InputError(f'--labelme {folder}: holds no .json file; give a folder of LabelMe files below --data-dir')
-  images = list(parallel.in_threads(functools.partial(read_file, folder=folder), paths, 'reading LabelMe'))
-  labels = sorted({region.name for image in images for region in image.regions})
-  return drawing.Annotations(images, dict.fromkeys(labels, ''))
+  found = list(parallel.in_threads(functools.partial(_read_or_fault, folder=folder), paths, 'reading LabelMe'))
+  faults = [fault for fault in found if isinstance(fault, InputError)]
+  annotated = [image for image in found if isinstance(image, drawing.AnnotatedImage)]
+  if faults and not annotated:
+    raise faults[0]
+  labels = sorted({region.name for image in annotated for region in image.regions})
+  return drawing.Annotations(annotated, dict.fromkeys(labels, '')), [str(fault) for fault in faults]
 
 
-def read_file(path: pathlib.Path, folder: str) -> drawing.AnnotatedImage:
+def _read_or_fault(path: str, folder: str) -> drawing.AnnotatedImage | InputError:
+  try:
+    return read_file(path, folder)
+  except InputError as e:
+    return e
+
+
+def read_file(path: str, folder: str) -> drawing.AnnotatedImage:
   content = drawing.read_json(path, KIND)
   with drawing.reading(path, KIND):
     regions, skipped = [], []
     for number, shape in enumerate(content['shapes'], 1):
-      kind = shape.get('shape_type') or 'polygon'
+      kind, name = shape.get('shape_type') or 'polygon', shape['label'].strip()
       if kind in AREAS:
         draw = functools.partial(draw_shape, kind, shape['points'], shape.get('mask'))
-        regions.append(drawing.Region(shape['label'].strip(), f'shape {number}', draw))
+        regions.append(drawing.Region(name, f'shape {number}', draw))
       else:
-        skipped.append(str(kind))
+        skipped.append((name, str(kind)))
     size = content.get('imageWidth'), content.get('imageHeight')
-  name = path.relative_to(folder).as_posix()
-  return drawing.AnnotatedImage(name, str(path), size if all(size) else None, regions, skipped)
+  name = os.path.relpath(path, folder)
+  return drawing.AnnotatedImage(name, path, size if all(size) else None, regions, skipped, ordered=True)
 
 
-def draw_shape(kind: str, points: list, mask: str | None, height: int, width: int) -> tuple[int, int, np.ndarray]:
-  """As `drawing.Region.draw`. Two points are a rectangle's corners, a circle's centre and a point on it, and the
-  first and last pixel of a mask."""
-  if kind == 'polygon' or kind == 'rectangle' and len(points) == 4:
+def draw_shape(kind: str, points: list, mask: str | None, height: int, width: int) -> drawing.Part:
+  """As `drawing.Region.draw`. Two points are a rectangle's corners, a circle's centre and a point on it, and the first
+  and last pixel of a mask."""
+  if kind in OUTLINES or kind == 'rectangle' and len(points) == 4:
     return drawing.fill([points], height, width)
   if len(points) != 2:
     raise ValueError(f'is a {kind} of {len(points)} points, not 2')
@@ -61,14 +78,10 @@ def draw_shape(kind: str, points: list, mask: str | None, height: int, width: in
     return drawing.fill([drawing.ellipse(x0, y0, radius, radius)], height, width)
   if kind == 'rectangle':
     return drawing.fill([drawing.box(x0, y0, x1, y1)], height, width)
-  top, left, pixels = int(y0), int(x0), decode(mask)
-  bottom, right = top + pixels.shape[0], left + pixels.shape[1]
-  if (bottom, right) != (int(y1) + 1, int(x1) + 1) or top < 0 or left < 0 or bottom > height or right > width:
-    raise ValueError(
-      f'is a mask of {pixels.shape[1]} x {pixels.shape[0]} at ({left}, {top}), which its points or the image of '
-      f'{width} x {height} do not hold'
-    )
-  return top, left, pixels
+  top, left, pixels = math.floor(y0 + 0.5), math.floor(x0 + 0.5), decode(mask)
+  if abs(left + pixels.shape[1] - 1 - x1) > 1.5 or abs(top + pixels.shape[0] - 1 - y1) > 1.5:
+    raise ValueError(f'is a mask of {pixels.shape[1]} x {pixels.shape[0]} at ({left}, {top}), unlike its points')
+  return drawing.placed(pixels, top, left, height, width)
 
 
 def decode(mask: str | None) -> np.ndarray:

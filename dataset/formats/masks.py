@@ -1,38 +1,69 @@
-"""Label images that must be converted to class ids: masks of colours, with the table of the classes' colours, and masks
-whose ids start at 1 because 0 is void (ADE20K)."""
+"""Label images as people have them: ids of any depth and file format, colours with the table of the classes' colours,
+and ids that start at 1 because 0 is void (ADE20K)."""
+
+import csv
+import pathlib
+from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from utils import files, images
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.labels import VOID
 
 Colour = tuple[int, int, int]
+SUFFIXES = ('.png', '.gif', '.tif', '.tiff', '.bmp', '.jpg', '.jpeg', '.npy', '.webp')
 RGB_TO_CODE = np.array((1 << 16, 1 << 8, 1), np.uint32)  # rgb @ RGB_TO_CODE: one number from 0 to 2^24 - 1 a colour
+JPEG_TOLERANCE = 64  # grey levels, in each of R, G and B, by which JPEG changes a colour beside an edge
+LARGEST_ARRAY = 1 << 31  # bytes of a .npy file
 
 
 def read_colour_table(path: str) -> dict[Colour, str]:
-  """Colour -> class name, from lines `r g b name`. Several colours may have one name; # begins a comment.
+  """Colour -> class name, from lines `r g b name` or `name r g b` (commas or spaces), CVAT's labelmap.txt
+  (`name:r,g,b:parts:actions`) or a CSV file with columns name, r, g, b, as class_dict.csv and classes.csv. Several
+  colours may have one name; # begins a comment.
 
   Raises:
-    InputError: it cannot be read, a line is not `r g b name`, or a colour occurs twice.
+    InputError: it cannot be read, a line is none of these, or a colour occurs twice.
   """
-  table = {}
+  table, columns = {}, None
   for number, line in enumerate(files.text_lines(path, 'a colour table'), 1):
-    words = line.split('#')[0].replace(',', ' ').split(maxsplit=3)
-    if not words:
+    text = line.split('#')[0].strip()
+    if not text:
       continue
-    if len(words) < 4 or not all(word.isdecimal() and int(word) < 256 for word in words[:3]):
+    words = [word.strip().lower() for word in text.split(',')]
+    if not table and columns is None and {'name', 'r', 'g', 'b'} <= set(words):
+      columns = [words.index(key) for key in ('r', 'g', 'b', 'name')]
+      continue
+    found = _table_line(text, columns)
+    if found is None:
       raise InputError(
         f'{path} line {number}: `{line.strip()}` is not `r g b name`; write for example `128 64 128 road`'
       )
-    colour = tuple(map(int, words[:3]))
+    colour, name = found
     if colour in table:
       raise InputError(f'{path} line {number}: the colour {colour} is there already, as {table[colour]}; remove one')
-    table[colour] = words[3].strip()
+    table[colour] = name
   if not table:
-    raise InputError(f'{path}: holds no line `r g b name`; write one a colour')
+    raise InputError(f'{path}: holds no line `r g b name`; write one per colour')
   return table
+
+
+def _table_line(text: str, columns: list[int] | None) -> tuple[Colour, str] | None:
+  if columns:
+    row = next(csv.reader([text]))
+    fields = [row[i].strip() for i in columns] if len(row) > max(columns) else []
+  elif text.count(':') >= 1 and text.split(':')[1].count(',') == 2:
+    fields = [*(word.strip() for word in text.split(':')[1].split(',')), text.split(':')[0].strip()]
+  else:
+    words = text.replace(',', ' ').split()
+    first = all(word.isdecimal() for word in words[:3])
+    fields = text.replace(',', ' ').split(maxsplit=3) if first else [*words[-3:], ' '.join(words[:-3])]
+  if len(fields) < 4 or not fields[3] or not all(word.isdecimal() and int(word) < 256 for word in fields[:3]):
+    return None
+  return tuple(map(int, fields[:3])), fields[3].strip()
 
 
 def lookup_table(class_ids: dict[Colour, int]) -> np.ndarray:
@@ -43,22 +74,74 @@ def lookup_table(class_ids: dict[Colour, int]) -> np.ndarray:
   return table
 
 
-def read_colours(path: str, table: np.ndarray, advice: str) -> np.ndarray:
-  """Class ids, uint8 [H, W], of an image of colours (RGB, grey or palette), by a `lookup_table`.
+def read_colours(path: str, table: np.ndarray, advice: str, tolerance: int = 0) -> tuple[np.ndarray, Counter]:
+  """Class ids, uint8 [H, W], of an image of colours (RGB, grey or palette), by a `lookup_table`, and what was done.
+
+  Transparent pixels are void. A colour that the table lacks is taken for the nearest one if no channel differs by more
+  than `tolerance` (JPEG: at least JPEG_TOLERANCE; what is farther, at most a twentieth of a JPEG, is void).
 
   Raises:
-    InputError: the image is a JPEG or damaged, or has a colour that the table lacks; `advice` says what to do then.
+    InputError: the image is damaged, or has a colour that belongs to no class; `advice` says what to do then.
   """
   with images.open_picture(path) as image:
-    if image.format == 'JPEG':
-      raise InputError(f'{path}: is JPEG, which changes colours; save masks as PNG')
-    rgb = np.asarray(image.convert('RGB'))
-  return from_colours(path, rgb, table, advice)
+    jpeg, tally = image.format in ('JPEG', 'MPO'), Counter()
+    clear = None
+    if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info and image.mode in ('P', 'RGB', 'L'):
+      clear = np.asarray(image.convert('RGBA'))[..., 3] == 0
+    if image.mode.startswith('I') or image.mode == 'F':
+      rgb = np.repeat(_eight_bits(path, np.asarray(image))[..., None], 3, axis=2)
+    else:
+      rgb = np.asarray(image.convert('RGB'))
+  codes = rgb @ RGB_TO_CODE
+  ids = table[codes]
+  if clear is not None:
+    ids[clear] = VOID
+    tally['transparent|'] += int(clear.sum())
+  unknown = ids < 0
+  tolerance = max(tolerance, JPEG_TOLERANCE) if jpeg else tolerance
+  if unknown.any() and tolerance:
+    ids, near = _nearest(codes, ids, table, tolerance)
+    tally['nearest|'] += near
+    far = int((ids < 0).sum())
+    if jpeg and far * 20 <= ids.size:
+      ids[ids < 0] = VOID
+      tally['far|'] += far
+  if (ids < 0).any():
+    from_colours(path, rgb, table, advice, ids)
+  return ids.astype(np.uint8), +tally
 
 
-def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, advice: str) -> np.ndarray:
-  """As `read_colours`, from RGB values, uint8 [H, W, 3]; `path` is for the message."""
-  ids = table[rgb @ RGB_TO_CODE]
+def _nearest(codes: np.ndarray, ids: np.ndarray, table: np.ndarray, tolerance: int) -> tuple[np.ndarray, int]:
+  """`ids` where each unknown (negative) one is that of the nearest colour within `tolerance`, and how many were."""
+  known = np.flatnonzero(table >= 0)
+  palette = np.stack([known >> 16, known >> 8 & 255, known & 255], axis=1)
+  unknown = ids < 0
+  found, where = np.unique(codes[unknown], return_inverse=True)
+  answer = np.full(len(found), -1, np.int16)
+  for i, code in enumerate(found.astype(int)):
+    distance = np.abs(palette - (code >> 16, code >> 8 & 255, code & 255))
+    best = np.argmin((distance**2).sum(axis=1))
+    if distance[best].max() <= tolerance:
+      answer[i] = table[known[best]]
+  ids = ids.copy()
+  ids[unknown] = answer[where.reshape(-1)]
+  return ids, int((answer[where] >= 0).sum())
+
+
+def _eight_bits(path: str, levels: np.ndarray) -> np.ndarray:
+  if levels.max(initial=0) <= 255:
+    return levels.astype(np.uint8)
+  if not (levels % 257).any():  # 8 bits, written twice
+    return (levels // 257).astype(np.uint8)
+  raise InputError(
+    f'{path}: holds 16-bit grey levels ({", ".join(map(str, np.unique(levels)[:5]))}), which are ids and no colours; '
+    'leave --colors out (ids up to 254), or number them with --class-map'
+  )
+
+
+def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, advice: str, ids=None) -> np.ndarray:
+  """As `read_colours` without a tolerance, from RGB values, uint8 [H, W, 3]; `path` is for the message."""
+  ids = table[rgb @ RGB_TO_CODE] if ids is None else ids
   unknown = ids < 0
   if unknown.any():
     row, column = np.argwhere(unknown)[0]
@@ -70,14 +153,160 @@ def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, advice: str) -> 
   return ids.astype(np.uint8)
 
 
+class Survey(NamedTuple):
+  """What a mask of ids holds."""
+
+  values: dict[int, int]  # value -> pixels
+  size: tuple[int, int]  # width, height
+  palette: dict[int, Colour]  # of a palette image: the colours of the indices in use
+  as_is: bool  # training can read the file: a grey or palette PNG of 8 bits
+  void: bool = False  # transparent pixels were made void
+
+
+def survey(path: str) -> Survey | InputError:
+  """What a mask holds, or what is wrong with it."""
+  try:
+    label, palette, as_is, clear = _read(path)
+  except InputError as e:
+    return e
+  values, pixels = np.unique(label, return_counts=True)
+  counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
+  return Survey(counts, label.shape[::-1], {i: palette[i] for i in counts if i in palette}, as_is, clear)
+
+
+def read_ids(path: str) -> np.ndarray:
+  """The ids that a mask holds, as integers [H, W]: a picture of any format, or an array in a .npy file.
+
+  Grey PNGs and TIFFs of 1, 2 and 4 bits hold ids, which decoders stretch to 255. Three equal channels are one.
+  Transparent pixels are void.
+
+  Raises:
+    InputError: it is no such file, or a picture of colours.
+  """
+  return _read(path)[0]
+
+
+def _read(path: str) -> tuple[np.ndarray, dict[int, Colour], bool, bool]:
+  """Ids, palette, whether training can read the file, whether transparent pixels became void."""
+  if pathlib.PurePath(path).suffix.lower() == '.npy':
+    return _whole_numbers(path, _read_array(path)), {}, False, False
+  with images.open_picture(path) as image:
+    label, palette, as_is, clear = np.asarray(image), {}, image.format == 'PNG', None
+    if image.mode == 'P':
+      colours = np.asarray(image.getpalette('RGB')).reshape(-1, 3).tolist()
+      palette = {i: tuple(colour) for i, colour in enumerate(colours)}
+    elif image.mode == '1':
+      label, as_is = label.astype(np.uint8), False
+    elif image.mode == 'L' and (bits := _bits(image, path)) in (2, 4):
+      label, as_is = label // (255 // (2**bits - 1)), False
+    elif image.mode in ('RGB', 'RGBA', 'LA', 'CMYK', 'YCbCr', 'PA'):
+      rgba = np.asarray(image.convert('RGBA'))
+      clear = rgba[..., 3] == 0 if image.mode in ('RGBA', 'LA', 'PA') else None
+      shown = rgba if clear is None else rgba[~clear]
+      if (shown[..., 0] != shown[..., 1]).any() or (shown[..., 0] != shown[..., 2]).any():
+        raise InputError(f'{path}: is a {image.mode} picture, not class ids; {colour_advice(rgba, clear)}')
+      label, as_is = rgba[..., 0].copy(), False
+      if clear is not None:
+        label[clear] = VOID
+    else:
+      as_is = as_is and image.mode == 'L'
+    if image.format in ('JPEG', 'MPO'):
+      label = _jpeg_levels(path, label)
+  return _whole_numbers(path, label), palette, as_is, bool(clear is not None and clear.any())
+
+
+def colour_advice(rgba: np.ndarray, clear: np.ndarray | None) -> str:
+  """Says how to write the table for an image of colours, with the commonest ones as its lines."""
+  shown = rgba[..., :3].reshape(-1, 3) if clear is None else rgba[~clear][..., :3]
+  codes, counts = np.unique(shown @ RGB_TO_CODE, return_counts=True)
+  commonest = codes[np.argsort(-counts, kind='stable')][:5].astype(int)
+  lines = ', '.join(f'`{code >> 16} {code >> 8 & 255} {code & 255} NAME`' for code in commonest)
+  return (
+    f'give --colors colors.txt, whose lines are {lines}{", ..." if len(codes) > 5 else ""} (labelmap.txt and '
+    'class_dict.csv are such tables too), or save ids as a grey or palette PNG'
+  )
+
+
+def _read_array(path: str) -> np.ndarray:
+  files.check_regular(path, 'an array [H, W] of class ids')
+  if pathlib.Path(path).stat().st_size > LARGEST_ARRAY:
+    raise InputError(f'{path}: has more than {LARGEST_ARRAY >> 20} MB; give an array [H, W] of class ids')
+  try:
+    array = np.load(path, allow_pickle=False)
+  except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as e:
+    raise InputError(f'{path}: is not a NumPy array ({one_line(e)}); save ids with numpy.save') from None
+  array = array[..., 0] if getattr(array, 'ndim', 0) == 3 and array.shape[2] == 1 else array
+  if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.size:
+    raise InputError(
+      f'{path}: has the shape {list(getattr(array, "shape", []))}, not [H, W]; save one id for each pixel'
+    )
+  return array
+
+
+def _whole_numbers(path: str, label: np.ndarray) -> np.ndarray:
+  if label.dtype == bool:
+    return label.astype(np.uint8)
+  if label.dtype.kind == 'f' and np.isfinite(label).all() and not (label % 1).any() and np.abs(label).max() < 2**31:
+    return label.astype(np.int64)
+  if label.dtype.kind not in 'iu':
+    raise InputError(f'{path}: holds {label.dtype} numbers that are no whole ids; save ids as integers')
+  return label
+
+
+def _bits(image: Image.Image, path: str) -> int:
+  """Bits of a grey pixel in the file."""
+  if image.format == 'PNG':
+    with open(path, 'rb') as file:
+      return file.read(25)[24]
+  if image.format == 'TIFF':
+    return int(image.tag_v2.get(258, (8,))[0])
+  return 8
+
+
+def _jpeg_levels(path: str, label: np.ndarray) -> np.ndarray:
+  """0 and 255 of a black and white JPEG, which changes levels beside edges.
+
+  Raises:
+    InputError: it is not black and white: what the levels were cannot be told.
+  """
+  between = (label > JPEG_TOLERANCE) & (label < 255 - JPEG_TOLERANCE)
+  if between.mean() > 0.05 or (label > 127).any() and label.max() < 255 - JPEG_TOLERANCE or 0 < label.max() <= 127:
+    raise InputError(f'{path}: is JPEG, which changes class ids; save masks as PNG')
+  return np.where(label > 127, 255, 0).astype(np.uint8)
+
+
 def read_zero_is_void(path: str, ignore_label: int = VOID) -> np.ndarray:
   """Class ids, uint8 [H, W]: 0, 255 and `ignore_label` become void (255), any other k becomes k - 1.
 
   Raises:
     InputError: it is not a label image, or holds an id above 255.
   """
-  label = images.read_label(path)
+  label = read_ids(path)
   if label.min() < 0 or label.max() > VOID:
     raise InputError(f'{path}: holds {label.max()}, and class ids end at {VOID}; are these instance ids?')
   void = (label == 0) | (label == VOID) | (label == ignore_label)
-  return np.where(void, VOID, label - 1).astype(np.uint8)
+  return np.where(void, VOID, label.astype(int) - 1).astype(np.uint8)
+
+
+def resized(label: np.ndarray, width: int, height: int) -> np.ndarray:
+  """uint8 [H, W] to another size, by the nearest pixel."""
+  return np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
+
+
+def photo(path: str) -> np.ndarray:
+  """An image of any format as uint8 [H, W, 3], upright (EXIF's orientation applied); 16 bits become 8.
+
+  Raises:
+    InputError: it cannot be decoded, or holds fractions.
+  """
+  with images.open_picture(path) as image:
+    turn = images.orientation(image)
+    if image.mode == 'F':
+      raise InputError(f'{path}: holds fractions, whose range is not known; save it with 8 bits')
+    if image.mode.startswith('I'):
+      levels = np.asarray(image).astype(np.int64)
+      levels = levels >> 8 if levels.max(initial=0) > 255 else levels
+      pixels = np.repeat(np.clip(levels, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    else:
+      pixels = np.asarray(image.convert('RGB'))
+  return np.ascontiguousarray(images.upright(pixels, turn))

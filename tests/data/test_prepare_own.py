@@ -144,6 +144,6 @@ def test_binary_masks_are_told_from_ids(tmp_path, capsys):
   for name in 'ab':
     mask(tmp_path / 'masks' / f'{name}.png', 0, 255)
   prepare(tmp_path)
-  assert 'no class but 0 (and void); if 255 is a class there, name both with --colors' in capsys.readouterr().err
+  assert 'two classes, 0 is background and 255 is object' in capsys.readouterr().out
   (tmp_path / 'colors.txt').write_text('0 0 0 background\n255 255 255 object\n')
   assert prepare(tmp_path, '--colors', str(tmp_path / 'colors.txt'))[2] == ['background', 'object']
