@@ -3,9 +3,11 @@ not stop the others. Loads no TensorFlow."""
 
 import contextlib
 import functools
+import io
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from utils import checks, files, images, parallel
 from utils.errors import InputError, RunError, one_line, os_error_line
 
+LARGEST_MAT = 1 << 24  # bytes: a mask of SBD has 40 KB, and the lists of GTA5 200 KB
 NOTE = 'conversion'  # the key of the text in a PNG that says by which settings it was made, and what was done
 
 
@@ -136,6 +139,31 @@ def _is_current(job: Job) -> bool:
     return same and (job.settings is None or note(job.output)[0] == job.settings)
   except (OSError, InputError):
     return False
+
+
+def read_mat(path: str, names: list[str], kind: str, take: Callable):
+  """`take(variables)` of a MATLAB file. Reading one executes nothing.
+
+  Raises:
+    InputError: it is not `kind` of file, or holds more than LARGEST_MAT bytes, as they are or unpacked.
+  """
+  import scipy.io  # takes longer to load than --help should
+
+  data, position, total = files.read_bytes(path, kind, LARGEST_MAT), 128, 0
+  while position + 8 <= len(data):
+    element, size = (int.from_bytes(data[position + i : position + i + 4], 'little') for i in (0, 4))
+    if element == 15:  # compressed
+      stream = zlib.decompressobj()
+      with contextlib.suppress(zlib.error):  # SciPy names the damage
+        total += len(stream.decompress(data[position + 8 : position + 8 + size], LARGEST_MAT))
+        total += LARGEST_MAT if stream.unconsumed_tail else 0
+    if total > LARGEST_MAT:
+      raise InputError(f'{path}: holds more than {LARGEST_MAT >> 20} MB, unlike {kind}; unpack it again')
+    position += 8 + size
+  try:
+    return take(scipy.io.loadmat(io.BytesIO(data), variable_names=names))
+  except Exception as e:  # a damaged file raises whatever its bytes lead to
+    raise InputError(f'{path}: is not {kind} ({one_line(e)}); unpack it again') from None
 
 
 def files_by_stem(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Draws demo data in the layout of VOC 2012: small street scenes with thin structures, to try the system on.
 
 Writes OUT_DIR/VOCdevkit/VOC2012/{JPEGImages,segcls,seginst}, the lists OUT_DIR/train.txt and OUT_DIR/val.txt (their
-paths are relative to OUT_DIR/VOCdevkit, the --data-dir to train with) and the class names OUT_DIR/classes.txt. The same
-seed draws the same files.
+paths are relative to OUT_DIR/VOCdevkit, the --data-dir to train with) and the classes, classes.csv and classes.txt. The
+same seed draws the same files.
 """
 
 import pathlib
@@ -43,6 +43,7 @@ def main(argv=None):
 
 
 def draw(args, out: pathlib.Path) -> None:
+  labels.write_classes(out, labels.Classes(list(painter.CLASSES), labels.voc_colours(len(painter.CLASSES))))
   files.write_text(out / 'classes.txt', '\n'.join(painter.CLASSES) + '\n')
   splits = {'train': args.num_train, 'val': args.num_val}
   jobs = [(split, i) for split in splits for i in range(splits[split])]

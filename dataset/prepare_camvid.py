@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from dataset import convert, listing
-from utils import errors
+from utils import errors, labels
 from utils.errors import InputError
 
 OFFICIAL = {'train': 367, 'val': 101, 'test': 233}
@@ -23,10 +23,11 @@ def main(argv=None):
     raise InputError(f"--data-dir {root}: holds no train and trainannot; give CamVid's folder in SegNet's layout")
   for split, official in OFFICIAL.items():
     images = convert.files_by_stem(root / split, ('.png', '.jpg', '.jpeg'))
-    labels = convert.files_by_stem(root / f'{split}annot', ('.png',))
+    masks = convert.files_by_stem(root / f'{split}annot', ('.png',))
     without = f'an image in {split}', f'a label in {split}annot'
-    ids = sorted(images.keys() | labels)
-    listing.write_official(args.list_dir, split, official, root, ids, images, labels, without)
+    ids = sorted(images.keys() | masks)
+    listing.write_official(args.list_dir, split, official, root, ids, images, masks, without)
+  labels.write_classes(args.list_dir, labels.known_classes(labels.CAMVID_CLASSES))
 
 
 if __name__ == '__main__':

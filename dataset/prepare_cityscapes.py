@@ -32,6 +32,7 @@ def main(argv=None):
     faults += convert.run(jobs(root, kind, make), kind).values()
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
+  labels.write_classes(args.list_dir, labels.known_classes(labels.CITYSCAPES_CLASSES))
   return errors.report(faults)
 
 

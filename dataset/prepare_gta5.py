@@ -18,7 +18,7 @@ from dataset import convert, listing
 from dataset.formats import masks
 from utils import checks, errors, images, labels, parallel
 from utils.errors import InputError
-from utils.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID
+from utils.labels import CITYSCAPES_CLASSES, CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID, known_classes, write_classes
 
 OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
 TRAIN_IDS = labels.cityscapes_train_ids()
@@ -45,16 +45,24 @@ def main(argv=None):
   converted = convert.files_by_stem(root / 'trainids', ('.png',))
   pairs = {i: (images[i], converted[i]) for i in images if i in converted}
   sizes = parallel.in_threads(same_size, pairs.values(), 'sizes')
-  unequal = {i for i, same in zip(pairs, sizes, strict=True) if not same}
+  found = dict(zip(pairs, sizes, strict=True))
+  unequal = {i for i, same in found.items() if same is False}
+  damaged = {i: fault for i, fault in found.items() if isinstance(fault, str)}
   for name, ids in splits.items():
-    rest = [i for i in ids if i not in unequal]
+    rest = [i for i in ids if i not in unequal and i not in damaged]
     left_out = {'with a label of another size': sorted(unequal.intersection(ids))}
+    left_out['that cannot be read'] = sorted(damaged.keys() & set(ids))
     listing.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
-  return errors.report(faults.values())
+  write_classes(args.list_dir, known_classes(CITYSCAPES_CLASSES))
+  return errors.report([*faults.values(), *damaged.values()])
 
 
-def same_size(pair: tuple[str, str]) -> bool:
-  return checks.image_size(pair[0]) == checks.image_size(pair[1])
+def same_size(pair: tuple[str, str]) -> bool | str:
+  """Whether image and label have one size; a line where one cannot be read."""
+  try:
+    return checks.image_size(pair[0]) == checks.image_size(pair[1])
+  except InputError as e:
+    return errors.one_line(e)
 
 
 def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
@@ -63,15 +71,14 @@ def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
   if not path.exists() and not split_file:
     listing.warn(f'{path}: is missing, so only the list all is written; it is in the archive read_mapping.zip')
     return {}
-  import scipy.io  # takes longer to load than --help should
+  if split_file and not path.exists():
+    raise InputError(f'--split-file {path}: no such file')
+  names = [f'{name}Ids' for name in ('train', 'val', 'test')]
 
-  try:
-    found = scipy.io.loadmat(str(path))
-    return {name: [f'{int(i):05d}' for i in found[f'{name}Ids'].ravel()] for name in ('train', 'val', 'test')}
-  except FileNotFoundError:
-    raise InputError(f'--split-file {path}: no such file') from None
-  except Exception as e:  # a damaged file raises whatever its bytes lead to
-    raise InputError(f'{path}: is not a MATLAB file with trainIds, valIds and testIds ({e})') from None
+  def ids(found):
+    return {name.removesuffix('Ids'): [f'{int(i):05d}' for i in found[name].ravel()] for name in names}
+
+  return convert.read_mat(str(path), names, 'a MATLAB file with trainIds, valIds and testIds', ids)
 
 
 def train_ids(path: str) -> np.ndarray:

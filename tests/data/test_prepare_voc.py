@@ -2,15 +2,17 @@
 
 import os
 import pathlib
+import zlib
 
 import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
 
-from dataset import prepare_voc12
-from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot
+from dataset import convert, prepare_voc12
+from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot, voc
 from utils import files, labels, lists
+from utils.errors import InputError
 
 
 def write_ids(path, ids):
@@ -164,3 +166,26 @@ def test_a_mask_that_changed_is_converted_again(voc, tmp_path):
   os.utime(source, (1, 1))  # unpacked with an old date
   prepare_voc(devkit, sbd, tmp_path / 'lists')
   np.testing.assert_array_equal(png(devkit / 'VOC2012' / 'segcls' / '2008_000004.png')[0], 3)
+
+
+def test_merged_masks_take_the_place_of_sbd(tmp_path):
+  """SegmentationClassAug, grey class ids of all images that VOC or SBD labels, gives train+ without SBD."""
+  root = voc(tmp_path / 'VOCdevkit')
+  for name in 'bc':
+    photo(root / 'VOC2012' / 'JPEGImages' / f'{name}.jpg')
+    flat_mask(root / 'VOC2012' / 'SegmentationClassAug' / f'{name}.png', 5)
+  (root / 'VOC2012' / 'ImageSets' / 'Segmentation' / 'val.txt').write_text('c\n')
+  assert prepare_voc12.main(['--data-dir', str(root), '--list-dir', str(tmp_path / 'lists')]) == 0
+  assert [line.split()[1] for line in read_list(tmp_path / 'lists', 'train+')] == [
+    'VOC2012/segcls/a.png',
+    'VOC2012/segcls/b.png',
+  ]
+  assert (tmp_path / 'lists' / 'classes.csv').read_text().splitlines()[2] == '1,aeroplane,128,0,0'
+
+
+def test_an_archive_that_grows_is_refused(tmp_path):
+  body = zlib.compress(bytes(64 << 20))
+  data = b'MATLAB 5.0 MAT-file'.ljust(124) + b'\0\1IM'
+  (tmp_path / 'a.mat').write_bytes(data + (15).to_bytes(4, 'little') + len(body).to_bytes(4, 'little') + body)
+  with pytest.raises(InputError, match='holds more than 16 MB'):
+    convert.read_mat(str(tmp_path / 'a.mat'), ['x'], 'a MATLAB file', dict)
