@@ -10,7 +10,8 @@ import scipy.io
 import scipy.sparse
 
 from dataset import convert, prepare_voc12
-from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot, voc
+from tests.data import trees
+from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot
 from utils import files, labels, lists
 from utils.errors import InputError
 
@@ -170,7 +171,7 @@ def test_a_mask_that_changed_is_converted_again(voc, tmp_path):
 
 def test_merged_masks_take_the_place_of_sbd(tmp_path):
   """SegmentationClassAug, grey class ids of all images that VOC or SBD labels, gives train+ without SBD."""
-  root = voc(tmp_path / 'VOCdevkit')
+  root = trees.voc(tmp_path / 'VOCdevkit')
   for name in 'bc':
     photo(root / 'VOC2012' / 'JPEGImages' / f'{name}.jpg')
     flat_mask(root / 'VOC2012' / 'SegmentationClassAug' / f'{name}.png', 5)
