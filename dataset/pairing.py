@@ -131,6 +131,8 @@ def labels_by_image(
     InputError: two entries belong to one image, or no entry has an image.
   """
   labels, missing, by_last = {}, [], collections.defaultdict(list)
+  if not annotated:
+    raise InputError(f'{where}: holds no image; export the annotations again, with the images that they belong to')
   for name in images:
     by_last[name.rsplit('/', 1)[-1]].append(name)
   for entry in annotated:

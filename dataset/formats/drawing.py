@@ -22,6 +22,7 @@ from utils.labels import VOID
 
 TOLERANCE = 1.0  # pixels that a point may lie outside the image unsaid: tools round, and let outlines end on the border
 CHUNK = 1 << 20  # crossings of rows by edges that are computed at once: a zigzag of 10^5 points has 10^9
+LARGEST_PARTS = 1 << 28  # bytes of one image's drawn regions; others are drawn again when they are painted
 FARTHEST = 1e7  # pixels from the corner: what lies beyond is damage, not an outline over the border
 
 
@@ -89,7 +90,7 @@ def paint(
       '(width x height); give the image that was annotated (was it resized or rotated?), or --resize-labels'
     )
   tally = collections.Counter(f'skipped|{name}|{reason}' for name, reason in annotated.skipped)
-  parts = []
+  parts, held = [], 0
   for number, region in enumerate(annotated.regions):
     try:
       part = Part(*region.draw(height, width))
@@ -102,11 +103,13 @@ def paint(
       ) from None
     tally.update(f'{note}|{region.name}' for note in part.notes)
     area = int(part.mask.sum()) if by_area and not annotated.ordered else 0
-    parts.append((region.level, -area, number, region.name, part))
+    held += part.mask.size
+    parts.append((region.level, -area, number, region.name, part if held < LARGEST_PARTS else None))
   label = np.full((height, width), unlabelled, np.uint8)
   drawn = np.zeros((height, width), bool)
   names = {}  # pixel value -> class
-  for *_, name, part in sorted(parts, key=lambda item: item[:3]):
+  for _, _, number, name, part in sorted(parts, key=lambda item: item[:3]):
+    part = part or Part(*annotated.regions[number].draw(height, width))
     rows = slice(part.top, part.top + part.mask.shape[0])
     columns = slice(part.left, part.left + part.mask.shape[1])
     value = class_ids.get(name, VOID) if not classes.is_void(name) else VOID

@@ -10,7 +10,7 @@ from PIL import Image
 from dataset import prepare_own
 from dataset.formats import drawing, masks
 from tests.data.trees import photo, save
-from utils import errors
+from utils import errors, files
 
 HEIGHT, WIDTH = 60, 80
 SQUARE = [30, 20, 50, 20, 50, 40, 30, 40]
@@ -437,6 +437,15 @@ def test_an_archive_and_another_encoding_are_named(tmp_path, capsys):
   for data, words in ((b'PK\3\4rest', 'is a .zip archive'), ('{"name": "Stra\u00dfe"}'.encode('cp1252'), 'UTF-8')):
     (tmp_path / 'a.json').write_bytes(data)
     assert prepare(tmp_path, '--coco', 'a.json') == 2 and words in said(capsys)
+
+
+def test_a_folder_that_another_process_prepares_is_left_alone(tmp_path, capsys):
+  coco(tmp_path, everywhere({'segmentation': [SQUARE]}))
+  assert prepare(tmp_path, '--coco', 'a.json') == 0
+  record = (tmp_path / 'label_ids' / 'conversion.txt').read_bytes()
+  with files.claim(tmp_path / 'label_ids', 'preparing'):
+    assert prepare(tmp_path, '--coco', 'a.json', '--unlabelled', 'void') == 2
+  assert 'is writing there' in said(capsys) and (tmp_path / 'label_ids' / 'conversion.txt').read_bytes() == record
 
 
 def test_nothing_is_written_through_a_link(tmp_path, capsys):
