@@ -73,7 +73,7 @@ def strip(args) -> None:
   import os
 
   from utils.engine import checkpoint
-  from utils.optim.optimizers import SLOTS
+  from utils.train.optimizers import SLOTS
 
   reader = checkpoint.Reader(args.checkpoint)
   if os.path.exists(f'{args.output}.index') or os.path.exists(args.output):

@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
-from utils.train import flag_checks
+from utils.train import flags
 
 CELL, MARGIN = (72, 18), 12  # pixels: width and height of a cell, space around
 SHADES = ((255, 255, 255), (8, 48, 107))  # of the smallest and the largest weight
@@ -23,7 +23,7 @@ def main(argv=None) -> None:
   parser.add_argument('checkpoint', help='such as SNAPSHOTS/model.ckpt-30000')
   parser.add_argument('output', help='picture to write, for example weights.png')
   where = 'the distances [those of the config beside the checkpoint, else 1,2,...]'
-  parser.add_argument('--kld-sizes', type=flag_checks.sizes, default=(), metavar='S,...', help=where)
+  parser.add_argument('--kld-sizes', type=flags.sizes, default=(), metavar='S,...', help=where)
   parser.add_argument('--names', default='', help='file of class names, one a line; default: by number of classes')
   args = parser.parse_args(argv)
   weights = read_weights(args.checkpoint)

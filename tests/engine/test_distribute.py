@@ -18,9 +18,9 @@ from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
 from utils import errors
 from utils.engine import checkpoint, cluster, distribute
-from utils.optim.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.optim.state import TrainingState
-from utils.optim.step import make_step
+from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
+from utils.train.optimizers import TrainingState
+from utils.train.step import make_step
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 
@@ -309,15 +309,16 @@ def test_a_taken_port_and_an_unknown_host():
 PREPARED = """
 import os, signal, time
 from tests.tiny import Toy
-from utils.train import loop, nonfinite
+from utils.train import loop
+from utils.train import loop
 loop.build = lambda model, backbone, num_classes, seed, *_: Toy(num_classes, seed)
 os.environ.update({environment!r})
-check = nonfinite.check_losses
+check = loop.check_losses
 def check_losses(s, *args):
   check(s, *args)
   if s == {step}:
     {action}
-nonfinite.check_losses = check_losses
+loop.check_losses = check_losses
 """
 
 

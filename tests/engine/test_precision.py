@@ -9,8 +9,8 @@ from seg_models.models import MODELS, build
 from tests import tiny
 from tests.tiny import last_checkpoint, train
 from utils.engine import precision
-from utils.optim import state
 from utils.predict.windows import probability_function
+from utils.train import optimizers
 
 data, toy = tiny.data, tiny.toy
 SIDE = 48
@@ -64,7 +64,7 @@ def test_statistics_and_softmax_are_float32():
 def test_a_run_in_half_precision_keeps_float32_variables_and_nears_the_float32_run(
   half, data, toy, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(state, 'FIRST_LOSS_SCALE', 16.0)  # float16's own first one skips steps here, by overflow
+  monkeypatch.setattr(optimizers, 'FIRST_LOSS_SCALE', 16.0)  # float16's own first one skips steps here, by overflow
   results = {}
   for kind in ('float32', half):
     train(data, tmp_path / kind, precision=kind, num_steps=20, use_global_status=True, learning_rate=1e-4)

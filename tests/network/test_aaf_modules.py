@@ -13,7 +13,7 @@ import tensorflow as tf
 import network.aaf
 from dataset import make_demo
 from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, affinity_loss
-from utils.optim.objectives import AdaptiveAffinity
+from utils.train.objectives import AdaptiveAffinity
 
 # Keras 3.15 reads its variables in a way that NumPy 2 will no longer take.
 pytestmark = pytest.mark.filterwarnings('ignore:__array__ implementation:DeprecationWarning')

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments, last_checkpoint, refusal, train
-from utils.optim.objectives import AdaptiveAffinity, Affinity
-from utils.optim.state import TrainingState
-from utils.optim.step import make_step
+from utils.train.objectives import AdaptiveAffinity, Affinity
+from utils.train.optimizers import TrainingState
+from utils.train.step import make_step
 
 data, toy = tiny.data, tiny.toy
 SETTINGS = (CLASSES, 3.0, 0.7, 1.3)

@@ -9,7 +9,7 @@ import pytest
 from network.losses.extra import EXTRA_LOSSES
 from tests import tiny
 from tests.tiny import assert_same, last_checkpoint, train
-from utils.train import loss_flags
+from utils.train import flags
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 pytestmark = pytest.mark.usefixtures('toy')
@@ -21,7 +21,7 @@ def column(folder, name):
 
 
 def test_flags_name_every_loss():
-  assert tuple(EXTRA_LOSSES) == loss_flags.EXTRA_LOSSES
+  assert tuple(EXTRA_LOSSES) == flags.EXTRA_LOSSES
 
 
 @pytest.mark.parametrize('name', EXTRA_LOSSES)

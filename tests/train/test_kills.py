@@ -126,7 +126,7 @@ def test_a_second_signal_ends_even_a_step_that_hangs():
   """Python itself would look at signals only after the call, 2^31 rounds of a hash here."""
   code = (
     f'import sys, os, hashlib; sys.path.insert(0, {str(ROOT)!r})\n'
-    'from utils.train.stop_request import StopRequest\n'
+    'from utils.train.loop import StopRequest\n'
     'with StopRequest():\n'
     '  print("in", flush=True)\n'
     '  hashlib.pbkdf2_hmac("sha512", b"", b"", 2**31 - 1)\n'

@@ -19,8 +19,8 @@ from tests import tiny
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, train
 from utils import errors
 from utils.engine import checkpoint
-from utils.train import failures, loop, run_log
-from utils.train.csv_log import CsvLog
+from utils.train import loop, run_folder
+from utils.train.run_folder import CsvLog
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 pytestmark = pytest.mark.usefixtures('toy')
@@ -40,14 +40,14 @@ def rows(folder, name='log.csv'):
 
 def at_step(monkeypatch, s, action):
   """Does `action` when step s has been made, before its checkpoint."""
-  original = run_log.RunLog.step
+  original = run_folder.RunLog.step
 
   def step(self, now, *args):
     original(self, now, *args)
     if now == s:
       action()
 
-  monkeypatch.setattr(run_log.RunLog, 'step', step)
+  monkeypatch.setattr(run_folder.RunLog, 'step', step)
 
 
 def die():
@@ -353,7 +353,7 @@ def test_a_validation_that_fails_costs_no_step(data, tmp_path, monkeypatch):
 )
 def test_exhausted_resources_are_told_apart(tmp_path, message, says):
   error = tf.errors.ResourceExhaustedError(None, None, '{{function_node step}} ' + message)
-  line = str(failures.run_error(error, tf.distribute.get_strategy(), str(tmp_path)))
+  line = str(loop.run_error(error, tf.distribute.get_strategy(), str(tmp_path)))
   assert says in line and line.endswith(f'({message})')
 
 

@@ -8,8 +8,7 @@ import tensorflow as tf
 from network.common.layers import Conv
 from seg_models.models.base import SegmentationModel
 from utils import errors
-from utils.optim import objectives
-from utils.train import flags, loop
+from utils.train import flags, loop, objectives
 
 
 class TinyBackbone(Conv):

@@ -45,9 +45,9 @@ def random_batch(args, number: int):
 
 
 def training_state(args, model, objective: str):
-  """The `TrainingState` of a model with an objective of `utils.optim.objectives`, by name."""
-  from utils.optim import objectives
-  from utils.optim.state import TrainingState
+  """The `TrainingState` of a model with an objective of `utils.train.objectives`, by name."""
+  from utils.train import objectives
+  from utils.train.optimizers import TrainingState
 
   margin_and_lambdas = () if objective == 'CrossEntropy' else (3.0, 1.0, 1.0)
   terms = getattr(objectives, objective)(args.num_classes, *margin_and_lambdas)
@@ -58,7 +58,7 @@ def step_call(args, state, strategy, batch) -> Callable:
   """A function that does one step -> its metrics."""
   import tensorflow as tf
 
-  from utils.optim.step import make_step
+  from utils.train.step import make_step
 
   step = make_step(strategy, state, args)
   return lambda: step([batch], tf.constant(0))

@@ -6,15 +6,23 @@ A new flag gets one line of help that fits 120 columns (a test counts), in the g
 import argparse
 import functools
 
+from seg_models.input_size import size_multiple, size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, real, whole
-from utils.train import flag_checks
-from utils.train.loss_flags import add_loss_flags, check_loss_flags
+from utils.errors import InputError
 
 # A run goes on only with the flags that decide its result: all but these paths, intervals and devices.
 MAY_CHANGE = {'data_dir', 'data_list', 'val_list', 'val_every', 'val_strides', 'snapshot_dir', 'restore_from'}
+
+
 MAY_CHANGE |= {'not_restore_classifier', 'resume', 'overwrite', 'save_pred_every', 'save_minutes', 'keep'}
+
+
 MAY_CHANGE |= {'update_tb_every', 'early_stop', 'config', 'profile_steps', 'is_training', 'xla', 'deterministic'}
+
+
 MAY_CHANGE |= {'num_gpu', 'cluster', 'worker_timeout'}
+
+
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
 
@@ -25,7 +33,7 @@ def parse(description: str, argv, affinity: bool = False, several_gpus: bool = F
     InputError: flags that contradict each other.
   """
   args = make_parser(description, affinity, several_gpus, sizes).parse_args(argv)
-  flag_checks.check(args)
+  check(args)
   check_loss_flags(args)
   return args
 
@@ -72,7 +80,7 @@ def _add_augmentation_flags(group):
   group.add_argument('--random-crop', action='store_true', help='crop at a random place instead of the centre')
   group.add_argument('--random-scale', action='store_true', help='scale images by --scale-range')
   group.add_argument(
-    '--scale-range', type=flag_checks.scale_range, default=(0.5, 2.0), metavar='LOW,HIGH', help='of --random-scale'
+    '--scale-range', type=scale_range, default=(0.5, 2.0), metavar='LOW,HIGH', help='of --random-scale'
   )
   group.add_argument('--random-rotate', type=real(0, 180), default=0.0, help='turn half of the images by up to this')
   group.add_argument('--color-jitter', action='store_true', help='change brightness, contrast, saturation and hue')
@@ -86,9 +94,7 @@ def _add_affinity_flags(group, sizes):
   group.add_argument('--kld-margin', type=real(0), default=3.0, help='margin of the KL divergence at edges')
   group.add_argument('--kld-lambda-1', type=real(0), default=1.0, help='weight of the edge term')
   group.add_argument('--kld-lambda-2', type=real(0), default=1.0, help='weight of the non-edge term')
-  group.add_argument(
-    '--kld-sizes', type=flag_checks.sizes, default=sizes, metavar='S,...', help='distances of the neighbours'
-  )
+  group.add_argument('--kld-sizes', type=distances, default=sizes, metavar='S,...', help='distances of the neighbours')
   group.add_argument(
     '--kld-decay', type=real(1), default=10.0, help='both terms shrink to 1 / this over the run; 1: not at all'
   )
@@ -143,9 +149,7 @@ def _add_run_flags(group):
   group.add_argument('--save-minutes', type=real(0, above=True), help='save every so many minutes too')
   group.add_argument('--keep', type=whole(1), default=10, help='newest checkpoints kept, and the best one')
   group.add_argument('--update-tb-every', type=whole(1), default=20, help='steps between TensorBoard entries')
-  group.add_argument(
-    '--profile-steps', type=flag_checks.first_last, metavar='A,B', help='TensorBoard profile of steps A to B'
-  )
+  group.add_argument('--profile-steps', type=first_last, metavar='A,B', help='TensorBoard profile of steps A to B')
   group.add_argument(
     '--config', default='', metavar='FILE', help="flags from JSON or YAML, or a run's config; these here come on top"
   )
@@ -162,3 +166,97 @@ def _add_several_gpus_flags(group):
     metavar='SECONDS',
     help='a worker that is silent for so long, at the start or in a step, is taken for dead',
   )
+
+
+def distances(text: str) -> tuple[int, ...]:
+  """An argparse type: `S,...`, the distances of an affinity loss."""
+  try:
+    values = tuple(int(part) for part in text.split(','))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not distances in pixels; write for example 1,2,3') from None
+  if min(values) < 1 or len(set(values)) < len(values):
+    raise argparse.ArgumentTypeError(f'{text!r}: give different distances of at least 1, for example 1,2,3')
+  if max(values) > 65536:
+    raise argparse.ArgumentTypeError(f'{text!r}: give distances in pixels, up to 65536')
+  return values
+
+
+def scale_range(text: str) -> tuple[float, float]:
+  """An argparse type: `LOW,HIGH`, factors of an image's sides."""
+  try:
+    low, high = (float(part) for part in text.split(','))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not two factors; write 0.5,2 for example') from None
+  if not 0 < low <= high <= 1000:
+    raise argparse.ArgumentTypeError(f'{text!r}: give LOW,HIGH with 0 < LOW <= HIGH <= 1000')
+  return low, high
+
+
+def first_last(text: str) -> tuple[int, int]:
+  """An argparse type: `A,B`, the first and the last step."""
+  try:
+    first, last = (int(part) for part in text.split(','))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not two steps A,B') from None
+  if not 0 <= first <= last:
+    raise argparse.ArgumentTypeError(f'{text!r}: give first,last with 0 <= first <= last')
+  return first, last
+
+
+def check(args: argparse.Namespace) -> None:
+  """Raises InputError where flags contradict each other; fills in the default of --val-strides."""
+  problem = size_problem(args.model, *args.input_size, args.output_stride)
+  if problem:
+    raise InputError(f'--input-size: {problem}')
+  if not args.snapshot_dir:
+    raise InputError('--snapshot-dir is empty; name a folder for the checkpoints')
+  if args.resume and args.overwrite:
+    raise InputError('--resume and --overwrite contradict each other; give one of them')
+  if args.not_restore_classifier and not args.restore_from:
+    raise InputError('--not-restore-classifier needs --restore-from; name a checkpoint or leave the flag out')
+  if args.early_stop and not args.val_list:
+    raise InputError('--early-stop needs --val-list; name a list of validation images or leave the flag out')
+  if args.scale_range != (0.5, 2.0) and not args.random_scale:
+    raise InputError('--scale-range needs --random-scale; give both or neither')
+  if args.crop_max_share < 1 and not args.random_crop:
+    raise InputError('--crop-max-share needs --random-crop; give both or neither')
+  if args.ignore_label < args.num_classes:
+    raise InputError(
+      f'--ignore-label {args.ignore_label} is one of the {args.num_classes} classes; give {args.num_classes} to 255'
+    )
+  if args.val_strides is None:
+    multiple = size_multiple(args.model, args.output_stride)
+    args.val_strides = tuple(max(multiple, 2 * side // 3) for side in args.input_size)
+  problem = stride_problem(args.val_strides, args.input_size)
+  if problem:
+    raise InputError(f'--val-strides {problem}')
+
+
+EXTRA_LOSSES = ('lovasz', 'rmi', 'abl', 'dice', 'focal')
+
+
+def add_loss_flags(group) -> None:
+  group.add_argument(
+    '--class-weights', default='', metavar='RULE', help='of the cross-entropy: balanced, median, enet or a file'
+  )
+  group.add_argument('--label-smoothing', type=real(0, 1, below=True), default=0.0, help='of the cross-entropy')
+  group.add_argument(
+    '--ohem-threshold', type=real(0, 1), metavar='P', help='only pixels whose class has a probability below P count'
+  )
+  group.add_argument(
+    '--ohem-min-kept', type=whole(0), default=0, help='and the N hardest of an image, at the size of the logits'
+  )
+  group.add_argument('--extra-loss', choices=EXTRA_LOSSES, help='a term beside the cross-entropy')
+  group.add_argument('--extra-weight', type=real(0), default=1.0, help='of --extra-loss')
+
+
+def check_loss_flags(args) -> None:
+  """Raises InputError for flags that contradict each other."""
+  if args.ohem_min_kept and args.ohem_threshold is None:
+    raise InputError(
+      f'--ohem-min-kept {args.ohem_min_kept} needs --ohem-threshold; give for example 0.7, or leave it out'
+    )
+  if args.extra_weight != 1 and not args.extra_loss:
+    raise InputError(f'--extra-weight {args.extra_weight:g} is of no loss; give --extra-loss, or leave it out')
+  if args.ohem_threshold == 0 and not args.ohem_min_kept:
+    raise InputError('--ohem-threshold 0 without --ohem-min-kept keeps no pixel; give a larger one, or --ohem-min-kept')

@@ -4,29 +4,34 @@ Update s is followed, where it is due, by validation and checkpoint s. Everythin
 function of the flags and s, so a run resumed at s + 1 is the unbroken run.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
+import errno
+import os
+import re
 import signal
+import threading
 import time
+import zlib
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
+from seg_models.augmentation import Augmentation
+from seg_models.image_reader import file_index, training_dataset
 from seg_models.models import build
 from utils.data.check import check_pairs
 from utils.engine import checkpoint, distribute, precision
 from utils.errors import InputError, RunError, Stopped
 from utils.list_file import Pair, read_list
-from utils.optim.state import TrainingState
-from utils.optim.step import make_step
-from utils.train import class_weights, flags, nonfinite
-from utils.train.batches import batches_of, next_batches
-from utils.train.failures import run_error
-from utils.train.initial_values import digest, set_initial_values
-from utils.train.run_folder import RunFolder
-from utils.train.run_log import RunLog
-from utils.train.stop_request import StopRequest
+from utils.train import class_weights, flags
+from utils.train.optimizers import TrainingState
+from utils.train.run_folder import RunFolder, RunLog
+from utils.train.step import make_step
 from utils.train.validation import ValidationHistory, Validator
 
 
@@ -123,7 +128,7 @@ def loop(run: Run) -> None:
     number = tf.constant(np.int32(s))  # of a Python number TensorFlow would keep the tensor for ever
     metrics = {name: float(value) for name, value in step(batch, number).items()}
     log.step(s, metrics, time.time() - begun, waited)
-    nonfinite.check_losses(s, metrics, run)
+    check_losses(s, metrics, run)
     if folder.writes and s % args.update_tb_every == 0:
       log.pictures(s, run.state.model, [run.strategy.experimental_local_results(x)[0] for x in batch[0]])
     with saved_on_failure(run, s):
@@ -177,8 +182,8 @@ def save(run: Run, s: int) -> str:
   """Writes checkpoint s, on the worker that writes, and returns its prefix."""
   if not run.folder.writes:
     return checkpoint.path_of(run.folder.folder, s)
-  tensors = nonfinite.arrays(run.state.saved())
-  nonfinite.check_variables(s, tensors, run)
+  tensors = arrays(run.state.saved())
+  check_variables(s, tensors, run)
   return run.folder.save(s, {**tensors, **run.history.saved()}, run.history)
 
 
@@ -203,3 +208,211 @@ def stop_after(s: int, signum: int, saved: str, run: Run) -> None:
 def stop_signal(run: Run) -> int:
   """The signal that asks this run to stop, on whichever worker it arrived; 0 for none."""
   return max(distribute.of_all_workers(run.strategy, run.stop.signum))
+
+
+def augmentation(args) -> Augmentation:
+  """What the flags say."""
+  return Augmentation(
+    scale_range=args.scale_range if args.random_scale else None,
+    mirror=args.random_mirror,
+    random_crop=args.random_crop,
+    max_degrees=args.random_rotate,
+    color_jitter=args.color_jitter,
+    max_share=args.crop_max_share,
+  )
+
+
+def batches_of(run):
+  """An endless iterator of this worker's batches (images, labels), replica by replica, from step `folder.start` on."""
+  args, replicas = run.args, run.strategy.num_replicas_in_sync
+  examples = training_dataset(
+    run.pairs,
+    args.batch_size,
+    args.input_size,
+    args.ignore_label,
+    args.random_seed,
+    augmentation(args),
+    run.folder.start * args.iter_size,
+    distribute.worker(run.strategy),
+  )
+  return iter(examples.batch(args.batch_size // replicas, drop_remainder=True).prefetch(2 * replicas))
+
+
+def next_batches(batches, s: int, run) -> list:
+  """The --iter-size global batches of step s, this worker's part of each."""
+  try:
+    deal = run.strategy.experimental_distribute_values_from_function
+    return [deal(lambda replica: next(batches)) for _ in range(run.args.iter_size)]
+  except tf.errors.OpError as e:
+    raise RunError(f'step {s}: {unreadable(run) or short_message(e)}; go on with --resume once it is mended') from None
+
+
+def unreadable(run) -> str:
+  """The fault of the first pair that cannot be decoded, or empty. The start checked headers and ends only."""
+  try:
+    check_pairs(run.pairs, run.args.num_classes, run.args.ignore_label, thorough=True)
+  except InputError as e:
+    return str(e)
+  return ''
+
+
+def set_initial_values(state, history, folder, args) -> str:
+  """Sets the variables from the run's own checkpoint, else from --restore-from, else leaves them as initialised. An
+  auxiliary head that the checkpoint of --restore-from lacks is left as initialised.
+
+  Returns a line for the log that says which.
+
+  Raises:
+    InputError: the checkpoint lacks a variable, or holds it in another shape.
+  """
+  model = state.model
+  if folder.resumed:
+    variables = state.saved()
+    has_training_state = any(name.startswith(checkpoint.STATE) for name in checkpoint.Reader(folder.resumed).shapes)
+    if not has_training_state:  # a checkpoint of the 2018 code: the variables and their momentum alone
+      variables = {name: variable for name, variable in variables.items() if not name.startswith(checkpoint.STATE)}
+    checkpoint.restore(folder.resumed, variables, 'it belongs to another run; name another --snapshot-dir')
+    if has_training_state:
+      history.restore(folder.resumed)
+    source = f'all {len(variables)} variables from {folder.resumed}, going on at step {folder.start}'
+  elif args.restore_from:
+    head = {id(v) for v in model.head_variables}
+    backbone = named(v for v in model.variables if id(v) not in head)
+    checkpoint.restore(args.restore_from, backbone, f'check --backbone {args.backbone}')
+    restored = len(backbone)
+    if not args.not_restore_classifier:
+      advice = 'check --model and --num-classes, or give --not-restore-classifier to leave the head as initialised'
+      held = checkpoint.Reader(args.restore_from).shapes
+      auxiliary = {id(v) for v in model.auxiliary_variables}
+      head = named(v for v in model.head_variables if id(v) not in auxiliary or checkpoint.name_of(v) in held)
+      checkpoint.restore(args.restore_from, head, advice)
+      restored += len(head)
+    rest = len(state.saved()) - restored
+    source = f'{restored} variables from {args.restore_from}, the other {rest} (momentum included) as initialised'
+  else:
+    source = f'all {len(state.saved())} variables as initialised (seed {args.random_seed})'
+  if state.averages and not folder.resumed:
+    state.averages.begin()
+  return f'start (own checkpoint, else --restore-from, else initial weights): {source}'
+
+
+def digest(model) -> str:
+  """A checksum of the model's variables, without an auxiliary head: runs with and without one have equal starts."""
+  crc, auxiliary = 0, {id(v) for v in model.auxiliary_variables}
+  for name, variable in sorted(named(v for v in model.variables if id(v) not in auxiliary).items()):
+    crc = zlib.crc32(np.asarray(variable).tobytes(), zlib.crc32(name.encode(), crc))
+  return f'CRC {crc:08x}'
+
+
+def named(variables) -> dict:
+  return {checkpoint.name_of(v): v for v in variables}
+
+
+DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+
+
+LOST_WORKER = (
+  tf.errors.UnavailableError,
+  tf.errors.AbortedError,
+  tf.errors.DeadlineExceededError,
+  tf.errors.InternalError,
+)
+
+
+def run_error(error, strategy, folder: str) -> RunError:
+  """The error for a user whose run has `folder` for its snapshots: one line with the cause and the advice."""
+  reason = short_message(error)
+  if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
+    return RunError(
+      f'another worker has died or cannot be reached; the checkpoints in {folder} are whole: start all workers '
+      f'again with --resume ({reason})'
+    )
+  if any(words in reason for words in DISK_FULL):
+    return RunError(f'{folder}: no room there; its checkpoints are whole, go on with --resume ({reason})')
+  if isinstance(error, tf.errors.ResourceExhaustedError):
+    return RunError(f'out of memory; give a smaller --batch-size (and a larger --iter-size) or --input-size ({reason})')
+  return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
+
+
+def short_message(error: tf.errors.OpError) -> str:
+  """TensorFlow's message in one line, without names of operations and places in the code."""
+  text = str(error).split('Traceback (most recent call last)')[0]  # of Python that read a file
+  lines = [line for line in text.splitlines() if not re.match(r'Graph execution|Detected at node|  File "', line)]
+  return ' '.join(re.sub(r'\[\[.*?]]|\[Op:.*?]|{{.*?}}', '', ' '.join(lines)).split())[:300]
+
+
+def check_losses(s: int, metrics: dict, run) -> None:
+  """Raises RunError (see `stop`) if a loss of step s is not finite; its update has not been made then."""
+  bad = [f'{name} {value}' for name, value in metrics.items() if not np.isfinite(value) and name != 'loss']
+  if bad or not np.isfinite(metrics['loss']):
+    tensors = arrays(run.state.saved())
+    stop(s, f'the loss is not finite ({", ".join(bad or ["the sum"])}); update not made', tensors, run)
+
+
+def check_variables(s: int, tensors: dict, run) -> None:
+  """Raises RunError (see `stop`) if a variable is not finite after step s: a gradient overflowed."""
+  bad = [name for name, array in tensors.items() if not np.all(np.isfinite(array))]
+  if bad:
+    more = f' and {len(bad) - 1} more' if len(bad) > 1 else ''
+    stop(s, f'{bad[0]}{more} is not finite after the update', tensors, run)
+
+
+def stop(s: int, what: str, tensors: dict, run) -> None:
+  """Saves the state in a folder of its own, names the files of the step, and raises RunError."""
+  args, pairs, folder = run.args, run.pairs, run.folder
+  first = s * args.iter_size * args.batch_size
+  positions = range(first, first + args.iter_size * args.batch_size)
+  files = [pairs[int(file_index(p, len(pairs), args.random_seed))].image for p in positions]
+  where = os.path.join(folder.folder, 'nonfinite', f'{checkpoint.PREFIX}-{s}')
+  if folder.writes:
+    checkpoint.save(where, tensors)
+  tqdm.write(f'files of step {s}: ' + ' '.join(files))
+  raise RunError(
+    f'step {s}: {what}; state kept in {where}; files: {", ".join(files[:8])}{" ..." if len(files) > 8 else ""}; '
+    'start again with a lower --learning-rate or with --clip-norm'
+  )
+
+
+def arrays(variables: dict) -> dict:
+  """{name: variable} -> {name: NumPy array}."""
+  return {name: np.asarray(v) for name, v in variables.items()}
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+  """A context in which the first SIGINT or SIGTERM only sets `signum`, so that the step can be finished and saved; a
+  second one ends the process at once.
+
+  Python runs signal handlers between two of its own instructions, and a training step is one long call into
+  TensorFlow. So the signals are read from the pipe that the system's handler writes to, by a thread.
+  """
+
+  def __init__(self):
+    self.signum = 0
+
+  def __enter__(self):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    self._writer = writer
+    self._thread = threading.Thread(target=self._listen, args=(reader,), daemon=True)
+    self._thread.start()
+    self._wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    self._before = {s: signal.signal(s, lambda signum, frame: None) for s in SIGNALS}
+    return self
+
+  def __exit__(self, *exception):
+    for signum, handler in self._before.items():
+      signal.signal(signum, handler)
+    signal.set_wakeup_fd(self._wakeup)
+    os.close(self._writer)
+    self._thread.join()
+
+  def _listen(self, reader):
+    with open(reader, 'rb', buffering=0) as pipe:
+      while byte := pipe.read(1):  # empty once the writer is closed
+        if byte[0] in SIGNALS:
+          if self.signum:
+            os._exit(128 + byte[0])
+          self.signum = byte[0]

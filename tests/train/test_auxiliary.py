@@ -8,10 +8,10 @@ from seg_models.models import build
 from tests import tiny
 from tests.tiny import CLASSES, arguments, contents, last_checkpoint, train
 from utils.engine import checkpoint
-from utils.optim.objectives import AdaptiveAffinity, CrossEntropy
-from utils.optim.state import TrainingState
-from utils.optim.step import make_step
-from utils.train.initial_values import named
+from utils.train.loop import named
+from utils.train.objectives import AdaptiveAffinity, CrossEntropy
+from utils.train.optimizers import TrainingState
+from utils.train.step import make_step
 
 data, toy = tiny.data, tiny.toy
 WEIGHT = 0.4

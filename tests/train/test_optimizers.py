@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.tiny import CLASSES, Toy
-from utils.optim import optimizers
-from utils.optim.objectives import AdaptiveAffinity
-from utils.optim.state import TrainingState
-from utils.optim.step import make_step
+from utils.train import optimizers
+from utils.train.objectives import AdaptiveAffinity
+from utils.train.optimizers import TrainingState
+from utils.train.step import make_step
 
 data = tiny.data
 GRADIENTS, RATES = np.float32([[1, 2], [-3, 0.5], [0.25, -1]]), [0.5, 0.1, 0.02]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from network.aaf.losses import SIZES, affinity_counts, affinity_sums
 from network.losses.cross_entropy import PLAIN, Options, cross_entropy_sum, kept_weight, labelled_weight
 from network.losses.extra import EXTRA_LOSSES, ExtraLoss
-from utils.optim.schedules import DECAY
+from utils.train.optimizers import DECAY
 
 
 class CrossEntropy(tf.Module):
@@ -23,7 +23,7 @@ class CrossEntropy(tf.Module):
   loss times `extra_weight`: term `NAME_loss`.
   """
 
-  decay = DECAY  # the base of `utils.optim.schedules.affinity_decay`; without affinity terms nothing decays
+  decay = DECAY  # the base of `utils.train.optimizers.affinity_decay`; without affinity terms nothing decays
   weight_rate = 1.0  # at which the objective's own variables ascend, times the learning rate
 
   def __init__(

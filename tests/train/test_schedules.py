@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from utils.optim import schedules
+from utils.train import optimizers
 
 data = tiny.data
 STEPS = np.arange(10)
@@ -25,9 +25,9 @@ POLY = 2 * (1 - STEPS / 10) ** 0.9
 )
 def test_rates_of_a_run(data, flags, rates):
   args = tiny.arguments(data, 'unused', num_steps=10, learning_rate=2, **flags)
-  np.testing.assert_allclose([schedules.learning_rate(tf.constant(s), args) for s in STEPS], rates, rtol=1e-6)
+  np.testing.assert_allclose([optimizers.learning_rate(tf.constant(s), args) for s in STEPS], rates, rtol=1e-6)
 
 
 def test_affinity_terms_shrink_to_a_tenth():
-  decays = schedules.affinity_decay(tf.constant([0, 5, 9]), 10)
+  decays = optimizers.affinity_decay(tf.constant([0, 5, 9]), 10)
   np.testing.assert_allclose(decays, 10 ** -np.array([0, 0.5, 0.9]), rtol=1e-6)

@@ -9,10 +9,9 @@ import tensorflow as tf
 from network.losses.cross_entropy import Options
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
-from utils.optim.objectives import AdaptiveAffinity, Affinity, CrossEntropy
-from utils.optim.state import TrainingState
-from utils.optim.step import make_step
-from utils.optim.update import adapt_loss_scale
+from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
+from utils.train.optimizers import TrainingState
+from utils.train.step import adapt_loss_scale, make_step
 
 data = tiny.data
 RATE = 0.01

@@ -8,9 +8,9 @@ from tests import tiny
 from tests.tiny import CLASSES, Toy
 from utils import errors
 from utils.engine import checkpoint
-from utils.optim.objectives import CrossEntropy
-from utils.optim.state import TrainingState
-from utils.optim.step import make_step
+from utils.train.objectives import CrossEntropy
+from utils.train.optimizers import TrainingState
+from utils.train.step import make_step
 
 data = tiny.data
 DECAY = 0.25

@@ -1,0 +1,193 @@
+"""What an update is made of: schedules, update rules with their slots, averages of the weights, and the state of a run.
+
+Step s counts from 0, as a tensor. Every schedule is a function of s alone, so a resumed run needs no state of it.
+
+A rule is a function `rule(variable, slots, gradient, rate, weight_decay, count, args)`. The slots are named in the
+checkpoint as TensorFlow 1 names them, NAME/Momentum, NAME/Adam and NAME/Adam_1. `count` is the number of this update,
+from 1, a float32 scalar: a step that was skipped, for a loss or gradient that is not finite, is not counted.
+"""
+
+import contextlib
+import itertools
+import math
+
+import tensorflow as tf
+
+from utils.engine import checkpoint
+
+DECAY = 10.0  # the affinity terms shrink to a tenth over a run
+
+
+def poly(step, num_steps: int, base: float, power: float):
+  """base * (1 - step / num_steps)^power (DeepLab: Chen et al., 2016; the schedule of 2018)."""
+  return base * (1 - tf.cast(step, tf.float32) / num_steps) ** power
+
+
+def cosine(step, num_steps: int, base: float):
+  """base / 2 * (1 + cos(pi * step / num_steps)) (Loshchilov and Hutter, ICLR 2017, without restarts)."""
+  return base / 2 * (1 + tf.cos(math.pi * tf.cast(step, tf.float32) / num_steps))
+
+
+def warmup(step, warmup_steps: int):
+  """The factor min(1, (step + 1) / warmup_steps): the rate rises linearly to the schedule's (Goyal et al., 2017)."""
+  return tf.minimum(1.0, (tf.cast(step, tf.float32) + 1) / warmup_steps)
+
+
+def learning_rate(step, args):
+  """The rate of --schedule and --warmup-steps, before the multiples of head and edge weights."""
+  if args.schedule == 'poly':
+    rate = poly(step, args.num_steps, args.learning_rate, args.power)
+  elif args.schedule == 'cosine':
+    rate = cosine(step, args.num_steps, args.learning_rate)
+  else:
+    rate = tf.constant(args.learning_rate)
+  return rate * warmup(step, args.warmup_steps) if args.warmup_steps else rate
+
+
+def affinity_decay(step, num_steps: int, base: float = DECAY):
+  """The factor of both affinity terms: base^(-step / num_steps)."""
+  return base ** (-tf.cast(step, tf.float32) / num_steps)
+
+
+SLOTS = {'momentum': ('Momentum',), 'adamw': ('Adam', 'Adam_1')}
+
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
+
+
+def momentum_update(variable, slots, gradient, rate, weight_decay, count, args):
+  """TensorFlow 1's momentum, in which the rate does not enter the accumulator, with weight decay as part of the loss:
+
+  g <- g + weight_decay * v;  a <- momentum * a + g;  v <- v - rate * a.
+
+  By TensorFlow's one kernel for both: as products and sums, the passes over the weights cost 5 % of a bfloat16 step.
+  """
+  gradient = gradient + weight_decay * variable if weight_decay else gradient
+  tf.raw_ops.ResourceApplyMomentum(
+    var=variable.handle, accum=slots[0].handle, lr=rate, grad=gradient, momentum=args.momentum
+  )
+
+
+def adamw_update(variable, slots, gradient, rate, weight_decay, count, args):
+  """Adam (Kingma and Ba, ICLR 2015) with decoupled weight decay (Loshchilov and Hutter, ICLR 2019, algorithm 2):
+
+  m <- b1 * m + (1 - b1) * g;  u <- b2 * u + (1 - b2) * g^2;
+  v <- v - rate * (m / (1 - b1^count) / (sqrt(u / (1 - b2^count)) + epsilon) + weight_decay * v).
+
+  The decay is multiplied by the whole rate, as in PyTorch, not only by its schedule.
+  """
+  mean, square = slots
+  mean.assign(BETA_1 * mean + (1 - BETA_1) * gradient)
+  square.assign(BETA_2 * square + (1 - BETA_2) * tf.square(gradient))
+  root = tf.sqrt(square / (1 - BETA_2**count))
+  direction = mean / (1 - BETA_1**count) / (root + EPSILON)
+  variable.assign_sub(rate * (direction + weight_decay * variable))
+
+
+RULES = {'momentum': momentum_update, 'adamw': adamw_update}
+
+
+class Averages:
+  """The average NAME/ExponentialMovingAverage of every variable of `model`.
+
+  After update s: average <- d * average + (1 - d) * variable, d = min(decay, (1 + s) / (10 + s)), as TensorFlow 1's
+  ExponentialMovingAverage with num_updates has it, in names too: a long memory does not hold on to the initial weights.
+  Batch norm's moving statistics are averaged like the weights (as in EfficientNet's and timm's training), so that both
+  are of the same time.
+  """
+
+  def __init__(self, model, decay: float):
+    self.decay, self.averaged = decay, list(model.variables)
+    self.variables = [
+      tf.Variable(tf.identity(v), trainable=False, name=f'{checkpoint.name_of(v)}{checkpoint.AVERAGE}')
+      for v in self.averaged
+    ]
+
+  def begin(self) -> None:
+    """Sets the averages to the variables, once these have their initial values."""
+    for variable, average in zip(self.averaged, self.variables, strict=True):
+      average.assign(variable)
+
+  def update(self, strategy, s) -> None:
+    """To be called in the step, across replicas, after update s."""
+    s = tf.cast(s, tf.float32)
+    share = 1 - tf.minimum(self.decay, (1 + s) / (10 + s))
+    for variable, average in zip(self.averaged, self.variables, strict=True):
+      strategy.extended.update(average, lambda a, v: a.assign_sub(share * (a - v)), args=(variable,), group=False)
+
+  @contextlib.contextmanager
+  def in_use(self):
+    """The network has the averages for its variables within this context. Takes no more memory than one variable."""
+    self._swap()
+    try:
+      yield
+    finally:
+      self._swap()
+
+  def _swap(self):
+    for variable, average in zip(self.averaged, self.variables, strict=True):
+      value = tf.identity(variable)
+      variable.assign(average)
+      average.assign(value)
+
+
+FIRST_LOSS_SCALE = 2.0**15  # of float16
+
+
+class TrainingState(tf.Module):
+  """The variables of model and objective that are trained, with optimizer, learning rate and weight decay of each.
+
+  The head learns at `head_rate_multiple` times the rate; the objective's variables ascend, always by momentum: rate -1,
+  times the objective's `weight_rate`. Weight decay falls on the variables named `weights`: norms and biases are spared.
+  With frozen batch norm (`--use-global-status`) gamma and beta are not trained.
+  """
+
+  def __init__(
+    self,
+    model,
+    objective,
+    weight_decay: float,
+    frozen_batch_norm: bool,
+    optimizer: str = 'momentum',
+    head_rate_multiple: float = 10.0,
+    ema_decay: float | None = None,
+  ):
+    super().__init__()
+    self.model, self.objective = model, objective
+    head = {id(v) for v in model.head_variables}
+    fixed = ('gamma', 'beta') if frozen_batch_norm else ()
+    weights = [v for v in model.trainable_variables if checkpoint.name_of(v).split('/')[-1] not in fixed]
+    self.trained = weights + list(objective.trainable_variables)
+    self.optimizers = [optimizer] * len(weights) + ['momentum'] * len(objective.trainable_variables)
+    self.rates = [head_rate_multiple if id(v) in head else 1.0 for v in weights]
+    self.rates += [-objective.weight_rate] * len(objective.trainable_variables)
+    decayed = [checkpoint.name_of(v).endswith('/weights') for v in self.trained]
+    self.weight_decays = [weight_decay if d else 0.0 for d in decayed]
+    self.slots = [
+      [tf.Variable(tf.zeros_like(v), trainable=False, name=f'{checkpoint.name_of(v)}/{slot}') for slot in SLOTS[kind]]
+      for v, kind in zip(self.trained, self.optimizers, strict=True)
+    ]
+    self.averages = Averages(model, ema_decay) if ema_decay is not None else None
+    self.updates = tf.Variable(0, trainable=False, name='training/updates') if optimizer == 'adamw' else None
+    self.loss_scale = tf.Variable(FIRST_LOSS_SCALE, trainable=False, name='training/loss_scale')
+    self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
+
+  @classmethod
+  def of_flags(cls, model, objective, args):
+    """The state of a run with the flags of a training script."""
+    settings = (args.weight_decay, args.use_global_status, args.optimizer, args.head_rate_multiple, args.ema_decay)
+    return cls(model, objective, *settings)
+
+  def count_update(self):
+    """The number of this update, from 1, for the optimizers that need it; a skipped step is none."""
+    if self.updates is None:
+      return None
+    self.updates.assign_add(1)
+    return tf.cast(tf.identity(self.updates), tf.float32)
+
+  def saved(self) -> dict:
+    """{name: variable} of everything that a checkpoint holds."""
+    own = [self.loss_scale, self.finite_steps, *([self.updates] if self.updates is not None else [])]
+    averages = self.averages.variables if self.averages else []
+    variables = [*self.model.variables, *self.objective.variables, *itertools.chain(*self.slots), *averages, *own]
+    return {checkpoint.name_of(v): v for v in variables}
