@@ -19,7 +19,7 @@ def test_validation_is_inference_and_benchmark(data, tmp_path, capfd, ema):
   every_step = {'num_steps': 3, 'val_every': 1, 'save_pred_every': 1}
   train(data, tmp_path / 'run', val_list=data / 'list.txt', val_strides='20,16', **every_step, **ema)
   lines = (tmp_path / 'run' / 'validation.csv').read_text().splitlines()
-  assert lines[0] == 'step,mIoU,0,1,2' and len(lines) == 3
+  assert lines[0] == 'step,mIoU,class 0,class 1,class 2' and len(lines) == 3
   capfd.readouterr()
   for line in lines[1:]:
     step, miou, *iou = line.split(',')

@@ -15,7 +15,6 @@ import math
 import numpy as np
 
 from utils.data.check import label_counts
-from utils.data.labels import class_names
 from utils.errors import InputError
 from utils.list_file import text_lines
 from utils.parallel import in_threads
@@ -89,7 +88,7 @@ def _number(path: str, word: str) -> float:
   return value
 
 
-def described(weights: tuple[float, ...]) -> str:
+def described(weights: tuple[float, ...], names: list[str]) -> str:
   """A line for the log."""
-  named = zip(class_names(len(weights)), weights, strict=True)
+  named = zip(names, weights, strict=True)
   return 'class weights: ' + ', '.join(f'{name} {weight:g}' for name, weight in named)

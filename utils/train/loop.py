@@ -82,7 +82,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
       print(origin)
       print(precision.described(args.precision))
       if objective.options.class_weights:
-        print(class_weights.described(objective.options.class_weights))
+        print(class_weights.described(objective.options.class_weights, folder.classes.names))
     check_equal_starts(strategy, folder)
     folder.begin(lambda: digest(model))
     log = RunLog(folder, args, objective, history.last, quiet=not folder.writes)
@@ -113,7 +113,7 @@ def loop(run: Run) -> None:
   """
   args, folder, log = run.args, run.folder, run.log
   batches, step = batches_of(run), make_step(run.strategy, run.state, args)
-  last_save, saved = time.time(), folder.resumed
+  last_save, saved = time.monotonic(), folder.resumed
   if folder.resumed:
     saved = finish_step(run)
   for s in range(folder.start, args.num_steps):
@@ -121,13 +121,13 @@ def loop(run: Run) -> None:
       log.stopped_early(run.history.last, run.history.best_step)
       break
     log.profile(s)
-    begun = time.time()
+    begun = time.monotonic()
     with saved_on_failure(run, s - 1):
       batch = next_batches(batches, s, run)
-    waited = time.time() - begun
+    waited = time.monotonic() - begun
     number = tf.constant(np.int32(s))  # of a Python number TensorFlow would keep the tensor for ever
     metrics = {name: float(value) for name, value in step(batch, number).items()}
-    log.step(s, metrics, time.time() - begun, waited)
+    log.step(s, metrics, time.monotonic() - begun, waited)
     check_losses(s, metrics, run)
     if folder.writes and s % args.update_tb_every == 0:
       log.pictures(s, run.state.model, [run.strategy.experimental_local_results(x)[0] for x in batch[0]])
@@ -135,8 +135,8 @@ def loop(run: Run) -> None:
       best = validate(run, s)
     signum = stop_signal(run)
     due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
-    if due or has_stalled(run) or (args.save_minutes and time.time() - last_save > 60 * args.save_minutes):
-      last_save, saved = time.time(), save(run, s)
+    if due or has_stalled(run) or (args.save_minutes and time.monotonic() - last_save > 60 * args.save_minutes):
+      last_save, saved = time.monotonic(), save(run, s)
     stop_after(s, signum, saved, run)
   log.summary(last_checkpoint=saved, **run.history.summary(folder))
 
@@ -161,13 +161,13 @@ def validate(run: Run, s: int) -> bool:
   due = s == run.args.num_steps - 1 or (s > 0 and s % run.args.val_every == 0)
   if not (run.validator and due) or run.history.last == s:
     return False
-  begun = time.time()
+  begun = time.monotonic()
   with run.state.averages.in_use() if run.state.averages else contextlib.nullcontext():
     scores = run.validator(run.stop)
   if scores is None:
     return False
   if run.folder.writes:
-    run.log.validation(s, *scores, time.time() - begun)
+    run.log.validation(s, *scores, time.monotonic() - begun)
   return run.history.add(s, scores[0])
 
 

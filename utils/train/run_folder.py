@@ -29,8 +29,6 @@ from tqdm import tqdm
 from network.common.layers import MEAN, resize_bilinear
 from utils import memory
 from utils.atomic import make_folder, remove_unfinished, whole_file, write_text
-from utils.data.datasets import colours
-from utils.data.labels import class_names
 from utils.data.visualisation import colour
 from utils.engine import checkpoint
 from utils.errors import InputError, RunError
@@ -70,6 +68,7 @@ class RunFolder:
   def __init__(self, args, objective, chief: bool = True):
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
     self.flags = vars(args)
+    self.classes = choose_classes(args.num_classes, args.class_names, args.data_list)
     self.config = {
       **self.flags,
       'objective': type(objective).__name__,
@@ -114,6 +113,7 @@ class RunFolder:
     checkpoint.remove_unfinished(self.folder)
     remove_unfinished(map(self.path, ('config', 'start', 'checkpoint', *LOGS)))
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
+    write_classes(self.folder, self.classes)
     if not self.resumed:
       write_text(self.path('start'), json.dumps({'weights': weights()}) + '\n')
 
@@ -185,7 +185,7 @@ class RunLog:
       total=args.num_steps, initial=folder.start, unit='step', desc='training', disable=quiet, mininterval=0.5
     )
     self.events = tf.summary.create_noop_writer() if quiet else tf.summary.create_file_writer(folder.folder)
-    self.names = class_names(args.num_classes)
+    self.names, self.palette = folder.classes
     self.steps = CsvLog(folder.path('log.csv'), folder.start)
     self.validations = CsvLog(folder.path('validation.csv'), validated + 1)
     self.profiling, self.early_end = False, {}
@@ -221,9 +221,8 @@ class RunLog:
     images, labels = (np.asarray(x)[:number] for x in batch)
     logits = model(tf.constant(images), training=False)
     prediction = np.asarray(tf.argmax(resize_bilinear(logits, images.shape[1:3]), -1))
-    palette = colours(self.args.num_classes)
     pixels = np.clip(images + MEAN, 0, 255).astype(np.uint8)
-    panel = np.concatenate([pixels, colour(labels, palette), colour(prediction, palette)], 2)
+    panel = np.concatenate([pixels, colour(labels, self.palette), colour(prediction, self.palette)], 2)
     with self.events.as_default(step=np.int64(s)):
       tf.summary.image('input_truth_prediction', panel, max_outputs=number)
 
