@@ -67,7 +67,7 @@ def test_a_file_of_weights(tmp_path):
 def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_path, capsys, monkeypatch):
   flags = {'deterministic': True, 'class_weights': 'balanced', 'ohem_threshold': 0.5, 'label_smoothing': 0.1}
   train(data, tmp_path / 'unbroken', **flags)
-  assert 'class weights: 0 ' in capsys.readouterr().out
+  assert 'class weights: class 0 ' in capsys.readouterr().out
   config = json.loads((tmp_path / 'unbroken/config').read_text())
   assert len(config['class_weight_values']) == CLASSES and min(config['class_weight_values']) > 0
   (tmp_path / 'resumed').mkdir()

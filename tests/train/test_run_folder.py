@@ -175,7 +175,8 @@ def test_a_folder_with_checkpoints_is_refused_or_cleared(data, tmp_path):
   assert 'holds model.ckpt-5 already; give --resume, --overwrite or another folder' in message
   (folder / 'mine.txt').write_text('kept')
   train(data, folder, overwrite=True, num_steps=1)
-  names = 'mine.txt checkpoint config start log.csv summary.json model.ckpt-0.index model.ckpt-0.data-00000-of-00001'
+  names = 'mine.txt checkpoint config classes.csv start log.csv summary.json model.ckpt-0.index '
+  names += 'model.ckpt-0.data-00000-of-00001'
   assert {path.name for path in folder.iterdir() if 'tfevents' not in path.name} == set(names.split())
   assert len(list(folder.glob('*tfevents*'))) == 1
 

@@ -11,7 +11,8 @@ from utils.arguments import Parser, add_network_flags, add_precision_flag, heigh
 from utils.errors import InputError
 
 # A run goes on only with the flags that decide its result: all but these paths, intervals and devices.
-MAY_CHANGE = {'data_dir', 'data_list', 'class_names', 'val_list', 'val_every', 'val_strides', 'snapshot_dir', 'restore_from'}
+MAY_CHANGE = {'data_dir', 'data_list', 'class_names', 'val_list', 'val_every', 'val_strides', 'snapshot_dir'}
+MAY_CHANGE |= {'restore_from'}
 
 
 MAY_CHANGE |= {'not_restore_classifier', 'resume', 'overwrite', 'save_pred_every', 'save_minutes', 'keep'}
@@ -66,9 +67,6 @@ def _add_most_used_and_network_flags(parser):
   group = parser.add_argument_group('most used')
   group.add_argument('--data-dir', default='', metavar='DIR', help='the folder that the list is relative to')
   group.add_argument('--data-list', default='', metavar='LIST', help='one line an image: `image label`; or shards')
-  group.add_argument(
-    '--class-names', default='', metavar='FILE', help='classes.csv, or names [the file beside --data-list]'
-  )
   group.add_argument('--snapshot-dir', default='', metavar='DIR', help='folder of checkpoints, events, config and log')
   group.add_argument('--restore-from', default='', metavar='CHECKPOINT', help='to start from [initial weights]')
   add_network_flags(parser, most_used=group)
@@ -145,6 +143,9 @@ def _add_validation_flags(group):
 
 
 def _add_run_flags(group):
+  group.add_argument(
+    '--class-names', default='', metavar='FILE', help='classes.csv, or names [the file beside --data-list]'
+  )
   group.add_argument('--not-restore-classifier', action='store_true', help='leave the head as initialised')
   group.add_argument('--resume', action='store_true', help='go on from the newest checkpoint of --snapshot-dir, if any')
   group.add_argument('--overwrite', action='store_true', help='delete the checkpoints that --snapshot-dir holds')

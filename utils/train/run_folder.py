@@ -27,13 +27,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from network.common.layers import MEAN, resize_bilinear
-from utils import memory
-from utils.atomic import make_folder, remove_unfinished, whole_file, write_text
-from utils.data.visualisation import colour
-from utils.engine import checkpoint
+from utils import checkpoint, parallel
 from utils.errors import InputError, RunError
-from utils.list_file import list_digest
-from utils.locks import claim
+from utils.files import claim, make_folder, remove_unfinished, whole_file, write_text
+from utils.labels import choose_classes, colour, write_classes
+from utils.lists import list_digest
 from utils.train import flags
 
 LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
@@ -286,7 +284,7 @@ def scalar(name: str, value: float) -> None:
 def resident_memory() -> float:
   """Resident memory of this process in MB; where the system does not report it, the largest so far."""
   try:
-    return memory.resident()
+    return parallel.resident()
   except OSError:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform != 'darwin' else 1e6)
 
