@@ -169,8 +169,11 @@ def survey(path: str) -> Survey | InputError:
     label, palette, as_is, clear = _read(path)
   except InputError as e:
     return e
-  values, pixels = np.unique(label, return_counts=True)
-  counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
+  if label.dtype == np.uint8:  # ten times as fast as np.unique
+    counts = {value: pixels for value, pixels in enumerate(np.bincount(label.ravel()).tolist()) if pixels}
+  else:
+    values, pixels = np.unique(label, return_counts=True)
+    counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
   return Survey(counts, label.shape[::-1], {i: palette[i] for i in counts if i in palette}, as_is, clear)
 
 

@@ -119,6 +119,11 @@ def own_file(folder):
   return folder / 'masks' / 'b.png'
 
 
+def gta5_image(folder):
+  flat_mask(gta5(folder) / 'labels' / '00002.png', 7)
+  broken(folder / 'images' / '00002.png')
+
+
 RGB, CMYK = Image.new('RGB', (8, 6)), Image.new('CMYK', (8, 6))
 BAD_FILES = [
   (check, lambda f: pair(f, line='a.jpg a.png\nb.jpg b.png\n'), LIST, 'b.jpg is not a file'),
@@ -133,6 +138,7 @@ BAD_FILES = [
   (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
+  (prepare_gta5, gta5_image, [], '00002.png: cannot be decoded'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
   (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a pipe, not a file'),
   (prepare_own, lambda f: broken(own_file(f)), [], 'b.png: cannot be decoded'),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import prepare_own
+from dataset import check, prepare_own
 from dataset.formats import drawing, masks
 from tests.data.trees import photo, save
 from utils import errors, files
@@ -396,6 +396,24 @@ def test_tables_of_other_tools(tmp_path):
   ):
     (tmp_path / 't.txt').write_text(text)
     assert masks.read_colour_table(str(tmp_path / 't.txt')) == expected
+
+
+def test_equal_names_in_sub_folders_are_different_images(tmp_path):
+  for sub in ('clip0', 'clip1'):
+    images(tmp_path, 2, sub=sub)
+    for i in range(2):
+      save(tmp_path / 'masks' / sub / f'img{i}.png', square())
+  assert prepare(tmp_path) == 0
+  assert check.main(['--data-dir', str(tmp_path), '--data-list', str(tmp_path / 'lists' / 'train.txt')]) == 0
+
+
+def test_a_photo_that_is_stored_upside_down_is_named(tmp_path, capsys):
+  mask_files(tmp_path, square())
+  exif = Image.Exif()
+  exif[274] = 3
+  Image.new('RGB', (WIDTH, HEIGHT)).save(tmp_path / 'images' / 'img0.jpg', exif=exif)
+  assert prepare(tmp_path) == 1 and 'img0.jpg: has EXIF orientation 3' in said(capsys)
+  assert len(lines(tmp_path, 'train') + lines(tmp_path, 'val')) == 3
 
 
 def test_class_map_merges_renames_and_leaves_out(tmp_path, capsys):

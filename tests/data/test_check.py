@@ -105,9 +105,8 @@ def test_first_fault_in_list_order_is_named(pair):
 
 def test_checker_reports_all_it_finds(pair, tmp_path, capsys):
   stray = save(tmp_path / 's.png', np.full((6, 8), 7))
-  (tmp_path / 'b').mkdir()
-  twin = cut(pair.image, tmp_path / 'b' / 'a.jpg', None)
-  lines = [('a.jpg', 'a.png'), ('b/a.jpg', 's.png'), ('gone.jpg', 'a.png')]
+  twin = cut(pair.image, tmp_path / 'a.jpeg', None)
+  lines = [('a.jpg', 'a.png'), ('a.jpeg', 's.png'), ('gone.jpg', 'a.png')]
   (tmp_path / 'list.txt').write_text('\n'.join(map(' '.join, lines)))
   flags = ['--data-dir', str(tmp_path), '--data-list', str(tmp_path / 'list.txt'), '--num-classes', '3']
   assert check.main(flags) == 1
