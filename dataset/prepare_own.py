@@ -102,7 +102,12 @@ def main(argv=None):
     print(line)
   for note in notes:
     listing.warn(note)
-  return errors.report(grouped(faults + labelled.faults))
+  faults += labelled.faults
+  for line in grouped(faults):
+    print(f'error: {errors.one_line(line)}', file=sys.stderr)
+  if faults:
+    print(f'error: {len(faults)} faults in all, see above; mend them and run this again', file=sys.stderr)
+  return errors.RunError.exit_code if faults else 0
 
 
 def without_unused(pairs, origins: dict[str, str], given, notes: list[str]) -> dict[str, str]:

@@ -236,7 +236,7 @@ def _inside(ring: np.ndarray, top: int, left: int, height: int, width: int) -> n
   (x0, y0), (x1, y1) = np.take_along_axis(ends, order, axis=0).transpose(0, 2, 1)
   first = np.clip(np.ceil(y0 - 0.5).astype(int), top, top + height)
   last = np.clip(np.ceil(y1 - 0.5).astype(int), top, top + height)
-  toggles = np.zeros((height, width + 1), bool)
+  toggles = np.zeros(height * (width + 1), np.uint8)
   step = max(1, CHUNK // height)
   for start in range(0, len(ring), step):
     part = slice(start, start + step)
@@ -245,8 +245,8 @@ def _inside(ring: np.ndarray, top: int, left: int, height: int, width: int) -> n
     rows = np.arange(len(edges)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[edges]
     crossings = x0[edges] + (rows + 0.5 - y0[edges]) / (y1 - y0)[edges] * (x1 - x0)[edges]
     columns = np.clip(np.ceil(crossings - 0.5).astype(int) - left, 0, width)
-    np.logical_xor.at(toggles, (rows - top, columns), True)
-  return np.logical_xor.accumulate(toggles[:, :width], axis=1)
+    np.add.at(toggles, (rows - top) * (width + 1) + columns, np.uint8(1))  # the last bit counts; much faster than xor
+  return np.bitwise_xor.accumulate(toggles.reshape(height, -1)[:, :width] & 1, axis=1).astype(bool)
 
 
 def box(left: float, top: float, right: float, bottom: float, degrees: float = 0) -> list[tuple[float, float]]:
