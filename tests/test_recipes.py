@@ -233,15 +233,17 @@ def test_own_images_become_a_network_and_a_report(tmp_path):
       path.parent.mkdir(parents=True, exist_ok=True)
       Image.fromarray(picture.astype(np.uint8)).save(path)
   (data / 'my_colours.txt').write_text('9 9 9 road\n0 200 0 tree\n0 0 200 sky\n')
-  small = {'RESTORE_FROM': '', 'STEPS': 2, 'TRAIN_INPUT_SIZE': '32,32', 'BATCH_SIZE': 2}
+  small = {'RESTORE_FROM': '', 'STEPS': 22, 'TRAIN_INPUT_SIZE': '32,32', 'BATCH_SIZE': 2}
   small |= {'LABEL_FLAGS': '--colors my_colours.txt', 'PYTHON': sys.executable, 'OUT': out}
   result = bash('own/finetune.sh', data, **small)
   assert result.returncode == 0, result.stdout + result.stderr
-  assert '2 steps of 2 of the 6 images' in result.stdout and 'class tree: ' in result.stdout
+  assert '22 steps of 2 of the 6 images' in result.stdout and ' s per step, measured' in result.stdout
+  assert 'class tree: ' in result.stdout
   assert len(list(out.glob('train_aaf/stage1/results/test/color/**/*.png'))) == 6
-  assert (out / 'report.html').exists() and list(out.glob('savedmodel/model.ckpt-2/saved_model.pb'))
+  assert (out / 'report.html').exists() and list(out.glob('savedmodel/model.ckpt-*/saved_model.pb'))
   *_, tensorboard, _, predict, _, train = result.stdout.splitlines()
-  assert '--logdir' in tensorboard and '--run' in predict and '--config' in train
+  assert '--logdir' in tensorboard and '--image photo.jpg' in predict
+  assert 'model.ckpt-' in train and '--not-restore-classifier' not in train
 
 
 def test_a_dry_run_of_own_images_prints_every_command(tmp_path):

@@ -132,7 +132,8 @@ echo "report:          $OUT/report.html"
 echo "SavedModel:      $saved_model"
 echo "TensorBoard:     $(in_words "$(dirname "$PYTHON")/tensorboard" --logdir "$SNAPSHOT_DIR")"
 echo 'predict a photo:'
-in_words "$PYTHON" "$root/pyscripts/inference/inference.py" --run "$dir" --image photo.jpg --save-dir out
-echo 'go on training, into a new folder:'
-in_words "$PYTHON" "$root/pyscripts/train/$TRAIN.py" --config "$dir/config" --restore-from "$CHECKPOINT" \
-  --learning-rate 1e-3 --snapshot-dir "$SNAPSHOT_DIR/more"
+in_words "$PYTHON" "$root/pyscripts/inference/inference.py" --model "$MODEL" --backbone "$BACKBONE" \
+  --num-classes "$NUM_CLASSES" --restore-from "$CHECKPOINT" --input-size "$WINDOW" --strides "$STRIDES" \
+  --image photo.jpg --save-dir out
+echo 'go on training from it, at a lower rate, into a new folder:'
+DRY_RUN=1 train "$SNAPSHOT_DIR/more" "$STAGE1_LIST" "$STEPS" 1e-3 "$CHECKPOINT"
