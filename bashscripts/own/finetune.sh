@@ -67,8 +67,9 @@ common_folder() {
 # shellcheck disable=SC2086  # several flags in one value
 (cd "$DATA_DIR" && run "$PYTHON" "$root/dataset/prepare_own.py" --data-dir "$DATA_DIR" --list-dir "$LISTS" \
   --ignore-label "$IGNORE_LABEL" $SPLIT_FLAGS $LABEL_FLAGS)
-CLASS_NAMES="$LISTS/classes.txt"
-if [ -e "$CLASS_NAMES" ]; then NUM_CLASSES="$(grep -c . "$CLASS_NAMES")"; fi
+CLASS_NAMES="$LISTS/classes.csv"
+COLORMAP="$CLASS_NAMES"
+if [ -e "$CLASS_NAMES" ]; then NUM_CLASSES="$(tail -n +2 "$CLASS_NAMES" | grep -c .)"; fi
 VAL_LIST="$LISTS/val.txt"
 PREDICT_LIST="$LISTS/test.txt" # where that has labels, else the validation list
 grep -q '[[:blank:]]' "$PREDICT_LIST" 2>/dev/null || PREDICT_LIST="$VAL_LIST"
@@ -134,6 +135,6 @@ echo "TensorBoard:     $(in_words "$(dirname "$PYTHON")/tensorboard" --logdir "$
 echo 'predict a photo:'
 in_words "$PYTHON" "$root/pyscripts/inference/inference.py" --model "$MODEL" --backbone "$BACKBONE" \
   --num-classes "$NUM_CLASSES" --restore-from "$CHECKPOINT" --input-size "$WINDOW" --strides "$STRIDES" \
-  --image photo.jpg --save-dir out
+  --colormap "$COLORMAP" --image photo.jpg --save-dir out
 echo 'go on training from it, at a lower rate, into a new folder:'
 DRY_RUN=1 train "$SNAPSHOT_DIR/more" "$STAGE1_LIST" "$STEPS" 1e-3 "$CHECKPOINT"
