@@ -35,6 +35,7 @@ from utils.lists import list_digest
 from utils.train import flags
 
 LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
+FORECAST_AFTER = 20  # steps that are timed, after the first, which TensorFlow compiles
 
 
 def recorded_config(folder: str) -> dict:
@@ -198,12 +199,25 @@ class RunLog:
     if self.quiet:
       return
     self.steps.write(row)
+    self._forecast(s)
     if s % self.args.update_tb_every == 0:
       with self.events.as_default(step=np.int64(s)):
         for name, value in row.items():
           if name not in ('step', 'loss'):
             scalar(name, value)
         self._edge_weights()
+
+  def _forecast(self, s: int) -> None:
+    """Says once, a few steps after the start, how long a step takes here and when the run will end."""
+    if self.rows == 1:
+      self.first_step = time.time()
+    elif self.rows == 1 + FORECAST_AFTER:
+      seconds, left = (time.time() - self.first_step) / FORECAST_AFTER, self.args.num_steps - s - 1
+      end = time.strftime('%a %H:%M', time.localtime(time.time() + seconds * left))
+      tqdm.write(
+        f'{seconds:.2f} s per step, measured over {FORECAST_AFTER} steps: the {left} left take '
+        f'{seconds * left / 60:.0f} minutes, until {end}, validations not counted'
+      )
 
   def _edge_weights(self):
     """The softmaxed weights of the adaptive loss, per class and size."""
