@@ -269,7 +269,7 @@ def test_own_images_that_are_not_there(args):
 @pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')
 def test_demo_runs_to_its_end(tmp_path):
   scenes = '--num-train 8 --num-val 2 --image-size 64,64'
-  small = {'STEPS': 1, 'SCENES': scenes, 'TRAIN_INPUT_SIZE': '48,48', 'WINDOW': '64,64', 'STRIDES': '64,64'}
+  small = {'STEPS': 1, 'SCENES': scenes, 'TRAIN_INPUT_SIZE': '48,48', 'WINDOW': '96,96', 'STRIDES': '96,96'}
   result = bash('demo.sh', VENV=sys.prefix, OUT=tmp_path, TENSORFLOW=BUILD, **small)
   assert result.returncode == 0, result.stdout + result.stderr
   lines = result.stdout.splitlines()
