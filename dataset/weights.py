@@ -163,10 +163,10 @@ def read_variables(path: str, backbone: str) -> dict[str, np.ndarray]:
   Raises:
     InputError: it is not a weights file, or its tensors differ from the backbone's in number or shape.
   """
-  from network.common import backbones
+  from seg_models import names
   from utils.engine import checkpoint
 
-  wanted = {checkpoint.name_of(v): tuple(v.shape) for v in backbones.build(backbone).variables}
+  wanted = {checkpoint.name_of(v): tuple(v.shape) for v in names.build_backbone(backbone).variables}
   found = {}
   for name, tensor in read_torch(path).items():
     name = variable_name(name, backbone)

@@ -10,19 +10,31 @@ import numpy as np
 import tensorflow as tf
 
 from seg_models.augmentation import NO_AUGMENTATION, Augmentation, augment
-from utils import parallel, storage
-from utils.image_file import read_label
-from utils.list_file import Pair
+from utils import files, images, parallel
+from utils.lists import Pair
+
+LARGEST = 1 << 30  # bytes of an image file
 
 
 def decode_image(data):
   """Bytes of a JPEG or PNG (told by content, not name) -> uint8 [h, w, 3], as TensorFlow decodes by default.
 
-  Grey is repeated, alpha dropped, 16 bits cut to 8, the first frame of an animation taken, EXIF rotation not applied.
+  Grey is repeated, alpha dropped, 16 bits cut to 8, the first frame of an animation taken, EXIF's orientation
+  not applied (`read_image` and the data sets apply it).
   """
   image = tf.io.decode_image(data, channels=3, expand_animations=False)
   image.set_shape([None, None, 3])
   return image
+
+
+def read_image(path: str) -> np.ndarray:
+  """An image file as training and prediction see it: uint8 [h, w, 3], `decode_image` turned as EXIF's orientation says.
+
+  Raises:
+    InputError: no such file. TensorFlow's own error where it cannot be decoded.
+  """
+  data = files.read_bytes(path, 'an image', LARGEST)
+  return images.upright(decode_image(data).numpy(), images.orientation_of(data))
 
 
 def training_dataset(
@@ -40,8 +52,7 @@ def training_dataset(
   `batch_size` is the global one; of each batch, worker `worker[0]` of `worker[1]` gets its consecutive part. Not yet
   batched: elements are single examples, in the order of the batch.
   """
-  images = tf.constant([pair.image for pair in pairs])
-  labels = tf.constant([pair.label for pair in pairs])
+  paths = tf.constant([(pair.image, pair.label) for pair in pairs])
   part = batch_size // worker[1]
 
   def positions(batch):
@@ -50,11 +61,15 @@ def training_dataset(
 
   def example(position):
     index = file_index(position, len(pairs), seed)
-    data, label = tf.numpy_function(_read, [images[index], labels[index]], [tf.string, tf.int32], stateful=False)
-    image = decode_image(tf.reshape(data, []))
+    data, turn = tf.numpy_function(_read, [paths[index, 0]], [tf.string, tf.int64], stateful=False)
+    stored = decode_image(tf.reshape(data, []))
+    image = tf.cond(tf.equal(turn, 1), lambda: stored, lambda: _upright(stored, turn))
+    image.set_shape([None, None, 3])
+    of_image = [paths[index, 1], tf.shape(stored)[:2], turn]
+    label = tf.numpy_function(_read_label, of_image, tf.int32, stateful=False)
     label.set_shape([None, None])
     same = tf.reduce_all(tf.shape(label) == tf.shape(image)[:2])
-    with tf.control_dependencies([tf.debugging.Assert(same, ['label and image differ in size:', labels[index]])]):
+    with tf.control_dependencies([tf.debugging.Assert(same, ['label and image differ in size:', paths[index, 1]])]):
       key = tf.stack([tf.cast(seed, tf.int64), position])
     return augment(image, label, crop, ignore_label, augmentation, key)
 
@@ -78,6 +93,17 @@ def file_index(position, num_files: int, seed: int):
   return tf.random.experimental.index_shuffle(place, key, tf.cast(num_files - 1, tf.int64))
 
 
-def _read(image: bytes, label: bytes) -> tuple[np.ndarray, np.ndarray]:
-  """The image's bytes, as an object so that zeros at their end stay, and the label, int32 [h, w]."""
-  return np.array(storage.read(image.decode()), object), read_label(label.decode()).astype(np.int32)
+def _read(path: bytes) -> tuple[np.ndarray, np.int64]:
+  """An image's bytes, as an object so that zeros at their end stay, and EXIF's orientation."""
+  data = files.read_bytes(path.decode(), 'an image', LARGEST)
+  return np.array(data, object), np.int64(images.orientation_of(data))
+
+
+def _read_label(path: bytes, image_size: np.ndarray, turn: np.int64) -> np.ndarray:
+  """The label, int32 [h, w], as the upright image lies."""
+  label = images.read_label(path.decode()).astype(np.int32)
+  return np.ascontiguousarray(images.upright_label(label, tuple(image_size.tolist()), int(turn)))
+
+
+def _upright(image, turn):
+  return tf.numpy_function(lambda x, t: np.ascontiguousarray(images.upright(x, t)), [image, turn], tf.uint8, False)

@@ -16,8 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import Conv
-from seg_models.models.auxiliary import AuxiliaryHead
-from seg_models.models.base import SegmentationModel
+from seg_models.models.base import AuxiliaryHead, SegmentationModel
 from utils import errors
 from utils.engine import checkpoint
 from utils.train import flags as train_flags

@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 
+from seg_models.names import BACKBONES, MODELS
 from utils import config_file
 
 
@@ -62,9 +63,6 @@ class Parser(argparse.ArgumentParser):
     raise SystemExit(2)
 
 
-MODELS = ('pspnet', 'deeplab', 'fcn8s', 'deeplabv3plus')
-BACKBONES = ('resnet_v1_101', 'resnet_v1_50', 'resnet_v1_14')
-BACKBONES += ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2')
 LARGEST = 2**31 - 1  # of whole numbers: the product of two fits into 64 bits
 
 

@@ -8,8 +8,7 @@ import zlib
 
 import tensorflow as tf
 
-from network.common import convolution
-from network.common.depthwise import depthwise_conv2d
+from network.common import cpu_gradients
 
 EPSILON = 1e-3  # added to the variance in batch norm
 MEAN = (122.675, 116.669, 104.008)  # R, G, B; what the reader subtracts from every image, whatever the backbone
@@ -55,8 +54,8 @@ class Conv(tf.Module):
 
   def __call__(self, x, training=False):
     weights = tf.cast(self.weights, x.dtype)
-    if x.dtype == tf.bfloat16 and not convolution.has_bfloat16():
-      x = convolution.by_float32(self.convolve, x, weights)
+    if x.dtype == tf.bfloat16 and not cpu_gradients.has_bfloat16():
+      x = cpu_gradients.by_float32(self.convolve, x, weights)
     else:
       x = self.convolve(x, weights)
     x = self.batch_norm(x, training) if self.biases is None else add_biases(x, self.biases)
@@ -82,7 +81,7 @@ class DepthwiseConv(Conv):
     return he_uniform(f'{scope}/depthwise_weights', (kernel, kernel, channels, 1), kernel * kernel, seed)
 
   def convolve(self, x, weights):
-    return depthwise_conv2d(x, weights, self.stride, self.rate)
+    return cpu_gradients.depthwise_conv2d(x, weights, self.stride, self.rate)
 
 
 def he_uniform(name, shape, fan_in, seed):
@@ -98,7 +97,7 @@ def conv2d(x, weights, stride=1, rate=1):
   The zeros are an op of their own: oneDNN's gradients do not take explicit padding, and TensorFlow's own are slower.
   """
   if stride == 1:
-    return convolution.conv2d(x, weights, rate)
+    return cpu_gradients.conv2d(x, weights, rate)
   padding = weights.shape[0] - 1
   pad = [padding // 2, padding - padding // 2]
   return tf.nn.conv2d(tf.pad(x, [[0, 0], pad, pad, [0, 0]]), weights, stride, 'VALID', dilations=rate)

@@ -45,6 +45,16 @@ class Options(NamedTuple):
 PLAIN = Options()
 
 
+def labelled_pixels(labels, num_classes: int):
+  """The pixels that have a class, a float32 scalar."""
+  return tf.cast(tf.math.count_nonzero(valid_labels(labels, num_classes)), tf.float32)
+
+
+def labelled_images(labels, num_classes: int):
+  """The images that have a labelled pixel, a float32 scalar."""
+  return tf.cast(tf.math.count_nonzero(tf.reduce_any(valid_labels(labels, num_classes), [1, 2])), tf.float32)
+
+
 def labelled_weight(labels, num_classes: int, options: Options = PLAIN):
   """The sum of w_y over the labelled pixels, a float32 scalar: their number if there are no class weights."""
   return weight_of(valid_labels(labels, num_classes), labels, options)

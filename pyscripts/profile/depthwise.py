@@ -51,7 +51,7 @@ def calls(shape: list[int], kernel: int, stride: int, rate: int, precision: str)
   """By name: forward here, forward by TensorFlow, forward and gradients here, the same by TensorFlow."""
   import tensorflow as tf
 
-  from network.common.depthwise import by_tensorflow, depthwise_conv2d
+  from network.common.cpu_gradients import depthwise_by_tensorflow, depthwise_conv2d
 
   x = tf.cast(tf.random.stateless_normal(shape, [0, 1]), precision)
   weights = tf.cast(tf.random.stateless_normal([kernel, kernel, shape[-1], 1], [0, 2]), precision)
@@ -70,7 +70,7 @@ def calls(shape: list[int], kernel: int, stride: int, rate: int, precision: str)
 
     return lambda: function()[1]
 
-  convolutions = (depthwise_conv2d, by_tensorflow)
+  convolutions = (depthwise_conv2d, depthwise_by_tensorflow)
   return {f'{kind.__name__} {f.__name__}': kind(f) for kind in (forward, step) for f in convolutions}
 
 

@@ -2,10 +2,29 @@
 
 import tensorflow as tf
 
-from network.common import backbones
-from network.common.layers import BatchNorm
-from seg_models.input_size import OUTPUT_STRIDE, size_problem
-from seg_models.models.auxiliary import AuxiliaryHead
+from network.common.layers import BatchNorm, Conv
+from seg_models import names
+
+HEAD_DECAY = 0.99  # of the moving averages in the batch norm of heads
+
+
+class AuxiliaryHead(tf.Module):
+  """PSPNet's auxiliary head (Zhao et al. 2017, arXiv 1612.01105, section 3.3), which helps any model to train.
+
+  3x3 conv with batch norm and ReLU, 1x1 conv to classes: features [N, h, w, channels] to logits [N, h, w, classes].
+
+  The first has 256 channels as in the authors' code, or as many as the features where these have fewer. The dropout of
+  0.1 between the two, which that code has, is left out: resuming bit for bit would need its random state.
+  """
+
+  def __init__(self, scope, channels, num_classes, seed=0):
+    super().__init__()
+    width = min(256, channels)
+    self.conv = Conv(f'{scope}/aux/conv', channels, width, 3, batch_norm_decay=HEAD_DECAY, seed=seed)
+    self.classifier = Conv(f'{scope}/aux/classifier', width, num_classes, 1, activation=None, seed=seed)
+
+  def __call__(self, features, training=False):
+    return self.classifier(self.conv(features, training))
 
 
 class SegmentationModel(tf.Module):
@@ -23,14 +42,14 @@ class SegmentationModel(tf.Module):
       that).
   """
 
-  name_of_model: str
-  logits_stride = None  # the output stride, unless the model says another
+  name_of_model: str  # in `seg_models.names.MODELS`
 
   def __init__(self, num_classes=21, backbone='resnet_v1_101', seed=0, output_stride=None, auxiliary=False):
     super().__init__()
-    self.output_stride = output_stride or OUTPUT_STRIDE[self.name_of_model]
-    self.logits_stride = self.logits_stride or self.output_stride
-    self.backbone = backbones.build(backbone, seed, self.output_stride)
+    entry = names.MODELS[self.name_of_model]
+    self.output_stride = output_stride or entry.output_stride
+    self.logits_stride = entry.logits_stride or self.output_stride
+    self.backbone = names.build_backbone(backbone, seed, self.output_stride)
     self.compute_dtype = tf.float32
     self.build_head(backbone, self.backbone.channels, num_classes, seed)
     self.auxiliary_head, self.auxiliary_stride = None, self.backbone.auxiliary_stride
@@ -59,7 +78,7 @@ class SegmentationModel(tf.Module):
 
   def features(self, images, training):
     """What the backbone gives to the head and to an auxiliary head, in `compute_dtype`."""
-    problem = size_problem(self.name_of_model, *images.shape[1:3], self.output_stride)
+    problem = names.size_problem(self.name_of_model, *images.shape[1:3], self.output_stride)
     if problem:
       raise ValueError(problem)
     return self.backbone.with_auxiliary(tf.cast(images, self.compute_dtype), training)

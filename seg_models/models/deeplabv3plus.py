@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from network.common.layers import Conv, DepthwiseConv, average_pool, resize_bilinear
-from seg_models.models.auxiliary import HEAD_DECAY
-from seg_models.models.base import SegmentationModel
+from seg_models.models.base import HEAD_DECAY, SegmentationModel
 
 RATES = (6, 12, 18)  # at output stride 16; twice these at 8
 LOW_LEVEL_CHANNELS = 48  # of the features at stride 4, in the decoder
@@ -20,7 +19,6 @@ class DeepLabV3Plus(SegmentationModel):
   """
 
   name_of_model = 'deeplabv3plus'
-  logits_stride = 4
 
   def build_head(self, scope, channels, num_classes, seed):
     scope, deep = f'{scope}/block5', channels[self.output_stride]

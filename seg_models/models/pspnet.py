@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from network.common.layers import Conv, average_pool, resize_bilinear
-from seg_models.models.auxiliary import HEAD_DECAY
-from seg_models.models.base import SegmentationModel
+from seg_models.models.base import HEAD_DECAY, SegmentationModel
 
 BINS = (1, 2, 3, 6)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common import convolution
+from network.common import cpu_gradients
 from seg_models.models import MODELS, build
 from tests import tiny
 from tests.tiny import last_checkpoint, train
@@ -30,7 +30,7 @@ def operations(function, *args):
 @pytest.mark.parametrize('name', MODELS)
 @pytest.mark.parametrize(('half', 'error'), [('bfloat16', 0.05), ('float16', 0.01)])
 def test_convolutions_compute_in_half_precision_and_logits_are_float32(name, half, error, monkeypatch):
-  monkeypatch.setattr(convolution, 'has_bfloat16', lambda: True)
+  monkeypatch.setattr(cpu_gradients, 'has_bfloat16', lambda: True)
   model = build(name, 'resnet_v1_14', 3)
   full = model(images())
   precision.apply(model, half)

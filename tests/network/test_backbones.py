@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common.backbones import build
+from seg_models.names import build_backbone as build
 from tests import recorded
 from utils.engine.checkpoint import name_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common import convolution, layers
+from network.common import cpu_gradients, layers
 from tests.network.test_depthwise import gradients
 
 CASES = [(1, 1), (3, 1), (3, 2), (3, 6), (5, 3)]
@@ -12,11 +12,11 @@ CASES = [(1, 1), (3, 1), (3, 2), (3, 6), (5, 3)]
 
 @pytest.fixture(autouse=True)
 def products_for_few_channels_too(monkeypatch):
-  monkeypatch.setattr(convolution, 'FEWEST', 0)
+  monkeypatch.setattr(cpu_gradients, 'FEWEST', 0)
 
 
 def here(x, weights, stride, rate):
-  return convolution.conv2d(x, weights, rate)
+  return cpu_gradients.conv2d(x, weights, rate)
 
 
 def plain(x, weights, stride, rate):
@@ -25,7 +25,7 @@ def plain(x, weights, stride, rate):
   gaps = [[0, 0], [0, rate - 1]]
   spread = tf.pad(weights[:, tf.newaxis, :, tf.newaxis], [*gaps, *gaps, [0, 0], [0, 0]])
   spread = tf.reshape(spread, [k * rate, k * rate, channels_in, channels])
-  return convolution.plain(x, spread[: k * rate - rate + 1, : k * rate - rate + 1], 1)
+  return cpu_gradients.plain(x, spread[: k * rate - rate + 1, : k * rate - rate + 1], 1)
 
 
 def drawn(height, width, kernel, channels_in=3, channels=4):
@@ -40,7 +40,7 @@ def drawn(height, width, kernel, channels_in=3, channels=4):
 def test_value_and_gradients_are_those_of_tensorflow(kernel, rate, channels, size):
   x, weights = drawn(*size, kernel, *channels)
   value = here(x, weights, 1, rate)
-  np.testing.assert_array_equal(value, convolution.plain(x, weights, rate))
+  np.testing.assert_array_equal(value, cpu_gradients.plain(x, weights, rate))
   np.testing.assert_allclose(value, plain(x, weights, 1, rate), 1e-4, 1e-4)
   expected = gradients(plain, x, weights, 1, rate)
   for got, want in zip(gradients(here, x, weights, 1, rate), expected, strict=True):
@@ -72,7 +72,7 @@ BY_TENSORFLOW = {'Conv2DBackpropFilter', 'Conv2DBackpropInput'}
   ],
 )
 def test_which_gradients_are_written_here(fewest, rate, kinds, monkeypatch):
-  monkeypatch.setattr(convolution, 'FEWEST', fewest)
+  monkeypatch.setattr(cpu_gradients, 'FEWEST', fewest)
   graph = tf.function(lambda x, w: gradients(here, x, w, 1, rate)).get_concrete_function(*drawn(8, 8, 3)).graph
   assert {op.type for op in graph.get_operations()} & (BY_TENSORFLOW | {'MatMul'}) == kinds
 
@@ -82,7 +82,7 @@ def test_bfloat16_by_float32_rounds_what_the_processor_would_round(unit, more, m
   unit, x = unit('unit', *more, 3), tf.cast(drawn(9, 12, 3)[0], tf.bfloat16)
   results = {}
   for native in (True, False):
-    monkeypatch.setattr(convolution, 'has_bfloat16', lambda native=native: native)
+    monkeypatch.setattr(cpu_gradients, 'has_bfloat16', lambda native=native: native)
     y, variables = unit(x), unit.trainable_variables
     with tf.GradientTape() as tape:
       tape.watch(x)
@@ -93,5 +93,5 @@ def test_bfloat16_by_float32_rounds_what_the_processor_would_round(unit, more, m
     assert np.linalg.norm(got - want) < 0.01 * np.linalg.norm(want)
   rounded = tf.cast(unit.weights, tf.bfloat16)
   exact = unit.convolve(tf.cast(x, tf.float64), tf.cast(rounded, tf.float64))
-  got = tf.cast(convolution.by_float32(unit.convolve, x, rounded), tf.float64)
+  got = tf.cast(cpu_gradients.by_float32(unit.convolve, x, rounded), tf.float64)
   np.testing.assert_allclose(got, exact, rtol=2**-8, atol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network.common.depthwise import by_tensorflow, depthwise_conv2d
+from network.common.cpu_gradients import depthwise_by_tensorflow, depthwise_conv2d
 
 CASES = [(3, 1, 1), (5, 1, 1), (3, 2, 1), (5, 2, 1), (3, 1, 2), (5, 1, 2), (3, 1, 6), (3, 1, 18), (5, 1, 4)]
 SIZES = [(8, 8), (9, 12), (7, 5), (1, 1)]
@@ -52,7 +52,7 @@ def test_gradients_are_those_of_tensorflow(k, stride, rate):
   graph = tf.function(eager, input_signature=[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([k, k, 3, 1])])
   for size in SIZES[:3]:
     x, weights = random_inputs(*size, k)
-    expected = gradients(by_tensorflow, x, weights, stride, rate)
+    expected = gradients(depthwise_by_tensorflow, x, weights, stride, rate)
     for function in (eager, graph):
       for got, want in zip(function(x, weights), expected, strict=True):
         np.testing.assert_allclose(got, want, 1e-4, 1e-4)

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import distance_transform_edt
 
-from network.losses import active_boundary
-from network.losses.extra import EXTRA_LOSSES
+from network.losses import EXTRA_LOSSES, active_boundary
 from tests.network import slow_extra_losses
 from tests.network.drawn import SHAPE, draw, numeric_gradient, relative_error
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from network.common.layers import MEAN, Conv
-from seg_models.input_size import padded_size, size_problem
 from seg_models.models import MODELS, build
+from seg_models.names import padded_size, size_problem
 from tests import recorded, tiny
 from utils.engine import precision
 from utils.errors import RunError

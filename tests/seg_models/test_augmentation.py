@@ -9,9 +9,18 @@ import pytest
 import tensorflow as tf
 
 from network.common.layers import MEAN, resize_bilinear
-from seg_models.augmentation import COLORS, PLACES, TURN, Augmentation, augment, largest_share
-from seg_models.color_jitter import color_jitter
-from seg_models.crop import Crop, crop_example, crop_label
+from seg_models.augmentation import (
+  COLORS,
+  PLACES,
+  TURN,
+  Augmentation,
+  Crop,
+  augment,
+  color_jitter,
+  crop_example,
+  crop_label,
+  largest_share,
+)
 
 SIZE, IGNORE = (24, 32), 255
 FLAGS = {'scale_range': (0.5, 2.0), 'mirror': True, 'random_crop': True}

@@ -6,8 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import MEAN
-from seg_models.augmentation import NO_AUGMENTATION, Augmentation, augment
-from seg_models.crop import Crop, crop_example
+from seg_models.augmentation import NO_AUGMENTATION, Augmentation, Crop, augment, crop_example
 from seg_models.image_reader import decode_image, file_index, training_dataset
 from utils.image_file import read_label
 from utils.list_file import Pair, read_list

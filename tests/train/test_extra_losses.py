@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from network.losses.extra import EXTRA_LOSSES
+from network.losses import EXTRA_LOSSES
 from tests import tiny
 from tests.tiny import assert_same, last_checkpoint, train
 from utils.train import flags

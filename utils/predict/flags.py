@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from seg_models.input_size import size_problem, stride_problem
+from seg_models.names import size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
 from utils.errors import InputError
 from utils.predict.job_array import shard

@@ -10,8 +10,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from seg_models.image_reader import decode_image
-from seg_models.input_size import padded_size
 from seg_models.models import build
+from seg_models.names import padded_size
 from utils import parallel, storage
 from utils.data.check import image_size
 from utils.engine import checkpoint, distribute, precision

@@ -6,7 +6,7 @@ A new flag gets one line of help that fits 120 columns (a test counts), in the g
 import argparse
 import functools
 
-from seg_models.input_size import size_multiple, size_problem, stride_problem
+from seg_models.names import size_multiple, size_problem, stride_problem
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, real, whole
 from utils.errors import InputError
 

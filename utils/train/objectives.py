@@ -11,8 +11,8 @@ Conventions: labels int32 [N, h, w] at logits size, ignored where >= num_classes
 import tensorflow as tf
 
 from network.aaf.losses import SIZES, affinity_counts, affinity_sums
+from network.losses import EXTRA_LOSSES, ExtraLoss
 from network.losses.cross_entropy import PLAIN, Options, cross_entropy_sum, kept_weight, labelled_weight
-from network.losses.extra import EXTRA_LOSSES, ExtraLoss
 from utils.train.optimizers import DECAY
 
 
