@@ -1,0 +1,63 @@
+"""A run describes itself: what is read in its folder, and how flags come on top."""
+
+import json
+
+import pytest
+
+from utils import labels, runs
+from utils.arguments import Parser, add_network_flags
+from utils.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """A run of four classes: its best checkpoint is 5, its newest 9."""
+  config = {'model': 'fcn8s', 'backbone': 'resnet_v1_14', 'num_classes': 4, 'output_stride': None, 'ignore_label': 9}
+  config |= {'precision': 'bfloat16', 'input_size': [48, 64], 'val_strides': [40, 48], 'ema_decay': 0.99}
+  (tmp_path / 'config').write_text(json.dumps(config))
+  for step in (5, 9, 10):
+    (tmp_path / f'model.ckpt-{step}.index').touch()
+  (tmp_path / 'best').write_text(json.dumps({'checkpoint': 'model.ckpt-5', 'step': 5, 'miou': 0.5}))
+  labels.write_classes(tmp_path, labels.Classes(['sky', 'road', 'car', 'tree'], labels.voc_colours(4)))
+  return tmp_path
+
+
+def test_folder_gives_network_classes_window_and_the_best_checkpoint(folder):
+  run = runs.read(folder)
+  assert run.checkpoint == str(folder / 'model.ckpt-5') and run.ema and run.classes.names[2] == 'car'
+  assert run.window == (48, 64) and run.strides((48, 64)) == (40, 48) and run.strides((96, 90)) == (64, 60)
+  (folder / 'best').unlink()
+  assert runs.read(folder).checkpoint == str(folder / 'model.ckpt-10')
+  assert runs.read(folder / 'model.ckpt-9').checkpoint == str(folder / 'model.ckpt-9')
+
+
+def test_flags_come_on_top_and_those_that_contradict_are_refused(folder):
+  def parse(*words):
+    parser = Parser('')
+    add_network_flags(parser)
+    parser.add_argument('--run')
+    run = runs.named(words)
+    runs.set_defaults(parser, run)
+    args = parser.parse_args(words)
+    runs.check_network(args, run, lambda model, stride: stride or 8)
+    return args
+
+  args = parse('--run', str(folder), '--ignore-label', '200')
+  assert (args.model, args.num_classes, args.ignore_label, args.precision) == ('fcn8s', 4, 200, 'bfloat16')
+  assert parse('--run', str(folder), '--output-stride', '8', '--model', 'fcn8s').restore_from.endswith('-5')
+  for words in (['--num-classes', '5'], ['--model', 'pspnet'], ['--output-stride', '16']):
+    with pytest.raises(InputError, match=f'{words[0]} {words[1]}: .*config says'):
+      parse('--run', str(folder), *words)
+
+
+def test_checkpoint_without_config_is_no_run_and_other_folders_are_refused(folder, tmp_path):
+  assert runs.read('/nowhere/model.ckpt-7') is None
+  for name in ('config', 'best'):
+    before = (folder / name).read_text()
+    (folder / name).write_text('{')
+    with pytest.raises(InputError, match=f'{name}: cannot be read as JSON'):
+      runs.read(folder)
+    (folder / name).write_text(before)
+  (folder / 'config').unlink()
+  with pytest.raises(InputError, match='holds no config'):
+    runs.read(folder)

@@ -1,0 +1,117 @@
+"""A run describes itself: what prediction, export and tools read in a snapshot folder. Loads no TensorFlow.
+
+A run folder holds `config` (every flag of its training, JSON), `classes.csv`, `best` (the best validation, JSON) and
+checkpoints `model.ckpt-STEP`. Checkpoints without a `config` beside them (of 2018, say) take flags alone.
+"""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from utils import files, labels
+from utils.errors import InputError
+
+NETWORK = ('model', 'backbone', 'num_classes', 'output_stride')  # a flag that contradicts one of these is refused
+SHARED = (*NETWORK, 'ignore_label', 'precision')  # flags that training and prediction have alike
+LARGEST_CONFIG = 2**24  # bytes
+
+
+class Run(NamedTuple):
+  """What a run's folder says.
+
+  `config`: the flags of the training by name, `_` for `-`. `classes`: None where the folder has no file of them.
+  `checkpoint`: the prefix to read. `ema`: whether the checkpoints hold averages of the weights, which were validated.
+  """
+
+  folder: str
+  config: dict
+  classes: labels.Classes | None
+  checkpoint: str
+  ema: bool
+
+  @property
+  def window(self) -> tuple[int, int]:
+    """The training's crop (height, width)."""
+    return tuple(self.config.get('input_size') or (336, 336))
+
+  def strides(self, window: tuple[int, int]) -> tuple[int, int]:
+    """Of prediction: the validation's for its window, for another one two thirds of it."""
+    given = self.config.get('val_strides')
+    return tuple(given) if given and tuple(window) == self.window else tuple(max(1, side * 2 // 3) for side in window)
+
+
+def read(path) -> Run | None:
+  """The run in a folder, or of a checkpoint `FOLDER/model.ckpt-N`; None if that has no `config` beside it.
+
+  Of a folder the checkpoint is the one of the best validation, the newest where nothing was validated.
+
+  Raises:
+    InputError: a folder without `config` or checkpoint; a file that cannot be read.
+  """
+  path = os.fspath(path)
+  is_folder = os.path.isdir(path)
+  folder = path if is_folder else os.path.dirname(path)
+  config_path = os.path.join(folder, 'config')
+  if not os.path.isfile(config_path):
+    if is_folder:
+      raise InputError(f'{path}: holds no config, so it is no run of these scripts; name a checkpoint: --restore-from')
+    return None
+  config = _json(config_path)
+  classes = labels.classes_beside(os.path.join(folder, ''))
+  return Run(folder, config, classes, _checkpoint(path) if is_folder else path, config.get('ema_decay') is not None)
+
+
+def _json(path: str) -> dict:
+  try:
+    return dict(json.loads(files.read_text(path, 'the JSON of a run', LARGEST_CONFIG)))
+  except (ValueError, TypeError):
+    raise InputError(f'{path}: cannot be read as JSON; name a checkpoint of another run, or mend it') from None
+
+
+def _checkpoint(folder: str) -> str:
+  """The prefix of the best checkpoint, else of the newest whole one."""
+  steps = [int(m[1]) for name in os.listdir(folder) if (m := re.fullmatch(r'model\.ckpt-(\d+)\.index', name))]
+  if os.path.isfile(best := os.path.join(folder, 'best')):
+    step = _json(best).get('step')
+    if step in steps:
+      return os.path.join(folder, f'model.ckpt-{step}')
+  if not steps:
+    raise InputError(f'{folder}: holds no checkpoint yet; wait for the first, or name another --run')
+  return os.path.join(folder, f'model.ckpt-{max(steps)}')
+
+
+def named(argv) -> Run | None:
+  """The run that a command line names by --run or --restore-from. The words are those of `parse_args`."""
+  finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  finder.add_argument('--run', nargs='?')
+  finder.add_argument('--restore-from', nargs='?')
+  given = finder.parse_known_args(argv)[0]
+  run = read(given.run) if given.run else read(given.restore_from) if given.restore_from else None
+  return run._replace(checkpoint=given.restore_from) if run and given.restore_from else run
+
+
+def set_defaults(parser: argparse.ArgumentParser, run: Run) -> None:
+  """Makes what the run says the default of the parser's flags: those of the command line come on top."""
+  shared = {name: run.config[name] for name in SHARED if name in run.config}
+  parser.set_defaults(**shared, restore_from=run.checkpoint, ema=run.ema, input_size=run.window, strides=None)
+
+
+def check_network(args: argparse.Namespace, run: Run, stride_of: Callable[[str, int | None], int]) -> None:
+  """Refuses flags that contradict the run's network. `stride_of(model, given)`: the output stride in use.
+
+  Raises:
+    InputError: naming both values.
+  """
+  for name in NETWORK:
+    value, trained = getattr(args, name), run.config.get(name)
+    if name == 'output_stride':
+      value, trained = stride_of(args.model, value), stride_of(args.model, trained)
+    if (trained is not None or name == 'output_stride') and value != trained:
+      flag = f'--{name.replace("_", "-")}'
+      raise InputError(
+        f'{flag} {value}: {os.path.join(run.folder, "config")} says that {run.checkpoint} has {flag} {trained}; leave '
+        'the flag out'
+      )
