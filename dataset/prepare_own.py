@@ -184,17 +184,19 @@ def read_pairs(args, source: sources.LabelSource, notes: list[str]):
   mask_name = re.compile(f'{re.escape(args.mask_prefix)}.*{re.escape(args.mask_ending)}')
   for split, (folder, path) in pairing.splits_of(args.data_dir, args.images, source.path, source.flag).items():
     together = source.flag == '--masks' and path == folder  # images and masks in one folder
-    suffixes = pairing.PHOTOS
+    below = f'{pathlib.PurePath(path)}/' if source.flag == '--masks' and path else None  # masks below the images
+    if below and f'{pathlib.PurePath(folder)}/'.startswith(below):
+      below = None  # images below the masks
 
     def is_mask(file):
       if not together:  # noqa: B023
-        return False
+        return below is not None and file.startswith(below)  # noqa: B023
       if args.mask_prefix or args.mask_ending:
         return mask_name.fullmatch(classes.plain(pathlib.PurePath(file).stem)) is not None
       return file.lower().endswith('.png')
 
     affixes = args.image_prefix, args.image_ending
-    images = pairing.files_by_name(args.data_dir, folder, '--images', suffixes, affixes, is_mask, faults)
+    images = pairing.files_by_name(args.data_dir, folder, '--images', pairing.PHOTOS, affixes, is_mask, faults)
     if path is None:
       pairs += [pairing.Pair(split, name, image, None) for name, image in sorted(images.items())]
       continue

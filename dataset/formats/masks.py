@@ -181,7 +181,7 @@ def read_ids(path: str) -> np.ndarray:
   """The ids that a mask holds, as integers [H, W]: a picture of any format, or an array in a .npy file.
 
   Grey PNGs and TIFFs of 1, 2 and 4 bits hold ids, which decoders stretch to 255. Three equal channels are one.
-  Transparent pixels are void.
+  Transparent pixels and -1 are void.
 
   Raises:
     InputError: it is no such file, or a picture of colours.
@@ -210,6 +210,11 @@ def _read(path: str) -> tuple[np.ndarray, dict[int, Colour], bool, bool]:
         raise InputError(f'{path}: is a {image.mode} picture, not class ids; {colour_advice(rgba, clear)}')
       label, as_is = rgba[..., 0].copy(), False
       if clear is not None:
+        if clear.any() and (label[~clear] == VOID).any():
+          raise InputError(
+            f'{path}: is white on transparent pixels, which are void; fill the background first, for example with '
+            '`mogrify -background black -alpha remove *.png`'
+          )
         label[clear] = VOID
     else:
       as_is = as_is and image.mode == 'L'
@@ -253,7 +258,7 @@ def _whole_numbers(path: str, label: np.ndarray) -> np.ndarray:
     return label.astype(np.int64)
   if label.dtype.kind not in 'iu':
     raise InputError(f'{path}: holds {label.dtype} numbers that are no whole ids; save ids as integers')
-  return label
+  return np.where(label == -1, VOID, label) if label.dtype.kind == 'i' and label.min() == -1 else label
 
 
 def _bits(image: Image.Image, path: str) -> int:

@@ -375,6 +375,25 @@ def test_images_and_masks_in_one_folder(tmp_path):
   assert prepare(tmp_path, *flags) == 0 and len(lines(tmp_path, 'train')) == 3
 
 
+def test_masks_below_the_folder_of_images(tmp_path):
+  for i in range(4):
+    photo(tmp_path / f'{i}.jpg', HEIGHT, WIDTH)
+    save(tmp_path / 'masks' / f'{i}.png', square())
+  assert prepare(tmp_path, '--images', '.') == 0 and len(lines(tmp_path, 'train')) == 3
+
+
+def test_minus_one_is_void_and_white_on_transparent_is_named(tmp_path, capsys):
+  images(tmp_path)
+  (tmp_path / 'masks').mkdir()
+  for i in range(4):
+    np.save(tmp_path / 'masks' / f'img{i}.npy', square().astype(int) - (np.arange(WIDTH) < 5))
+  assert prepare(tmp_path) == 0 and (label(tmp_path)[:, :5] == 255).all()
+  for i in range(4):
+    (tmp_path / 'masks' / f'img{i}.npy').unlink()
+    save(tmp_path / 'masks' / f'img{i}.png', np.dstack([square(255)] * 4))
+  assert prepare(tmp_path) == 2 and 'mogrify -background black' in said(capsys)
+
+
 def test_splits_in_capitals_and_a_val_from_train(tmp_path, capsys):
   for split in ('Train', 'TEST'):
     for i in range(8):
