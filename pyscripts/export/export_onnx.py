@@ -15,7 +15,7 @@ def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   flags.add_prediction_flags(parser, multi_scale=False)
   parser.add_argument('--output', required=True, help='file to write, for example model.onnx')
-  args = parser.parse_args(argv)
+  args = flags.parse_described(parser, argv)
   flags.check_prediction(args)
   if args.precision != 'float32':
     raise errors.InputError(f'--precision {args.precision}: an ONNX model is written in float32; leave the flag out')
@@ -26,8 +26,8 @@ def main(argv=None) -> None:
   import tensorflow as tf
 
   from network.common.layers import MEAN
-  from utils import atomic
-  from utils.predict.run import restored
+  from utils import files
+  from utils.predict.predictor import restored
   from utils.predict.windows import probability_function
 
   probabilities = probability_function(restored(args), args.input_size)
@@ -38,7 +38,7 @@ def main(argv=None) -> None:
 
   converted, _ = tf2onnx.convert.from_function(onnx, onnx.input_signature, opset=18)
   try:
-    atomic.write_bytes(args.output, converted.SerializeToString())
+    files.write_bytes(args.output, converted.SerializeToString())
   except OSError as e:
     raise errors.InputError(f'--output {args.output}: cannot be written ({e.strerror}); name another') from None
   print(f'exported: {args.output} (windows: uint8 [N, {args.input_size[0]}, {args.input_size[1]}, 3] -> probabilities)')

@@ -17,7 +17,7 @@ def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   flags.add_prediction_flags(parser, multi_scale=True)
   parser.add_argument('--save-dir', required=True, help='folder to make, for example MODEL/1')
-  args = parser.parse_args(argv)
+  args = flags.parse_described(parser, argv)
   flags.check_prediction(args)
   if os.path.exists(args.save_dir):
     raise errors.InputError(
@@ -39,7 +39,7 @@ def export(args, folder: str) -> None:
   import tensorflow as tf
 
   from utils.predict.export import Predictor
-  from utils.predict.run import restored
+  from utils.predict.predictor import restored
 
   scales = flags.SCALES if args.scale_aug else (1.0,)
   model = restored(args)

@@ -23,7 +23,7 @@ def main(argv=None) -> None:
   parser.add_argument('checkpoint', help='such as SNAPSHOTS/model.ckpt-30000')
   parser.add_argument('output', help='picture to write, for example weights.png')
   where = 'the distances [those of the config beside the checkpoint, else 1,2,...]'
-  parser.add_argument('--kld-sizes', type=flags.sizes, default=(), metavar='S,...', help=where)
+  parser.add_argument('--kld-sizes', type=flags.distances, default=(), metavar='S,...', help=where)
   parser.add_argument('--names', default='', help='file of class names, one a line; default: by number of classes')
   args = parser.parse_args(argv)
   weights = read_weights(args.checkpoint)

@@ -14,9 +14,8 @@ from network.common.layers import MEAN
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
 from utils.engine import checkpoint as checkpoints
-from utils.predict import export, windows
+from utils.predict import export, predictor, windows
 from utils.predict import flags as inference_flags
-from utils.predict import run as prediction_run
 
 checkpoint, light_checkpoint, folder = predicted.checkpoint, predicted.light_checkpoint, predicted.folder
 
@@ -113,7 +112,7 @@ def test_onnx_model_is_the_network_of_a_window(network, tmp_path):
   pictures = np.stack([pixels(48, 48, seed) for seed in range(3)])
   session = runtime.InferenceSession(str(tmp_path / 'model.onnx'))
   (got,) = session.run(['probabilities'], {'windows': pictures})
-  model = prediction_run.restored(inference_flags.parse('', flags(prefix, 'x', '--image', 'y', network=words)))
+  model = predictor.restored(inference_flags.parse('', flags(prefix, 'x', '--image', 'y', network=words)))
   want = windows.probability_function(model, (48, 48))(pictures - np.float32(MEAN))
   np.testing.assert_allclose(got, want, atol=1e-3)
 

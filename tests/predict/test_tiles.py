@@ -15,7 +15,7 @@ from utils.errors import InputError, Stopped
 from utils.image_file import read_label
 from utils.predict import tiles
 from utils.predict.outputs import class_map
-from utils.predict.tiff_file import TiffReader, regrouped, write_tiff
+from utils.predict.tiff import TiffReader, regrouped, write_tiff
 from utils.predict.windows import scores
 
 checkpoint = predicted.checkpoint

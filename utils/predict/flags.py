@@ -2,15 +2,18 @@
 
 import argparse
 import os
+import sys
 
-from seg_models.names import size_problem, stride_problem
+from seg_models.names import MODELS, size_problem, stride_problem
+from utils import labels, runs
 from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
 from utils.errors import InputError
 from utils.predict.job_array import shard
 from utils.predict.outputs import Outputs, images_to_do
-from utils.predict.tiff_file import is_tiff, tifffile
+from utils.predict.tiff import is_tiff, tifffile
 
 SHARD_HELP = 'the I-th of N parts of the images, I from 1; auto: as the task of a Slurm or Grid Engine job array'
+STRIDES = (320, 320)  # of windows, where no run says others
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of --scale-aug
 
 
@@ -43,8 +46,29 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--save-probs', action='store_true', help='write probs/NAME.npy too, float16 [h, w, classes]')
   group.add_argument('--skip-existing', action='store_true', help='leave out images whose outputs are all there')
   group.add_argument('--list-missing', action='store_true', help='print the images that lack outputs; predict none')
-  args = parser.parse_args(argv)
+  args = parse_described(parser, argv)
   _check(args)
+  return args
+
+
+def parse_described(parser: Parser, argv) -> argparse.Namespace:
+  """Parses flags of which the run named by --run or --restore-from says the defaults; `args.classes` are its classes.
+
+  Raises:
+    InputError: neither is given, or a flag contradicts the run's network.
+  """
+  words = sys.argv[1:] if argv is None else [str(word) for word in argv]
+  run = runs.named(words)
+  if run:
+    runs.set_defaults(parser, run)
+  args = parser.parse_args(argv)
+  if not args.restore_from:
+    raise InputError('--restore-from is empty; give it, or --run, the folder of a training')
+  if run:
+    runs.check_network(args, run, lambda model, given: given or MODELS[model].output_stride)
+    print(f'{run.folder}: {args.restore_from}{", the averages of its weights" if args.ema else ""}', file=sys.stderr)
+  args.strides = args.strides or (run.strides(args.input_size) if run else STRIDES)
+  args.classes = run.classes if run and run.classes else labels.numbered(args.num_classes)
   return args
 
 
@@ -53,13 +77,13 @@ def add_prediction_flags(parser: Parser, multi_scale: bool):
   add_network_flags(parser)
   add_precision_flag(parser)
   group = parser.add_argument_group('prediction')
-  group.add_argument('--restore-from', required=True, help='checkpoint, such as SNAPSHOTS/model.ckpt-30000')
-  group.add_argument(
-    '--ema', action='store_true', help="the averages that training's --ema-decay keeps, not the weights"
-  )
+  group.add_argument('--run', metavar='DIR', help="a training's folder: network, classes, window, best checkpoint")
+  group.add_argument('--restore-from', help="checkpoint, such as RUN/model.ckpt-30000 [the run's best]")
+  group.add_argument('--no-ema', dest='ema', action='store_false', default=False, help='not the averages')
+  group.add_argument('--ema', action='store_true', help='the averages of --ema-decay [where the run keeps them]')
   group.add_argument('--config', metavar='FILE', help='flags from JSON or YAML; these here come on top')
   group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
-  group.add_argument('--strides', type=height_width, default=(320, 320), metavar='H,W', help='of the windows')
+  group.add_argument('--strides', type=height_width, metavar='H,W', help="of the windows [the run's, else 320,320]")
   if multi_scale:
     group.add_argument('--flip-aug', action='store_true', help='add the mirrored image')
     group.add_argument('--scale-aug', action='store_true', help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
@@ -78,7 +102,6 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
     print(*missing, sep='\n', end='\n' if missing else '')
     return int(bool(missing))
   with outputs.claim(args.shard):
-    outputs.remove_unfinished(paths)
     if args.skip_existing:
       paths = [path for path in paths if not outputs.all_there(path)]
     if not paths:
@@ -138,8 +161,6 @@ def check_prediction(args: argparse.Namespace) -> None:
   """
   if getattr(args, 'save_dir', None) == '':
     raise InputError('--save-dir is empty; name a folder')
-  if not args.restore_from:
-    raise InputError('--restore-from is empty; name a checkpoint, for example SNAPSHOTS/model.ckpt-30000')
   if problem := size_problem(args.model, *args.input_size, args.output_stride):
     raise InputError(f'--input-size: {problem}')
   if problem := stride_problem(args.strides, args.input_size):

@@ -12,15 +12,12 @@ import pathlib
 
 import numpy as np
 
-from utils import storage
-from utils.atomic import make_folder, remove_unfinished, whole_file, write_png
-from utils.data.datasets import colours
-from utils.data.visualisation import blend, colour, read_colormap
 from utils.errors import InputError
-from utils.image_file import list_images
-from utils.list_file import read_list
-from utils.locks import claim
-from utils.predict.tiff_file import is_tiff
+from utils.files import claim, make_folder, whole_file, write_png
+from utils.images import list_images
+from utils.labels import Classes, blend, colour, read_colormap, write_classes
+from utils.lists import read_list
+from utils.predict.tiff import is_tiff
 
 
 class Outputs:
@@ -29,12 +26,13 @@ class Outputs:
   def __init__(self, args):
     self.folder, self.as_palette, self.image_dir = pathlib.Path(args.save_dir), args.palette, args.image_dir
     self.video = self.folder / 'video' / (pathlib.Path(args.video).stem + '.mp4') if args.video else None
-    self.colours = read_colormap(args.colormap) if args.colormap else colours(args.num_classes)
+    self.colours = read_colormap(args.colormap) if args.colormap else args.classes.colours
     if len(self.colours) < args.num_classes:
       raise InputError(
         f'--colormap {args.colormap}: has {len(self.colours)} colours for --num-classes {args.num_classes}; '
         'take one with a colour a class, or leave the flag out'
       )
+    self.classes = Classes(args.classes.names, self.colours[: args.num_classes])
     self.kinds = {'gray': '.png'} if args.video else {'gray': '.png', 'color': '.png'}
     self.kinds |= {'overlay': '.png'} if args.overlay else {}
     self.kinds |= {'probs': '.npy'} if args.save_probs else {}
@@ -53,7 +51,8 @@ class Outputs:
     return self.folder / kind / (self.name(image_path) + suffix)
 
   def all_there(self, image_path: str) -> bool:
-    return all(self.path(kind, image_path).is_file() for kind in self.kinds)
+    paths = [self.path(kind, image_path) for kind in self.kinds]
+    return all(path.is_file() and path.stat().st_size for path in paths)
 
   def write(self, path: str, image: np.ndarray, score: np.ndarray) -> None:
     """Writes all outputs of one image, class ids last, so that what has class ids has everything."""
@@ -79,11 +78,8 @@ class Outputs:
         if not other.name.endswith(f'-of-{parts}'):
           with claim(self.folder, other.name[1:]):  # nobody holds it: a killed process left it
             pass
+      write_classes(self.folder, self.classes)
       yield
-
-  def remove_unfinished(self, image_paths: list[str]) -> None:
-    """Removes what a killed process left half-written of these images' outputs."""
-    remove_unfinished(self.path(kind, path) for path in image_paths for kind in self.kinds)
 
 
 def class_map(score: np.ndarray) -> np.ndarray:
@@ -114,7 +110,7 @@ def _images(args, written: set[str]) -> list[str]:
   if args.image_dir:
     return list_images(args.image_dir, skip=written)
   for path in args.image:
-    if not storage.is_file(path):
+    if not os.path.isfile(path):
       what = 'is a folder; give --image-dir for all its images' if os.path.isdir(path) else 'no such file'
       raise InputError(f'--image {path}: {what}')
   return args.image

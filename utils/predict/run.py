@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pathlib
 import warnings
 
 import numpy as np
@@ -9,18 +10,14 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from seg_models.image_reader import decode_image
-from seg_models.models import build
-from seg_models.names import padded_size
-from utils import parallel, storage
-from utils.data.check import image_size
-from utils.engine import checkpoint, distribute, precision
+from seg_models import image_reader
+from utils import parallel
+from utils.checks import image_size
 from utils.errors import InputError, RunError, one_line, report
-from utils.predict.tiff_file import is_tiff
+from utils.predict.predictor import load_network
+from utils.predict.tiff import is_tiff
 from utils.predict.tiles import predict_tiff
-from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
-
-WRONG_MODEL = 'check --model, --backbone and --num-classes'
+from utils.predict.windows import scores
 
 
 def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
@@ -32,29 +29,6 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   failed += run_tiffs([path for path in paths if is_tiff(path)], windows, outputs)
   print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')
   return report(failed)
-
-
-def load_network(args, scales, flip: bool) -> dict:
-  """The network of the flags, ready to predict, and its windows: the arguments of `windows.scores`."""
-  distribute.grow_memory()
-  model = restored(args)
-  freeze(model)
-  print(precision.described(args.precision))
-  windows = {'strides': args.strides, 'scales': scales, 'flip': flip}
-  if args.whole_image:
-    size = functools.partial(padded_size, args.model, output_stride=args.output_stride)
-    return windows | {'probabilities': whole_image_function(model), 'window': size, 'batch_size': 1}
-  windows |= {'probabilities': probability_function(model, args.input_size), 'window': args.input_size}
-  return windows | {'batch_size': args.batch_size or windows_at_once()}
-
-
-def restored(args):
-  """The model of the network flags, with the weights of --restore-from, in --precision."""
-  model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-  variables = {checkpoint.name_of(v): v for v in model.variables}
-  checkpoint.restore(args.restore_from, variables, WRONG_MODEL, ema=args.ema)
-  precision.apply(model, args.precision)
-  return model
 
 
 def run(paths: list[str], read, windows: dict, outputs) -> list[str]:
@@ -124,7 +98,7 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
     width, height = image_size(path)
   check_memory(path, height, width, most_pixels)
   try:
-    return decode_image(storage.read(path)).numpy()  # TensorFlow's own reading takes no names but UTF-8
+    return image_reader.read_image(path)  # TensorFlow's own reading takes no names but UTF-8
   except (OSError, tf.errors.OpError) as e:
     raise InputError(f'{path}: cannot be decoded ({one_line(e)[:200]}); replace the file') from None
 

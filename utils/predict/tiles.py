@@ -14,7 +14,7 @@ from tqdm import tqdm
 from network.common.layers import MEAN
 from utils.atomic import whole_file
 from utils.data.visualisation import blend, colour
-from utils.predict.tiff_file import TILE, TiffReader, as_rgb, regrouped, write_tiff
+from utils.predict.tiff import TILE, TiffReader, as_rgb, regrouped, write_tiff
 from utils.predict.windows import coverage, probabilities_of, window_starts
 
 

@@ -16,11 +16,12 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import parallel
-from utils.atomic import remove_unfinished, whole_file
-from utils.data.visualisation import blend, colour
 from utils.errors import InputError, RunError
-from utils.image_file import read_label
+from utils.files import whole_file
+from utils.images import read_label
+from utils.labels import blend, colour
 from utils.predict import run
+from utils.predict.predictor import load_network
 from utils.predict.windows import scores
 
 # Quiet: what is wrong with a file is one line from here.
@@ -74,10 +75,7 @@ def predict(args, outputs, scales=(1.0,), flip: bool = False) -> int:
   video = Video(args.video)
   run.check_memory(args.video, *video.size, run.affordable_pixels(args.num_classes, scales))
   check_codec(video)
-  remove_unfinished(
-    [outputs.video, *(outputs.path('gray', outputs.frame(number)) for number in range(1, video.frame_count + 1))]
-  )
-  predict_frames(video, outputs, run.load_network(args, scales, flip), args.skip_existing)
+  predict_frames(video, outputs, load_network(args, scales, flip), args.skip_existing)
   count = write_overlay(video, outputs)
   if count < video.frame_count:
     print(f'{args.video}: {count} of the {video.frame_count} frames that the file names could be decoded')

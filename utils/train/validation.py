@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from seg_models.image_reader import decode_image
-from utils import storage
-from utils.engine import checkpoint, distribute
+from seg_models.image_reader import read_image
+from utils import checkpoint
+from utils.engine import distribute
 from utils.errors import RunError, one_line
-from utils.image_file import read_label
+from utils.images import read_label
 from utils.predict.outputs import class_map
 from utils.predict.windows import probability_function, scores, windows_at_once
 from utils.score import metrics
@@ -42,7 +42,7 @@ class Validator:
 def read(pair):
   """-> (pair, its image)."""
   try:
-    return pair, decode_image(storage.read(pair.image)).numpy()
+    return pair, read_image(pair.image)
   except (OSError, tf.errors.OpError) as e:
     raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); fix it and --resume') from None
 

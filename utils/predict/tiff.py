@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from utils import storage
 from utils.errors import InputError, one_line
 
 TILE = 256  # pixels, height and width of the tiles that are written
@@ -56,7 +55,7 @@ class TiffReader:
     self.path, self.library = path, tifffile()
     with contextlib.ExitStack() as stack:
       with self.decoding():
-        stream = stack.enter_context(storage.opened(path))
+        stream = stack.enter_context(open(path, 'rb'))
         self.file = self.library.TiffFile(stream)
         self.page = self.file.pages[0]
         problem = self.problem(class_ids)

@@ -1,0 +1,74 @@
+"""The network of a run or checkpoint, ready to predict: for the scripts, and as one call in Python.
+
+Conventions: images are uint8 RGB [h, w, 3]; scores float32 [h, w, C].
+"""
+
+import argparse
+import functools
+
+import numpy as np
+
+from seg_models.names import padded_size
+from seg_models.models import build
+from utils import checkpoint
+from utils.engine import distribute, precision
+from utils.predict import flags
+from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
+
+WRONG_MODEL = 'check --model, --backbone and --num-classes'
+
+
+class Predictor:
+  """`Predictor('snapshots/mine')(image)` -> (classes uint8 [h, w], confidence float32 [h, w]).
+
+  The confidence is the mean softmax probability of the class over windows, scales and flips.
+
+  Args:
+    run: a training's folder, or a checkpoint with a `config` beside it.
+    whole_image: the image in one piece, padded as the model needs it, instead of windows.
+    window, strides: (height, width) in pixels; by default the run's.
+    scales: of the image; flip: add the mirrored image.
+
+  `classes` has the names and colours of the classes.
+
+  Raises:
+    InputError: no run, or one that cannot be read.
+  """
+
+  def __init__(self, run, whole_image: bool = False, window=None, strides=None, scales=(1.0,), flip: bool = False):
+    words = ['--run', str(run)]
+    for flag, value in (('--input-size', window), ('--strides', strides)):
+      words += [flag, ','.join(map(str, value))] if value else []
+    parser = argparse.ArgumentParser()
+    flags.add_prediction_flags(parser, multi_scale=False)
+    args = flags.parse_described(parser, words)
+    args.whole_image, args.batch_size = whole_image, None
+    flags.check_prediction(args)
+    self.classes, self.windows = args.classes, load_network(args, scales, flip)
+
+  def __call__(self, image) -> tuple[np.ndarray, np.ndarray]:
+    [(_, score)] = scores([(None, np.asarray(image, np.uint8))], **self.windows)
+    return np.argmax(score, -1).astype(np.uint8), np.max(score, -1) / np.sum(score, -1)
+
+
+def load_network(args, scales, flip: bool) -> dict:
+  """The network of the flags, ready to predict, and its windows: the arguments of `windows.scores`."""
+  distribute.grow_memory()
+  model = restored(args)
+  freeze(model)
+  print(precision.described(args.precision))
+  windows = {'strides': args.strides, 'scales': scales, 'flip': flip}
+  if args.whole_image:
+    size = functools.partial(padded_size, args.model, output_stride=args.output_stride)
+    return windows | {'probabilities': whole_image_function(model), 'window': size, 'batch_size': 1}
+  windows |= {'probabilities': probability_function(model, args.input_size), 'window': args.input_size}
+  return windows | {'batch_size': args.batch_size or windows_at_once()}
+
+
+def restored(args):
+  """The model of the network flags, with the weights of --restore-from, in --precision."""
+  model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
+  variables = {checkpoint.name_of(v): v for v in model.variables}
+  checkpoint.restore(args.restore_from, variables, WRONG_MODEL, ema=args.ema)
+  precision.apply(model, args.precision)
+  return model
