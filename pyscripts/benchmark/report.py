@@ -6,7 +6,6 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from utils import arguments, atomic, errors
-from utils.data import labels
 from utils.score import benchmark
 
 
@@ -31,7 +30,7 @@ def parse(argv):
 def main(argv=None) -> None:
   args = parse(argv)
   folder_names = own_names(args.pred_dir, args.name)
-  classes = labels.class_names(args.num_classes, args.class_names)
+  classes = benchmark.choose_classes(args, *args.pred_dir)
   atomic.check_output_file('--out', args.out)
   from utils.score import boundaries, report  # NumPy and OpenCV, not needed for --help
 
@@ -42,7 +41,7 @@ def main(argv=None) -> None:
     report.Folder(name, found, args.num_classes, [boundaries.count])
     for name, found in zip(folder_names, files, strict=True)
   ]
-  strips = report.Strips(folders, args.num_classes, photos, args.picture_width)
+  strips = report.Strips(folders, classes.colours, photos, args.picture_width)
   content = report.content(args.title, folders, classes, args.num_images, strips)
   atomic.write_text(args.out, report.page(content))
   print(f'{args.out}: {content["images"]} images, {len(folders)} folders')

@@ -117,9 +117,9 @@ def start_slowly(words, save_dir) -> subprocess.Popen:
 
 
 def files(folder) -> dict[str, bytes]:
-  """Path below `folder` -> contents, of every file."""
-  folder = pathlib.Path(folder)
-  return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
+  """Path below `folder` -> contents, of every output (classes.csv apart, which every run writes)."""
+  paths = [p for p in sorted(pathlib.Path(folder).rglob('*')) if p.is_file() and p.name != 'classes.csv']
+  return {str(p.relative_to(folder)): p.read_bytes() for p in paths}
 
 
 def gray(save_dir, name) -> np.ndarray:

@@ -99,11 +99,10 @@ def test_nothing_but_void_has_no_score(data, printed):
   assert set(content['means'].values()) == {None} and content['classes'][0]['iou'] is None
 
 
-@pytest.mark.parametrize('classes, first, last', [(21, 'background', 'tvmonitor'), (19, 'road', 'bicycle'),
-                                                  (11, 'sky', 'bicyclist'), (5, '0', '4')])  # fmt: skip
-def test_classes_are_named_by_their_number_or_by_a_file(data, printed, classes, first, last):
+def test_classes_are_numbers_or_named_by_a_file(data, printed):
+  classes = 19
   names = [LINE.match(line).groups()[:2] for line in printed(classes=classes)[0][:-2]]
-  assert names[0] == (first, '00') and names[-1] == (last, f'{classes - 1:02d}') and len(names) == classes
+  assert names == [(str(i), f'{i:02d}') for i in range(classes)]
   own = [f'K\u00e4fer {i}' for i in range(classes)]
   (data / 'names.txt').write_text('\n'.join(own), encoding='utf-8')
   lines, _ = printed('--class-names', data / 'names.txt', classes=classes)
@@ -253,10 +252,10 @@ def test_counting_by_pillow_equals_the_confusion_matrix(tmp_path, mode, classes)
   np.testing.assert_allclose(counting.pixel_accuracy(counted), metrics.pixel_accuracy(matrix))
 
 
-def test_scripts_load_neither_tensorflow_nor_numpy_to_count(data):
+def test_scripts_load_no_tensorflow_to_count(data):
   code = (
     'import sys; from pyscripts.benchmark import benchmark_by_mIoU as b; b.main(sys.argv[1:]);'
-    'print(*sorted({"numpy", "tensorflow", "cv2", "scipy"} & set(sys.modules)))'
+    'print(*sorted({"tensorflow", "cv2"} & set(sys.modules)))'
   )
   run = subprocess.run([sys.executable, '-c', code, *args(data)], cwd=ROOT, capture_output=True, text=True, check=True)
   assert run.stdout.splitlines()[-1] == ''

@@ -69,7 +69,7 @@ REFUSED = {
   'other class names': (['a', 'b'], [[], ['--class-names', 'NAMES']], [], ['b.json', 'class 0 is k0, and 0 in']),
   'other scores': (['a', 'b'], [['--boundary'], []], [], ['b.json', 'boundary is False', 'a.json', 'same flags']),
   'a flag without effect': (['a', 'b'], [[], []], ['--num-classes', '14'], ['--num-classes', 'no effect']),
-  'no file': (['a'], [[]], ['none.json'], ['none.json', 'cannot be read']),
+  'no file': (['a'], [[]], ['none.json'], ['none.json', 'no such file']),
   'not JSON': (['a'], [[]], ['list.txt'], ['list.txt', 'no sums to merge', '--json']),
   'JSON of something else': (['a'], [[]], ['other.json'], ['other.json', 'no sums to merge']),
   'damaged sums': (['a'], [[]], ['damaged.json'], ['damaged.json', 'no sums to merge']),

@@ -1,12 +1,14 @@
 """What the benchmark scripts share: flags, the pass over the files, what is printed and written."""
 
 import functools
+import os
 import sys
 
-from utils import arguments, atomic
-from utils.data import labels
+from utils import arguments, atomic, labels
 from utils.errors import InputError
 from utils.score import counting, pairs
+
+DEFAULT_CLASSES = 21  # of VOC, as in 2018's scripts
 
 
 def parser(description: str) -> arguments.Parser:
@@ -33,12 +35,26 @@ def add_truth_flags(flags: arguments.Parser, required: bool = True) -> None:
   add(
     '--gt-dir', default='', required=required, help='folder of the ground truth; where a path differs, the name counts'
   )
-  add('--num-classes', type=arguments.whole(1, 256), default=21, help='ground truth of this value and above is void')
+  add('--num-classes', type=arguments.whole(1, 256), help='[those of classes.csv beside the predictions, else 21]')
   add('--string-replace', type=pairs.replacement, default=',', metavar='OLD,NEW',
       help='turns the path of a prediction into its ground truth')  # fmt: skip
-  add('--class-names', default='', metavar='FILE', help='one name a line; default: the names of VOC for 21 classes, '
-      'of Cityscapes for 19, of CamVid for 11')  # fmt: skip
+  add('--class-names', default='', metavar='FILE', help='classes.csv, or one name a line [beside the predictions]')
   add('--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction')
+
+
+def choose_classes(args, *pred_dirs: str) -> labels.Classes:
+  """The classes of --class-names, of the first `classes.csv` in or above a folder of predictions, or numbers.
+
+  Sets --num-classes where it is not given; raises an InputError where it contradicts the file.
+  """
+  beside = [os.path.join(folder, up, '') for folder in pred_dirs if folder for up in ('', os.pardir)]
+  if args.num_classes is None:
+    found = labels.read_classes(args.class_names) if args.class_names else None
+    found = found or next(filter(None, map(labels.classes_beside, beside)), None)
+    args.num_classes = len(found.names) if found else DEFAULT_CLASSES
+  classes = labels.choose_classes(args.num_classes, args.class_names, *beside)
+  nameless = classes.names == labels.numbered(args.num_classes).names  # each line says `class` already
+  return classes._replace(names=list(map(str, range(args.num_classes)))) if nameless else classes
 
 
 def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
@@ -67,7 +83,7 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   for folder in ('pred_dir', 'gt_dir', *['inst_dir'] * instance_wise):
     if not getattr(args, folder):
       raise InputError(f'{flag_of(folder)} is empty; give a folder of label images')
-  names = labels.class_names(args.num_classes, args.class_names)
+  names = choose_classes(args, args.pred_dir).names
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
   found = find_files(args.pred_dir, args, args.inst_dir)

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image as Picture
 
 from utils import image_file
-from utils.data import datasets
 from utils.errors import InputError
+from utils.labels import Classes
 from utils.score import boundaries, files, metrics, pairs, scoring
 from utils.score.counting import Sums
 from utils.score.files import percent
@@ -67,7 +67,7 @@ def check_same_images(names: list[str], folders: list[list[pairs.Files]]) -> Non
       )
 
 
-def content(title: str, folders: list[Folder], names: list[str], number: int, strips: 'Strips') -> dict:
+def content(title: str, folders: list[Folder], classes: Classes, number: int, strips: 'Strips') -> dict:
   """Everything the page draws, with `number` images a group."""
   groups = image_groups(folders, number)
   shown = list(dict.fromkeys(itertools.chain.from_iterable(groups.values())))
@@ -75,7 +75,7 @@ def content(title: str, folders: list[Folder], names: list[str], number: int, st
     'title': title,
     'images': len(folders[0].files),
     'classes': [{'name': name, 'colour': '#' + bytes(colour).hex()}
-                for name, colour in zip(names, datasets.colours(len(names)).tolist(), strict=True)],
+                for name, colour in zip(classes.names, classes.colours.tolist(), strict=True)],
     'truth': folders[0].sums['confusion'].sum(axis=1).tolist(),
     'pictureWidth': strips.width,
     'widths': boundaries.WIDTHS,
@@ -99,9 +99,9 @@ def image_groups(folders: list[Folder], number: int) -> dict[str, list[str]]:
 class Strips:
   """Makes the strip of pictures of an image: photo, ground truth, and each folder's prediction and errors."""
 
-  def __init__(self, folders: list[Folder], num_classes: int, photos: dict[str, str], width: int):
-    self.folders, self.num_classes, self.photos, self.width = folders, num_classes, photos, width
-    self.colours = np.vstack([datasets.colours(num_classes), np.array([OUTSIDE], np.uint8)])
+  def __init__(self, folders: list[Folder], colours: np.ndarray, photos: dict[str, str], width: int):
+    self.folders, self.num_classes, self.photos, self.width = folders, len(colours), photos, width
+    self.colours = np.vstack([colours, np.array([OUTSIDE], np.uint8)])
 
   def of(self, truth_path: str) -> dict:
     """The strip in the form that the page draws."""

@@ -21,7 +21,7 @@ def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: li
   classes = study['classes']
   runs = runs if pairs else []
   folders = [report.Folder(run.method.name, predictions(run, split, pairs), len(classes)) for run in runs]
-  strips = report.Strips(folders, len(classes), {pair.label: pair.image for pair in pairs}, width)
+  strips = report.Strips(folders, datasets.colours(len(classes)), {pair.label: pair.image for pair in pairs}, width)
   hex_colours = ['#' + bytes(rgb).hex() for rgb in datasets.colours(len(classes)).tolist()]
   content = {
     **study,

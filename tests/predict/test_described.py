@@ -1,0 +1,69 @@
+"""--run alone predicts what all flags of the run would predict, and flags that contradict the run are refused."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.predict import predicted
+from tests.predict.predicted import CLASSES, NETWORK, files, run
+from utils import labels
+from utils.predict.predictor import Predictor
+
+checkpoint, folder = predicted.checkpoint, predicted.folder
+NAMES = labels.Classes(['sky', 'road', 'car'], np.array([[9, 9, 9], [1, 2, 3], [7, 0, 7]], np.uint8))
+
+
+@pytest.fixture
+def snapshots(checkpoint, tmp_path):
+  """A run's folder with two checkpoints, of which the older one was the best."""
+  made = tmp_path / 'run'
+  made.mkdir()
+  for part in pathlib.Path(checkpoint).parent.glob('model.ckpt-7.*'):
+    shutil.copy(part, made)
+    (made / part.name.replace('-7', '-9')).write_bytes(b'')
+  config = dict(zip((flag.removeprefix('--').replace('-', '_') for flag in NETWORK[::2]), NETWORK[1::2], strict=True))
+  config |= {'num_classes': CLASSES, 'input_size': [48, 48], 'val_strides': [32, 32], 'ema_decay': None}
+  (made / 'config').write_text(json.dumps(config))
+  (made / 'best').write_text(json.dumps({'checkpoint': 'model.ckpt-7', 'step': 7, 'miou': 0.5}))
+  labels.write_classes(made, NAMES)
+  return made
+
+
+def test_a_run_alone_predicts_as_all_its_flags_do(snapshots, checkpoint, folder, tmp_path):
+  photo = folder / '0.png'
+  assert run(['--run', str(snapshots), '--image', str(photo), '--save-dir', str(tmp_path / 'a')]) == 0
+  words = [
+    *NETWORK,
+    '--num-classes',
+    str(CLASSES),
+    '--input-size',
+    '48,48',
+    '--strides',
+    '32,32',
+    '--image',
+    str(photo),
+  ]
+  assert run([*words, '--restore-from', checkpoint, '--save-dir', str(tmp_path / 'b')]) == 0
+  ours, flags = files(tmp_path / 'a'), files(tmp_path / 'b')
+  assert ours['gray/0.png'] == flags['gray/0.png']
+  kept = labels.classes_beside(tmp_path / 'a')
+  assert kept.names == NAMES.names and np.array_equal(kept.colours, NAMES.colours)
+  ids, colours = (np.asarray(Image.open(tmp_path / 'a' / kind / '0.png')) for kind in ('gray', 'color'))
+  assert np.array_equal(colours, NAMES.colours[ids])
+
+  classes, confidence = Predictor(snapshots)(np.asarray(Image.open(photo).convert('RGB')))
+  assert np.array_equal(classes, ids) and classes.dtype == np.uint8
+  assert confidence.shape == ids.shape and confidence.dtype == np.float32
+  assert (confidence > 1 / CLASSES - 1e-6).all() and (confidence < 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize('flag, value', [('--num-classes', '4'), ('--model', 'pspnet'), ('--output-stride', '16')])
+def test_a_flag_that_contradicts_the_network_is_refused(snapshots, folder, tmp_path, capsys, flag, value):
+  for source in (['--run', str(snapshots)], ['--restore-from', str(snapshots / 'model.ckpt-7')]):
+    assert run([*source, flag, value, '--image', str(folder / '0.png'), '--save-dir', str(tmp_path / 'out')]) == 2
+    line = capsys.readouterr().err
+    assert f'{flag} {value}' in line and 'config' in line and not (tmp_path / 'out').exists()
