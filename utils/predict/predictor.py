@@ -8,8 +8,8 @@ import functools
 
 import numpy as np
 
-from seg_models.names import padded_size
 from seg_models.models import build
+from seg_models.names import padded_size
 from utils import checkpoint
 from utils.engine import distribute, precision
 from utils.predict import flags
