@@ -30,7 +30,7 @@ def parse(argv):
 def main(argv=None):
   args = parse(argv)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  from utils.engine import checkpoint
+  from utils import checkpoint
 
   prefix = str(pathlib.Path(args.save_dir) / f'{args.backbone}.ckpt')
   if os.path.exists(f'{prefix}.index'):

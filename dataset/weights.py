@@ -114,7 +114,7 @@ def check(path: str, backbone: str) -> None:
     InputError: it is not a checkpoint, or a variable is missing, has another shape or is not finite.
   """
   from network.common.resnet_v1 import ResNet
-  from utils.engine import checkpoint
+  from utils import checkpoint
 
   variables = {checkpoint.name_of(variable): variable for variable in ResNet(backbone).variables}
   checkpoint.restore(path, variables, f'this is not a {backbone} of TF-Slim; fetch it again')
@@ -164,7 +164,7 @@ def read_variables(path: str, backbone: str) -> dict[str, np.ndarray]:
     InputError: it is not a weights file, or its tensors differ from the backbone's in number or shape.
   """
   from seg_models import names
-  from utils.engine import checkpoint
+  from utils import checkpoint
 
   wanted = {checkpoint.name_of(v): tuple(v.shape) for v in names.build_backbone(backbone).variables}
   found = {}

@@ -17,8 +17,7 @@ from PIL import Image
 
 from network.common.layers import Conv
 from seg_models.models.base import AuxiliaryHead, SegmentationModel
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 from utils.train import flags as train_flags
 from utils.train import loop
 

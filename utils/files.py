@@ -205,7 +205,3 @@ def claim(folder, name: str):
     finally:
       with contextlib.suppress(FileNotFoundError):
         os.remove(path)
-
-
-def remove_unfinished(paths) -> None:
-  """Nothing to do any more: the next run replaces what a killed one left."""

@@ -9,10 +9,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from dataset import convert
-from utils import arguments, atomic, errors, image_file
-from utils.data import datasets
-from utils.data.labels import VOID
+from utils import arguments, errors, files, images, labels
 from utils.errors import InputError
+from utils.labels import VOID
 from utils.score import pairs
 
 
@@ -24,7 +23,7 @@ def main(argv=None) -> int:
   names = pairs.predictions(args.pred_dir)
   if not args.save_dir:
     raise InputError('--save-dir is empty; give a folder for the encoded files')
-  atomic.check_output_file('--save-dir', os.path.join(args.save_dir, 'a'))
+  files.check_output_file('--save-dir', os.path.join(args.save_dir, 'a'))
   sources = {}
   for name in names:
     output = os.path.join(args.save_dir, os.path.splitext(name)[0] + '.png')
@@ -39,8 +38,8 @@ def main(argv=None) -> int:
 
 def encoded(path: str) -> np.ndarray:
   """The label ids, uint8 [H, W], of a prediction in train ids."""
-  known = datasets.cityscapes_label_ids()
-  pred = image_file.read_label(path)
+  known = labels.cityscapes_label_ids()
+  pred = images.read_label(path)
   wrong = ((pred >= len(known)) & (pred != VOID)) | (pred < 0)
   if wrong.any():
     raise InputError(

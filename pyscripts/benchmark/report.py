@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import arguments, atomic, errors
+from utils import arguments, errors, files
 from utils.score import benchmark
 
 
@@ -30,20 +30,20 @@ def parse(argv):
 def main(argv=None) -> None:
   args = parse(argv)
   folder_names = own_names(args.pred_dir, args.name)
-  classes = benchmark.choose_classes(args, *args.pred_dir)
-  atomic.check_output_file('--out', args.out)
+  classes = benchmark.chosen_classes(args, args.pred_dir)
+  files.check_output_file('--out', args.out)
   from utils.score import boundaries, report  # NumPy and OpenCV, not needed for --help
 
-  files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
-  report.check_same_images(args.pred_dir, files)
-  photos = report.photos(args.image_dir, files[0])
+  found_files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
+  report.check_same_images(args.pred_dir, found_files)
+  photos = report.photos(args.image_dir, found_files[0])
   folders = [
     report.Folder(name, found, args.num_classes, [boundaries.count])
-    for name, found in zip(folder_names, files, strict=True)
+    for name, found in zip(folder_names, found_files, strict=True)
   ]
-  strips = report.Strips(folders, classes.colours, photos, args.picture_width)
+  strips = report.Strips(folders, classes, photos, args.picture_width)
   content = report.content(args.title, folders, classes, args.num_images, strips)
-  atomic.write_text(args.out, report.page(content))
+  files.write_text(args.out, report.page(content))
   print(f'{args.out}: {content["images"]} images, {len(folders)} folders')
 
 

@@ -26,7 +26,7 @@ def main(argv=None) -> int | None:
 def list_tensors(args) -> None:
   import numpy as np
 
-  from utils.engine.checkpoint import Reader
+  from utils.checkpoint import Reader
 
   reader, numbers = Reader(args.checkpoint), 0
   for name, shape in sorted(reader.shapes.items()):
@@ -40,7 +40,7 @@ def list_tensors(args) -> None:
 
 
 def compare(args) -> int:
-  from utils.engine.checkpoint import Reader
+  from utils.checkpoint import Reader
 
   readers = Reader(args.checkpoint), Reader(args.other)
   names = sorted(readers[0].shapes.keys() | readers[1].shapes.keys())
@@ -72,7 +72,7 @@ def tensor_difference(name: str, first, second) -> str:
 def strip(args) -> None:
   import os
 
-  from utils.engine import checkpoint
+  from utils import checkpoint
   from utils.train.optimizers import SLOTS
 
   reader = checkpoint.Reader(args.checkpoint)

@@ -28,8 +28,8 @@ def main(argv=None) -> None:
   args = parser.parse_args(argv)
   weights = read_weights(args.checkpoint)
 
-  from utils.atomic import write_png
-  from utils.data.labels import class_names
+  from utils.files import write_png
+  from utils.labels import class_names
 
   names = class_names(len(weights['edge']), args.names)
   number = weights['edge'].shape[1]
@@ -47,7 +47,7 @@ def read_weights(prefix: str) -> dict:
   """'edge' and 'non-edge' -> softmaxed weights [classes, sizes]."""
   import scipy.special
 
-  from utils.engine.checkpoint import Reader
+  from utils.checkpoint import Reader
 
   reader = Reader(prefix)
   weights = {}

@@ -13,7 +13,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from utils import arguments, errors, memory
+from utils import arguments, errors, parallel
 from utils.profile import generated
 
 CLASSES = 5
@@ -80,7 +80,7 @@ def random_sizes(number: int, seed: int) -> list[tuple[int, int]]:
 def save_network(prefix: pathlib.Path) -> None:
   """A checkpoint of a network as it is initialised."""
   from seg_models.models import build
-  from utils.engine import checkpoint
+  from utils import checkpoint
 
   model = build(*NETWORK[1:4:2], CLASSES)
   checkpoint.save(str(prefix), {checkpoint.name_of(v): v for v in model.variables})
@@ -117,7 +117,7 @@ def memory_over(command: list[str]) -> tuple[dict[int, list[tuple[float, float]]
         while process.poll() is None:
           for pid in processes(process.pid):
             with contextlib.suppress(OSError, IndexError):  # it has just ended
-              samples.setdefault(pid, []).append((time.monotonic() - begun, memory.resident(pid)))
+              samples.setdefault(pid, []).append((time.monotonic() - begun, parallel.resident(pid)))
           time.sleep(0.02)
       finally:
         process.kill()  # where this was stopped in between

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, atomic, errors
+from utils import arguments, errors, files
 from utils.profile import figures, gpu_parts
 from utils.profile.parts import ROOT, Part, Results, run_all, table
 
@@ -85,9 +85,9 @@ def write_report(out: pathlib.Path, machine: dict, parts: list[Part], results: R
   for section in sections:
     text += [f'## {section}\n', figures.markdown(tables[section])]
     text.append(''.join(f'    {part.as_typed}\n' for part in of_section[section]))
-  atomic.write_text(out / 'report.md', '\n'.join(text))
+  files.write_text(out / 'report.md', '\n'.join(text))
   content = {'machine': machine, 'goals': goals, 'tables': tables}
-  atomic.write_text(out / 'report.json', json.dumps(content, indent=1) + '\n')
+  files.write_text(out / 'report.json', json.dumps(content, indent=1) + '\n')
   return sum('rows' not in (results.of(part) or {}) for part in parts)
 
 

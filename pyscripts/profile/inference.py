@@ -33,11 +33,11 @@ def main(argv=None):
 def measure(args) -> None:
   import tensorflow as tf
 
-  from utils.engine import distribute
+  from utils import devices
   from utils.predict import windows
   from utils.profile import timing
 
-  distribute.grow_memory()
+  devices.grow_memory()
   model = training_step.network(args)
   gflop = timing.conv_gflop(lambda x: model(x), tf.TensorSpec([1, *args.input_size, 3]))
   windows.freeze(model)

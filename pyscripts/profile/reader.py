@@ -1,5 +1,5 @@
 """Measures the reader of the training scripts, scaling, mirroring and cropping: images a second, and the processor time
-that one takes. On a list or shards of one's own, or on 64 images made for it (JPEG of 480 x 360 with PNG labels)."""
+that one takes. On a list of one's own, or on 64 images made for it (JPEG of 480 x 360 with PNG labels)."""
 
 import functools
 import pathlib
@@ -11,15 +11,14 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from utils import arguments, errors
-from utils.list_file import Pair, read_list
+from utils.lists import Pair, read_list
 from utils.profile import figures, generated
 
 
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help='the folder that the list is relative to')
-  parser.add_argument('--data-list', default='', help='list file, `image label`, or shards; none: images made for it')
-  parser.add_argument('--records', action='store_true', help='measure shards of the same images too, in turn')
+  parser.add_argument('--data-list', default='', help='list file, `image label`; none: images made for it')
   parser.add_argument('--input-size', type=arguments.height_width, default=(336, 336), metavar='H,W', help='crop')
   parser.add_argument('--batch-size', type=arguments.whole(1), default=8, help='images a batch')
   parser.add_argument('--batches', type=arguments.whole(1), default=60, help='batches a measurement')
@@ -31,10 +30,7 @@ def main(argv=None) -> None:
   args = parser.parse_args(argv)
   with tempfile.TemporaryDirectory() as folder:
     pairs = read_list(args.data_list, args.data_dir, True) if args.data_list else draw(pathlib.Path(folder), 64)
-    sources = {'files': pairs}
-    if args.records:
-      sources['records'] = packed(pairs, folder)
-    measure(args, sources)
+    measure(args, {'files': pairs})
 
 
 def draw(folder: pathlib.Path, number: int) -> list[Pair]:
@@ -42,17 +38,6 @@ def draw(folder: pathlib.Path, number: int) -> list[Pair]:
   images = generated.photographs(folder / 'images', sizes)
   generated.label_pairs(folder, sizes, 11)
   return [Pair(str(image), str(folder / 'gt' / f'{image.stem}.png')) for image in images]
-
-
-def packed(pairs: list[Pair], folder: str) -> list[Pair]:
-  """The pairs in a shard made of them."""
-  from utils.data import records
-
-  shard = records.Shard(f'{folder}/all-00000-of-00001.tfrecord', ['\t'.join(pair) for pair in pairs], pairs, pairs)
-  faults = records.write(shard, num_classes=255, ignore_label=255)
-  if faults:
-    raise errors.InputError(faults[0])
-  return read_list(shard.path, '', need_label=True)
 
 
 def measure(args, sources: dict[str, list[Pair]]) -> None:

@@ -29,11 +29,11 @@ def main(argv=None) -> int:
   args = parser.parse_args(argv)
   import tensorflow as tf
 
-  from utils.engine import distribute, precision
+  from utils import devices
 
-  distribute.grow_memory()
-  precision.obey_tf32_override()
-  cut = precision.cuts_float32()
+  devices.grow_memory()
+  devices.obey_tf32_override()
+  cut = devices.cuts_float32()
   device = 'GPU' if tf.config.list_physical_devices('GPU') else 'CPU'
   rows = []
   for check in args.what:
@@ -93,7 +93,7 @@ def logits():
 
   from seg_models.models.pspnet import pspnet_resnet101
   from tests import recorded
-  from utils.engine import checkpoint
+  from utils import checkpoint
 
   network = pspnet_resnet101(num_classes=21)
   variables = {checkpoint.name_of(v): v for v in network.variables}

@@ -42,12 +42,12 @@ def measure(args, replicas: int):
   import tensorflow as tf
 
   from network.common.layers import BatchNorm
-  from utils.engine import distribute
+  from utils import devices
   from utils.profile import timing
 
   args.num_gpu, args.cluster, images_a_replica = replicas, None, args.batch_size
   args.batch_size *= replicas
-  strategy = distribute.choose(args)
+  strategy = devices.choose(args)
   with strategy.scope():
     model = training_step.network(args)
     state = training_step.training_state(args, model, 'AdaptiveAffinity')

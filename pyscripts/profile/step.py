@@ -65,9 +65,9 @@ def main(argv=None):
 
 def step_calls(args, names) -> tuple:
   """A model, and by name the training steps of it that are measured."""
-  from utils.engine import distribute
+  from utils import devices
 
-  strategy = distribute.choose(args)
+  strategy = devices.choose(args)
   model, batch = training_step.network(args), training_step.random_batch(args, args.batch_size)
   states = {name: training_step.training_state(args, model, OBJECTIVES[name]) for name in names}
   return model, {name: training_step.step_call(args, state, strategy, batch) for name, state in states.items()}

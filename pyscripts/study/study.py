@@ -14,8 +14,7 @@ import shlex
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import arguments, atomic, errors, list_file
-from utils.data import labels
+from utils import arguments, errors, files, labels, lists
 from utils.errors import InputError
 from utils.predict import flags as inference_flags
 from utils.predict import outputs
@@ -93,8 +92,8 @@ def main(argv=None) -> None:
   if not args.report_only:
     from utils.study import run as study_run  # OpenCV and SciPy, not needed for --help
 
-    atomic.make_folder('--out-dir', args.out_dir)
-    atomic.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
+    files.make_folder('--out-dir', args.out_dir)
+    files.write_text(pathlib.Path(args.out_dir) / 'flags.json', json.dumps(args.words) + '\n')
     study_run.run_all(runs, args.scored, args.data_dir, names)
   report(args, runs, names, thin)
 
@@ -113,7 +112,7 @@ def checked(args):
   args.scored = {split: path for split, path in args.lists.items() if split == 'val' or args.test}
   args.curve_list = args.curve_list or args.val_list
   for path in (args.train_list, args.curve_list, *args.lists.values()):
-    list_file.read_list(path, args.data_dir, need_label=True)
+    lists.read_list(path, args.data_dir, need_label=True)
   runs = plan.plan(args)
   names = labels.class_names(runs[0].flags.num_classes, args.class_names)
   thin = [name for name in args.thin_classes.split(',') if name]
@@ -137,12 +136,12 @@ def report(args, runs, names: list[str], thin: list[str]) -> None:
     raise InputError(f'--out-dir {args.out_dir}: no run of the study is finished there; start it without --report-only')
   outcome.check_equal_start(runs)
   out = pathlib.Path(args.out_dir)
-  atomic.write_text(out / 'study.json', results.as_json(content))
-  atomic.write_text(out / 'study.csv', results.as_csv(content))
+  files.write_text(out / 'study.json', results.as_json(content))
+  files.write_text(out / 'study.csv', results.as_csv(content))
   split = 'test' if 'test' in content else 'val'
   scored = [run for run in runs if not run.row and run.is_scored('val') and run.is_scored(split)]
   of_one_seed = [run for run in scored if run.seed == scored[0].seed]
-  pairs = list_file.read_list(args.lists[split], args.data_dir, need_label=True) if scored else []
+  pairs = lists.read_list(args.lists[split], args.data_dir, need_label=True) if scored else []
   pairs = page.evenly(pairs, args.num_images)
   page.write(out, content, of_one_seed, split, pairs, args.picture_width)
   print(tables.as_markdown(content))

@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.tiny import CLASSES, Toy, assert_same, contents, last_checkpoint, refusal, train
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 
 data, toy = tiny.data, tiny.toy
 v1 = tf.compat.v1

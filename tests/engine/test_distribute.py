@@ -16,8 +16,7 @@ from network.losses.cross_entropy import Options
 from seg_models import models
 from tests import tiny
 from tests.tiny import CLASSES, Toy, arguments
-from utils import errors
-from utils.engine import checkpoint, cluster, distribute
+from utils import checkpoint, devices, errors
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
@@ -160,7 +159,7 @@ def test_more_gpus_than_there_are(data, tmp_path, monkeypatch):
   assert '--num-gpu 99: TensorFlow was started with 4 CPU' in tiny.refusal(
     data, tmp_path, 'train_mgpu', num_gpu=99, batch_size=99
   )
-  monkeypatch.setattr(distribute, 'grow_memory', lambda: None)
+  monkeypatch.setattr(devices, 'grow_memory', lambda: None)
   monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: ['one', 'two'])
   line = tiny.refusal(data, tmp_path, 'train_mgpu', num_gpu=4, batch_size=4)
   assert line == '--num-gpu 4: this machine has 2; give at most that'
@@ -188,18 +187,18 @@ def tf_config(index, workers=('a:1', 'b:2'), kind='worker'):
 def test_a_tf_config_that_is_none(data, tmp_path, monkeypatch, text, says):
   monkeypatch.setenv('TF_CONFIG', text)
   line = tiny.refusal(data, tmp_path, 'train_mgpu')
-  assert says in line and line.endswith(f'; write {cluster.EXAMPLE}')
+  assert says in line and line.endswith(f'; write {devices.EXAMPLE}')
 
 
 def test_clusters_from_tf_config(monkeypatch):
   chief = {'cluster': {'worker': ['b:1', 'c:1'], 'chief': ['a:1']}, 'task': {'type': 'worker', 'index': '1'}}
-  assert cluster.from_tf_config(json.dumps(chief)) == (['a:1', 'b:1', 'c:1'], 2)
+  assert devices.from_tf_config(json.dumps(chief)) == (['a:1', 'b:1', 'c:1'], 2)
   monkeypatch.setenv('TF_CONFIG', tf_config(0, ['a:1']))
-  assert cluster.find(None) is None  # one machine
+  assert devices.find(None) is None  # one machine
   monkeypatch.delenv('TF_CONFIG')
-  assert cluster.find(None) is None
+  assert devices.find(None) is None
   with pytest.raises(errors.InputError, match='TF_CONFIG is not set'):
-    cluster.find('tf_config')
+    devices.find('tf_config')
 
 
 SLURM = {
@@ -212,14 +211,14 @@ SLURM = {
 
 def test_clusters_from_slurm():
   workers = ['n9:15042', 'n10:15042', 'm3:15042', 'm3:15043']  # in Slurm's order, which is the tasks'
-  assert cluster.from_slurm(SLURM) == (workers, 2)
+  assert devices.from_slurm(SLURM) == (workers, 2)
   for change, says in (
     ({'SLURM_PROCID': '4'}, 'SLURM_PROCID=4'),
     ({'SLURM_STEP_NODELIST': 'n[9'}, 'SLURM_STEP_NODELIST=n'),
     ({'SLURM_STEP_TASKS_PER_NODE': '1'}, 'SLURM_STEP_TASKS_PER_NODE=1'),
   ):
     with pytest.raises(errors.InputError, match='cannot read .*' + says.replace('[', r'\[')):
-      cluster.from_slurm({**SLURM, **change})
+      devices.from_slurm({**SLURM, **change})
 
 
 def test_outside_slurm(data, tmp_path, monkeypatch):
@@ -246,7 +245,7 @@ def meeting(settings, seconds=20, absent=()) -> list:
 
   def attend(i):
     try:
-      cluster.wait_for_workers(cluster.Cluster(workers, i), settings[i], seconds)
+      devices.wait_for_workers(devices.Cluster(workers, i), settings[i], seconds)
     except (errors.InputError, errors.RunError) as e:
       raised[i] = e
 
@@ -280,17 +279,17 @@ def test_a_missing_worker_is_named(absent, says):
 
 def test_a_strange_caller_does_no_harm():
   workers = [f'127.0.0.1:{port}' for port in free_ports(2)]
-  thread = threading.Thread(target=cluster.wait_for_workers, args=(cluster.Cluster(workers, 0), {}, 20))
+  thread = threading.Thread(target=devices.wait_for_workers, args=(devices.Cluster(workers, 0), {}, 20))
   thread.start()
   for message in (b'GET / HTTP/1.0\r\n\r\n', b'{"index": 7}\n', b'[]\n'):
     while True:
       try:
-        with socket.create_connection(cluster.host_and_port(workers[0])) as connection:
+        with socket.create_connection(devices.host_and_port(workers[0])) as connection:
           connection.sendall(message)
         break
       except ConnectionRefusedError:
         assert thread.is_alive()
-  cluster.wait_for_workers(cluster.Cluster(workers, 1), {}, 20)
+  devices.wait_for_workers(devices.Cluster(workers, 1), {}, 20)
   thread.join()
 
 
@@ -298,10 +297,10 @@ def test_a_taken_port_and_an_unknown_host():
   with socket.create_server(('', 0)) as taken:
     port = taken.getsockname()[1]
     with pytest.raises(errors.InputError, match=f'cannot listen on port {port} here'):
-      cluster.wait_for_workers(cluster.Cluster([f'127.0.0.1:{port}', 'b:1'], 0), {}, 1)
+      devices.wait_for_workers(devices.Cluster([f'127.0.0.1:{port}', 'b:1'], 0), {}, 1)
   here = f'127.0.0.1:{free_ports(1)[0]}'
   with pytest.raises(errors.InputError, match='nowhere.invalid:1: no such host'):
-    cluster.wait_for_workers(cluster.Cluster(['nowhere.invalid:1', here], 1), {}, 5)
+    devices.wait_for_workers(devices.Cluster(['nowhere.invalid:1', here], 1), {}, 5)
 
 
 # Two real processes.

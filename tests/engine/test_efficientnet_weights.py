@@ -12,8 +12,7 @@ import pytest
 
 from dataset import fetch_efficientnet, weights
 from tests.network.test_efficientnet_lite import random_tensor, shapes
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 from utils.errors import InputError
 
 BACKBONE = 'efficientnet_lite0'

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzzed import fuzz
-from utils.engine import checkpoint
+from utils import checkpoint
 from utils.errors import InputError
 
 many = fuzz(100)

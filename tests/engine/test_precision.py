@@ -8,7 +8,7 @@ from network.common import cpu_gradients
 from seg_models.models import MODELS, build
 from tests import tiny
 from tests.tiny import last_checkpoint, train
-from utils.engine import precision
+from utils import devices
 from utils.predict.windows import probability_function
 from utils.train import optimizers
 
@@ -33,7 +33,7 @@ def test_convolutions_compute_in_half_precision_and_logits_are_float32(name, hal
   monkeypatch.setattr(cpu_gradients, 'has_bfloat16', lambda: True)
   model = build(name, 'resnet_v1_14', 3)
   full = model(images())
-  precision.apply(model, half)
+  devices.apply(model, half)
   logits = model(images())
   assert logits.dtype == tf.float32
   assert {v.dtype for v in model.variables} == {tf.float32}
@@ -47,7 +47,7 @@ def test_statistics_and_softmax_are_float32():
   averages = {}
   for kind in ('float32', 'bfloat16'):
     model = build('fcn8s', 'resnet_v1_14', 3)
-    precision.apply(model, kind)
+    devices.apply(model, kind)
     model(images(), training=True)
     norm = model.backbone.conv1.batch_norm
     averages[kind] = np.stack([norm.moving_mean, norm.moving_variance - 0.9997])
@@ -81,5 +81,5 @@ def test_a_run_in_half_precision_keeps_float32_variables_and_nears_the_float32_r
 )
 def test_tf32_is_said_where_float32_would_be_cut(monkeypatch, kind, gpus, tf32):
   monkeypatch.setattr(tf.config, 'list_physical_devices', lambda device: gpus * ['a GPU'])
-  said = precision.described(kind)
+  said = devices.described(kind)
   assert ('TF32' in said) == tf32 and f'convolutions in {kind}' in said

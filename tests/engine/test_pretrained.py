@@ -13,8 +13,7 @@ import tensorflow as tf
 
 from dataset import fetch_resnet, weights
 from network.common.resnet_v1 import ResNet
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 from utils.errors import InputError, RunError
 
 BACKBONE = 'resnet_v1_14'

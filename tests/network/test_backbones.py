@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from seg_models.names import build_backbone as build
 from tests import recorded
-from utils.engine.checkpoint import name_of
+from utils.checkpoint import name_of
 
 SMALL = ('resnet_v1_14', 'efficientnet_lite0')
 

@@ -12,7 +12,7 @@ from network.common.efficientnet_lite import MULTIPLIERS, EfficientNetLite, stag
 from network.common.layers import EPSILON, MEAN
 from seg_models.image_reader import decode_image
 from tests import recorded
-from utils.engine import checkpoint
+from utils import checkpoint
 
 SCORES = recorded.GOLDEN / 'efficientnet_lite_logits.npz'
 SIZES = {'val_0': (65, 129), 'val_1': (129, 97)}  # odd at every stride, where the published padding is this one

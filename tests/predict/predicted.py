@@ -16,8 +16,8 @@ from PIL import Image
 
 from seg_models.models import build
 from tests import recorded
+from utils import checkpoint as checkpoints
 from utils import errors
-from utils.engine import checkpoint as checkpoints
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLASSES = 3

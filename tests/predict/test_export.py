@@ -13,7 +13,7 @@ from PIL import Image
 from network.common.layers import MEAN
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
-from utils.engine import checkpoint as checkpoints
+from utils import checkpoint as checkpoints
 from utils.predict import export, predictor, windows
 from utils.predict import flags as inference_flags
 

@@ -26,7 +26,7 @@ from tests.predict.predicted import (
   run,
   start_slowly,
 )
-from utils.data import datasets, visualisation
+from utils import labels
 from utils.predict import outputs
 from utils.predict import run as predict
 
@@ -57,7 +57,7 @@ def test_outputs_have_their_formats_and_agree(whole, folder):
     assert probs.dtype == np.float16 and probs.shape == (*labels.shape, CLASSES)
     np.testing.assert_allclose(probs.astype(float).sum(-1), 1, atol=2e-3)
     assert np.all(np.take_along_axis(probs, labels[..., None].astype(int), -1)[..., 0] == probs.max(-1))
-    np.testing.assert_array_equal(colours, datasets.colours(CLASSES)[labels])
+    np.testing.assert_array_equal(colours, labels.colours(CLASSES)[labels])
     assert np.all(np.abs(overlay - (np.asarray(image) / 2 + colours / 2)) <= 0.5)
     seen |= set(np.unique(labels))
   assert len(seen) > 1  # otherwise nothing here says much
@@ -169,7 +169,7 @@ def test_palette_images_hold_the_same_ids(checkpoint, folder, whole, tmp_path):
   np.testing.assert_array_equal(np.asarray(image), gray(whole, 0))
   colours = np.asarray(Image.open(tmp_path / 'color/0.png'))
   np.testing.assert_array_equal(np.asarray(image.convert('RGB')), colours)
-  np.testing.assert_array_equal(colours, visualisation.read_colormap(str(colormap))[np.asarray(image)])
+  np.testing.assert_array_equal(colours, labels.read_colormap(str(colormap))[np.asarray(image)])
 
 
 # Pictures of every kind.

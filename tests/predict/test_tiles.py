@@ -12,7 +12,7 @@ from tests.predict import predicted
 from tests.predict.predicted import files, flags, pixels, run
 from tests.predict.test_windows import picture, stand_in
 from utils.errors import InputError, Stopped
-from utils.image_file import read_label
+from utils.images import read_label
 from utils.predict import tiles
 from utils.predict.outputs import class_map
 from utils.predict.tiff import TiffReader, regrouped, write_tiff

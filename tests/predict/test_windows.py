@@ -13,9 +13,9 @@ from network.common.layers import MEAN, Conv
 from seg_models.models import MODELS, build
 from seg_models.names import padded_size, size_problem
 from tests import recorded, tiny
-from utils.engine import precision
+from utils import devices
 from utils.errors import RunError
-from utils.image_file import read_label
+from utils.images import read_label
 from utils.predict.outputs import class_map
 from utils.predict.run import read_image
 from utils.predict.windows import compute, freeze, probability_function, resize_scores, scores, window_starts
@@ -241,7 +241,7 @@ def test_frozen_model_predicts_as_before(name, backbone, kind):
   for v in model.variables:
     if 'BatchNorm' in v.name:
       v.assign(random.uniform(0.5, 1.5, v.shape))
-  precision.apply(model, kind)
+  devices.apply(model, kind)
   windows = tf.constant(random.normal(0, 50, (2, 48, 48, 3)), tf.float32)
   want = model(windows).numpy()
   freeze(model)

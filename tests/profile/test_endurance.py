@@ -13,7 +13,7 @@ import pytest
 from pyscripts.profile import endurance
 from tests.predict import predicted
 from tests.predict.predicted import files, flags, run
-from utils import atomic, errors
+from utils import errors
 from utils.profile import soak
 
 checkpoint, folder = predicted.checkpoint, predicted.folder
@@ -60,30 +60,6 @@ def test_what_a_kill_in_the_middle_of_a_write_leaves_is_removed(checkpoint, fold
   assert left.name.startswith('.') and left.read_bytes()
   assert run(words) == 0
   assert set(files(tmp_path / 'out')) == {f'{kind}/{i}.png' for kind in ('gray', 'color') for i in range(5)}
-
-
-def test_only_what_was_left_of_these_files_is_removed(tmp_path):
-  long = 'n' * 100
-  outputs = [tmp_path / 'a.png', tmp_path / 'a-b.png', tmp_path / f'{long}1.png', tmp_path / 'log.csv']
-  others = [tmp_path / 'b.png', tmp_path / f'{long}2.png', tmp_path / 'log.json', tmp_path / 'a']
-
-  def left_of(path):
-    def fail(_, to):
-      raise SystemExit  # here a killed process would be gone
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
-      patch.setattr(os, 'replace', fail)
-      patch.setattr(os, 'remove', lambda path: None)
-      atomic.write_text(path, 'text')
-
-  for path in (*outputs, *others):
-    left_of(path)
-    path.write_text('whole')
-  assert len(list(tmp_path.glob('.*'))) == 8
-  atomic.remove_unfinished([*outputs, tmp_path / 'no such folder' / 'x.png'])
-  assert len(list(tmp_path.glob('.*'))) == 4
-  atomic.remove_unfinished(others)
-  assert not list(tmp_path.glob('.*')) and len(list(tmp_path.iterdir())) == 8
 
 
 @pytest.mark.parametrize(('first', 'second', 'refused'), [

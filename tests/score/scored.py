@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from utils import errors
-from utils.score import counting, pairs, scoring
-from utils.score.image import ScoredImage
+from utils.score import pairs, scoring
+from utils.score.image import ScoredImage, Sums
 
 VOID = 255
 
@@ -44,12 +44,12 @@ def outcome(script, argv, capsys) -> tuple[int, str, str]:
 def image(pred: np.ndarray, truth: np.ndarray, num_classes: int, instances: np.ndarray | None = None) -> ScoredImage:
   """An image to score, without files."""
   made = object.__new__(ScoredImage)
-  made.files = pairs.Files('', '', '', None if instances is None else 'instances')
+  made.files = pairs.Files('', '', 'truth', None if instances is None else 'instances')
   made.num_classes, made.pred, made.truth, made.instances = num_classes, pred, truth, instances
   return made
 
 
-def counted(images, *counts) -> counting.Sums:
+def counted(images, *counts) -> Sums:
   """What the counting functions count, and the confusion matrix, summed over the images."""
   each = ({name: x for count in (scoring.count, *counts) for name, x in count(image).items()} for image in images)
-  return functools.reduce(counting.add, each, {})
+  return functools.reduce(scoring.add, each, {})

@@ -20,7 +20,7 @@ from tests.data.test_fuzz import damaged_pictures
 from tests.fuzzed import fuzz
 from tests.score import scored
 from tests.score.scored import outcome
-from utils import errors, image_file
+from utils import errors, images
 from utils.score import pairs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -202,7 +202,7 @@ def test_encodes_the_other_files(tmp_path, capsys, bad, words):
   code, _, err = outcome(encode_cityscapes_testid, flags(tmp_path, encode_cityscapes_testid), capsys)
   assert code == 1 and not [word for word in ['pred/a.png', *words] if word not in err] and 'Traceback' not in err
   (path,) = (tmp_path / 'out').glob('*.png')
-  assert path.name == 'b.png' and image_file.read_label(str(path)).shape == (6, 8)
+  assert path.name == 'b.png' and images.read_label(str(path)).shape == (6, 8)
 
 
 @pytest.mark.parametrize('script', [benchmark_by_mIoU, benchmark_by_instance, encode_cityscapes_testid])

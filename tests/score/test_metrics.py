@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.score import scored
-from utils.data import datasets, labels
-from utils.score import boundaries, cityscapes, instances, metrics, scoring
+from utils import labels, metrics
+from utils.score import boundaries, cityscapes, instances, scoring
 
 VOID = 255
 
@@ -71,8 +71,8 @@ def test_scores_of_a_matrix_equal_their_definitions(pred, truth):
   matrix = metrics.confusion(pred, truth, 4)
   np.testing.assert_array_equal(matrix, slow_confusion(pred, truth, 4))
   report = scoring.report({'confusion': matrix})
-  np.testing.assert_allclose(list(report.means.values()), means)
-  np.testing.assert_allclose(list(report.columns.values()), [iou, accuracy, *counts[:2]])
+  np.testing.assert_allclose(list(report.means.values())[:4], means)
+  np.testing.assert_allclose(list(report.columns.values())[:4], [iou, accuracy, *counts[:2]])
   np.testing.assert_array_equal(metrics.iou_stats(pred, truth, 4, 0), counts)
 
 
@@ -200,7 +200,7 @@ def cityscapes_case(seed, shape=(64, 128)):
   number = scored.blobs(rng, *shape, range(4)).astype(int)
   has_instances = np.array([x.instance_size > 0 for x in labels.CITYSCAPES_LABELS[:34]])
   coded = np.where(has_instances[ids], 1000 * ids.astype(int) + number, ids).astype(np.uint16)
-  truth = datasets.cityscapes_train_ids()[ids]
+  truth = labels.cityscapes_train_ids()[ids]
   pred = scored.spoiled(rng, np.where(truth == VOID, 0, truth).astype(np.uint8), range(19), 0.4)
   return pred, truth, coded, ids
 
@@ -228,7 +228,7 @@ def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
   official = pytest.importorskip('cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling')
   cases, preds, truths = [cityscapes_case(seed) for seed in range(6)], [], []
   for i, (pred, _, coded, ids) in enumerate(cases):
-    preds.append(scored.save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', datasets.cityscapes_label_ids()[pred]))
+    preds.append(scored.save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', labels.cityscapes_label_ids()[pred]))
     truths.append(scored.save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_labelIds.png', ids))
     scored.save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_instanceIds.png', coded)
   monkeypatch.setattr(np, 'in1d', np.isin, raising=False)  # its name in NumPy 1

@@ -8,8 +8,8 @@ from PIL import Image
 from network.common.layers import MEAN
 from seg_models.augmentation import NO_AUGMENTATION, Augmentation, Crop, augment, crop_example
 from seg_models.image_reader import decode_image, file_index, training_dataset
-from utils.image_file import read_label
-from utils.list_file import Pair, read_list
+from utils.images import read_label
+from utils.lists import Pair, read_list
 
 CROP, IGNORE = (24, 32), 255
 RANDOM = Augmentation((0.5, 2.0), mirror=True, random_crop=True)

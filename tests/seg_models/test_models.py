@@ -9,7 +9,7 @@ from seg_models.models.deeplab import deeplab_resnet101
 from seg_models.models.fcn import fcn8s_resnet101
 from seg_models.models.pspnet import pspnet_resnet101
 from tests import recorded
-from utils.engine.checkpoint import name_of as name
+from utils.checkpoint import name_of as name
 
 SMALL = 'resnet_v1_14'
 

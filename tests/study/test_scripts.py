@@ -10,7 +10,7 @@ import pytest
 
 from tests.score.scored import save
 from tests.test_recipes import BUILD, INSTALLED, bash
-from utils.engine import checkpoint
+from utils import checkpoint
 
 TINY = {'METHODS': 'baseline', 'SEEDS': '4', 'STEPS': 2, 'CROP': '48,48', 'BATCH_SIZE': 2}
 TINY |= {'WINDOW': '48,48', 'STRIDES': '48,48', 'START_STEPS': 3}

@@ -20,7 +20,7 @@ from tests import tiny
 from tests.score.test_report import CHROMIUM, browse
 from tests.study import studied
 from tests.study.studied import content, run, scores, words
-from utils import locks
+from utils import files
 from utils.errors import RunError
 from utils.study import outcome, plan, tables
 from utils.study import page as study_page
@@ -240,7 +240,7 @@ def test_runs_of_another_machine_are_added(data, finished, scripts, tmp_path, ca
 def test_a_run_that_another_process_has_at_work_is_left_to_it(data, copy, scripts, capsys):
   for path in ('seed-1/aaf/val.json', 'seed-2/baseline/val.json'):
     (copy / path).unlink()
-  with locks.claim(copy / 'seed-1/aaf', 'study'):
+  with files.claim(copy / 'seed-1/aaf', 'study'):
     assert run(words(data, copy)) == 0
     assert [call[0] for call in scripts.calls] == ['inference'] and content(copy)['unfinished'] == ['seed 1, aaf']
   assert run(words(data, copy)) == 0 and len(scripts.calls) == 2 and content(copy)['unfinished'] == []

@@ -7,7 +7,7 @@ import tensorflow as tf
 from seg_models.models import build
 from tests import tiny
 from tests.tiny import CLASSES, arguments, contents, last_checkpoint, train
-from utils.engine import checkpoint
+from utils import checkpoint
 from utils.train.loop import named
 from utils.train.objectives import AdaptiveAffinity, CrossEntropy
 from utils.train.optimizers import TrainingState

@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.tiny import CLASSES, Toy
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 from utils.train.objectives import CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step

@@ -11,8 +11,7 @@ from PIL import Image
 
 from pyscripts.train import train, train_aaf, train_mgpu
 from tests import tiny
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 
 data, toy = tiny.data, tiny.toy
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests import tiny
 from tests.tiny import CLASSES, assert_same, last_checkpoint, refusal, train
-from utils import list_file
+from utils import lists
 from utils.errors import InputError
 from utils.train import class_weights
 
@@ -18,7 +18,7 @@ data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 
 
 def test_counts_are_those_of_the_labels(data):
-  pairs = list_file.read_list(str(data / 'list.txt'), str(data), need_label=True)
+  pairs = lists.read_list(str(data / 'list.txt'), str(data), need_label=True)
   labels = [np.asarray(Image.open(pair.label)) for pair in pairs]
   of_images = np.array([[np.sum(label == c) for c in range(CLASSES)] for label in labels])
   pixels, around = class_weights.count(pairs, CLASSES)
@@ -40,7 +40,7 @@ def test_rules(rule, weights):
 
 
 def test_balanced_classes_weigh_the_same(data):
-  pairs = list_file.read_list(str(data / 'list.txt'), str(data), need_label=True)
+  pairs = lists.read_list(str(data / 'list.txt'), str(data), need_label=True)
   pixels, around = class_weights.count(pairs, CLASSES)
   total = pixels * class_weights.by_rule('balanced', pixels, around)
   np.testing.assert_allclose(total, total.mean(), 1e-5)

@@ -16,7 +16,7 @@ import pytest
 
 from tests import tiny
 from tests.tiny import ROOT, assert_same, contents, last_checkpoint, start
-from utils.engine import checkpoint
+from utils import checkpoint
 
 data = tiny.data
 LONG = 'LONG' in os.environ

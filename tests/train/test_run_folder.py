@@ -17,8 +17,7 @@ from PIL import Image
 from seg_models.image_reader import file_index
 from tests import tiny
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, train
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 from utils.train import loop, run_folder
 from utils.train.run_folder import CsvLog
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from seg_models.models import build
 from seg_models.names import padded_size
-from utils import checkpoint
-from utils.engine import distribute, precision
+from utils import checkpoint, devices
 from utils.predict import flags
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
 
@@ -53,10 +52,10 @@ class Predictor:
 
 def load_network(args, scales, flip: bool) -> dict:
   """The network of the flags, ready to predict, and its windows: the arguments of `windows.scores`."""
-  distribute.grow_memory()
+  devices.grow_memory()
   model = restored(args)
   freeze(model)
-  print(precision.described(args.precision))
+  print(devices.described(args.precision))
   windows = {'strides': args.strides, 'scales': scales, 'flip': flip}
   if args.whole_image:
     size = functools.partial(padded_size, args.model, output_stride=args.output_stride)
@@ -70,5 +69,5 @@ def restored(args):
   model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
   variables = {checkpoint.name_of(v): v for v in model.variables}
   checkpoint.restore(args.restore_from, variables, WRONG_MODEL, ema=args.ema)
-  precision.apply(model, args.precision)
+  devices.apply(model, args.precision)
   return model

@@ -12,8 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from network.common.layers import MEAN
-from utils.atomic import whole_file
-from utils.data.visualisation import blend, colour
+from utils.files import whole_file
+from utils.labels import blend, colour
 from utils.predict.tiff import TILE, TiffReader, as_rgb, regrouped, write_tiff
 from utils.predict.windows import coverage, probabilities_of, window_starts
 

@@ -2,7 +2,7 @@
 
 import json
 
-from utils import atomic
+from utils import files
 
 
 def add_flag(parser) -> None:
@@ -12,7 +12,7 @@ def add_flag(parser) -> None:
 def write(path: str, rows: list[dict]) -> None:
   """Writes the rows to the file of `--json`, if one was named."""
   if path:
-    atomic.write_text(path, json.dumps(rows, indent=1) + '\n')
+    files.write_text(path, json.dumps(rows, indent=1) + '\n')
 
 
 def markdown(rows: list[dict]) -> str:

@@ -57,7 +57,7 @@ def on_gpus(number: int, quick: bool, torch_python: str) -> list[Part]:
     step(336, 8, 'bfloat16', xla=True),
     Part(PREDICTION, {}, program('inference', *images)),
     Part(WAITING, {'crop': 336, 'precision': 'bfloat16'}, program('waiting', '--precision', 'bfloat16')),
-    Part(READER, {}, program('reader', '--records')),
+    Part(READER, {}, program('reader')),
     Part(LOSS, {'crop': 336}, program('loss', '--shape', 8, 42, 42, 21)),
   ]
   if number > 1:
@@ -98,7 +98,7 @@ def tiny_parts(quick: bool, torch_python: str) -> list[Part]:
     Part(REPLICAS, {}, program('replicas', *network, *repeat)),
     Part(PREDICTION, {}, program('inference', *TINY, *images)),
     Part(WAITING, {}, program('waiting', *TINY[:4], '--batch-size', 2, '--steps', 6)),
-    Part(READER, {}, program('reader', '--records', '--batches', 2, '--input-size', '48,48', *repeat)),
+    Part(READER, {}, program('reader', '--batches', 2, '--input-size', '48,48', *repeat)),
   ]
 
 

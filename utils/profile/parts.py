@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from utils import atomic
+from utils import files
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROWTH = {'TF_FORCE_GPU_ALLOW_GROWTH': 'true'}  # processes that a part starts find room on the GPU
@@ -81,7 +81,7 @@ class Results:
     return result
 
   def keep(self, part: Part, result: dict) -> None:
-    atomic.write_text(self.folder / f'{part.name}.json', json.dumps(result, indent=1) + '\n')
+    files.write_text(self.folder / f'{part.name}.json', json.dumps(result, indent=1) + '\n')
 
   def forget(self, parts: list[Part]) -> None:
     for part in parts:

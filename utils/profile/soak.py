@@ -11,8 +11,7 @@ import time
 
 import numpy as np
 
-from utils import errors
-from utils.engine import checkpoint
+from utils import checkpoint, errors
 from utils.profile import generated
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

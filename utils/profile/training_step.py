@@ -25,10 +25,10 @@ def parser(description: str) -> Parser:
 
 def network(args):
   from seg_models.models import build
-  from utils.engine import precision
+  from utils import devices
 
   model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-  precision.apply(model, args.precision)
+  devices.apply(model, args.precision)
   return model
 
 

@@ -4,11 +4,9 @@ import functools
 import os
 import sys
 
-from utils import arguments, atomic, labels
+from utils import arguments, files, labels, metrics
 from utils.errors import InputError
-from utils.score import counting, pairs
-
-DEFAULT_CLASSES = 21  # of VOC, as in 2018's scripts
+from utils.score import pairs
 
 
 def parser(description: str) -> arguments.Parser:
@@ -23,9 +21,8 @@ def parser(description: str) -> arguments.Parser:
   add('--boundary-band', type=share, default=0.02, help="of boundary IoU: width as a fraction of the image's diagonal")
   add('--boundary-tolerance', type=share, default=0.0075, help='of the boundary F-score: a fraction of the diagonal')
   add('--cityscapes', action='store_true', help="also category IoU and, with Cityscapes' --inst-dir, iIoU")
-  add('--json', default='', metavar='FILE', help='write all scores, the confusion matrix and what --merge needs')
+  add('--json', default='', metavar='FILE', help='write all scores and the confusion matrix')
   add('--csv', default='', metavar='FILE', help='write a table in percent: a row for each class, and the means')
-  add('--merge', nargs='+', metavar='FILE', help='instead of scoring, add up --json files of parts of a data set')
   return flags
 
 
@@ -35,26 +32,13 @@ def add_truth_flags(flags: arguments.Parser, required: bool = True) -> None:
   add(
     '--gt-dir', default='', required=required, help='folder of the ground truth; where a path differs, the name counts'
   )
-  add('--num-classes', type=arguments.whole(1, 256), help='[those of classes.csv beside the predictions, else 21]')
+  add('--num-classes', type=arguments.whole(1, 256), help="default: that of the predictions' classes.csv, else 21")
   add('--string-replace', type=pairs.replacement, default=',', metavar='OLD,NEW',
       help='turns the path of a prediction into its ground truth')  # fmt: skip
-  add('--class-names', default='', metavar='FILE', help='classes.csv, or one name a line [beside the predictions]')
+  add('--class-names', default='', metavar='FILE', help="default: the predictions' classes.csv, else numbers")
+  add('--ignore-label', type=arguments.whole(0, 65535), nargs='+', default=[], metavar='N',
+      help='further void values of the ground truth, besides 255')  # fmt: skip
   add('--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction')
-
-
-def choose_classes(args, *pred_dirs: str) -> labels.Classes:
-  """The classes of --class-names, of the first `classes.csv` in or above a folder of predictions, or numbers.
-
-  Sets --num-classes where it is not given; raises an InputError where it contradicts the file.
-  """
-  beside = [os.path.join(folder, up, '') for folder in pred_dirs if folder for up in ('', os.pardir)]
-  if args.num_classes is None:
-    found = labels.read_classes(args.class_names) if args.class_names else None
-    found = found or next(filter(None, map(labels.classes_beside, beside)), None)
-    args.num_classes = len(found.names) if found else DEFAULT_CLASSES
-  classes = labels.choose_classes(args.num_classes, args.class_names, *beside)
-  nameless = classes.names == labels.numbered(args.num_classes).names  # each line says `class` already
-  return classes._replace(names=list(map(str, range(args.num_classes)))) if nameless else classes
 
 
 def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
@@ -75,64 +59,57 @@ def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
 def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   """Scores or merges, prints and writes what the flags ask for."""
   args = flags.parse_args(argv)
-  atomic.check_output_file('--json', args.json)
-  atomic.check_output_file('--csv', args.csv)
-  if args.merge:
-    merge(flags, args, instance_wise)
-    return
+  files.check_output_file('--json', args.json)
+  files.check_output_file('--csv', args.csv)
   for folder in ('pred_dir', 'gt_dir', *['inst_dir'] * instance_wise):
     if not getattr(args, folder):
       raise InputError(f'{flag_of(folder)} is empty; give a folder of label images')
-  names = choose_classes(args, args.pred_dir).names
+  names = chosen_classes(args, [args.pred_dir]).names
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
   found = find_files(args.pred_dir, args, args.inst_dir)
-  if args.boundary or args.cityscapes or args.json or args.csv or args.inst_dir:
-    from utils.score import parts, scoring  # NumPy and OpenCV, not needed for IoU alone
+  from utils.score import scoring  # NumPy and OpenCV, not needed for --help
 
-    sums = scoring.count_files(found, args.num_classes, [count for count, _ in chosen_scores(args)])
-    publish(args, parts.Part(parts.settings(args, names), parts.images(found, args.gt_dir), sums), instance_wise)
-  else:
-    sums = counting.summed(found, functools.partial(counting.class_counts, num_classes=args.num_classes))
-    print_iou(counting.iou(sums, args.num_classes), counting.pixel_accuracy(sums), names)
+  scores = chosen_scores(args)
+  sums = scoring.count_files(found, args.num_classes, [count for count, _ in scores])
+  for line in scoring.check_truth(sums, args.num_classes, args.ignore_label):
+    print(line, file=sys.stderr)
+  report = scoring.joined(scoring.report(sums), *(report(sums) for _, report in scores))
+  publish(args, report, names, len(found), instance_wise)
+
+
+def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
+  """The classes of --class-names, else of the file beside the predictions (SAVE_DIR/classes.csv for SAVE_DIR/gray),
+  else numbers; sets `args.num_classes` where it was not given."""
+  beside = [folder for path in pred_dirs for folder in (path, os.path.dirname(os.path.abspath(path)))]
+  found = None if args.class_names else next(filter(None, map(labels.classes_beside, beside)), None)
+  if args.class_names and args.num_classes is None:
+    found = labels.read_classes(args.class_names)
+  if found and args.num_classes in (None, len(found.names)):
+    args.num_classes = len(found.names)
+    return found
+  args.num_classes = args.num_classes or 21
+  return labels.choose_classes(args.num_classes, args.class_names)
 
 
 def flag_of(name: str) -> str:
   return '--' + name.replace('_', '-')
 
 
-def merge(flags: arguments.Parser, args, instance_wise: bool) -> None:
-  """Adds up parts of a data set; raises an InputError for flags beside --merge that would have no effect."""
-  from utils.score import parts
+def publish(args, report: metrics.Scores, names: list[str], images: int, instance_wise: bool) -> None:
+  """Prints and writes the scores."""
+  from utils.score import files
 
-  for name, default in vars(flags.parse_args([])).items():
-    if name not in ('merge', 'json', 'csv') and getattr(args, name) != default:
-      raise InputError(f'{flag_of(name)}: has no effect on --merge, which adds up what was scored; leave it out')
-  part = parts.merged(args.merge)
-  vars(args).update({name: part.settings[name] for name in parts.SETTINGS})
-  if instance_wise and not args.inst_dir:
-    raise InputError(f'{args.merge[0]}: was scored without --inst-dir; merge it with benchmark_by_mIoU.py')
-  publish(args, part, instance_wise)
-
-
-def publish(args, part, instance_wise: bool) -> None:
-  """Prints and writes the scores of a `parts.Part`."""
-  from utils.score import files, scoring
-
-  names = [part.settings[f'class {i}'] for i in range(args.num_classes)]
-  reports = [report(part.sums) for _, report in chosen_scores(args)]
-  report = scoring.joined(scoring.report(part.sums), *reports)
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
-  if not instance_wise or args.boundary or args.cityscapes or args.json or args.csv or args.merge:
+  if args.boundary or args.cityscapes or args.json or args.csv or (args.inst_dir and not instance_wise):
     for name, value in list(report.means.items())[2:]:
       print(f'{name}: {percent(value)}')
-  source = {'merged': args.merge} if args.merge else {'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir}
-  settings = {'unit': 'percent', **source, 'images': len(part.images)}
+  settings = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': images}
   if args.boundary:
     settings |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
   content = files.as_dict(report, names, **settings)
   if args.json:
-    files.write_json(args.json, {**content, 'part': part.packed()})
+    files.write_json(args.json, content)
   if args.csv:
     files.write_csv(args.csv, content)
 
@@ -158,5 +135,5 @@ def print_iou(iou, pixel_accuracy: float, names: list[str]) -> None:
   """One line a class, then the two means."""
   for i, (name, value) in enumerate(zip(names, iou, strict=True)):
     print(f'class {name}: {i:02d}, acc: {percent(value)}')
-  print(f'mean IOU: {percent(counting.mean(iou))}')
+  print(f'mean IOU: {percent(metrics.mean(iou))}')
   print(f'mean Pixel Acc: {percent(pixel_accuracy)}')

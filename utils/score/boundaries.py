@@ -17,9 +17,9 @@ All use `ScoredImage.regions`, in which an edge of void is an edge of both groun
 import cv2
 import numpy as np
 
-from utils.score import metrics
-from utils.score.counting import Sums
-from utils.score.image import Report, ScoredImage
+from utils import metrics
+from utils.metrics import Scores
+from utils.score.image import ScoredImage, Sums
 
 BAND = 0.02  # of the image's diagonal: the distance of boundary IoU
 TOLERANCE = 0.0075  # of the image's diagonal: the distance of the F-score
@@ -35,18 +35,18 @@ def count(image: ScoredImage, band_share: float = BAND, tolerance: float = TOLER
   }
 
 
-def report(sums: Sums) -> Report:
+def report(sums: Sums) -> Scores:
   truth, pred, both = sums['near_contours']
   iou, f = metrics.ratio(both, truth + pred - both), metrics.ratio(*sums['f_scores'])
   curve = trimap_curve(sums)
   means = {'mean boundary IOU': metrics.mean(iou), 'mean boundary F': metrics.mean(f), **curve.means}
-  return Report(means, {'boundary_iou': iou, 'boundary_f': f, **curve.columns})
+  return Scores(means, {'boundary_iou': iou, 'boundary_f': f, **curve.columns})
 
 
-def trimap_curve(sums: Sums) -> Report:
+def trimap_curve(sums: Sums) -> Scores:
   curve = {width: metrics.iou(matrix) for width, matrix in zip(WIDTHS, sums['rings'].cumsum(axis=0), strict=True)}
   means = {f'mean IOU within {width} px of boundaries': metrics.mean(iou) for width, iou in curve.items()}
-  return Report(means, {f'iou_within_{width}px': iou for width, iou in curve.items()})
+  return Scores(means, {f'iou_within_{width}px': iou for width, iou in curve.items()})
 
 
 def band(labels: np.ndarray, width: int, border: bool) -> np.ndarray:

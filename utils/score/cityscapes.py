@@ -4,11 +4,10 @@ set's evaluation (cityscapesScripts, evalPixelLevelSemanticLabeling).
 
 import numpy as np
 
-from utils.data.datasets import cityscapes_train_ids
-from utils.data.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID
-from utils.score import metrics
-from utils.score.counting import Sums
-from utils.score.image import Report, ScoredImage
+from utils import metrics
+from utils.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID, cityscapes_train_ids
+from utils.metrics import Scores
+from utils.score.image import ScoredImage, Sums
 
 CATEGORIES = list(dict.fromkeys(label.category for label in CITYSCAPES_TRAINED))
 _CATEGORY_OF = np.array([CATEGORIES.index(label.category) for label in CITYSCAPES_TRAINED])
@@ -44,7 +43,7 @@ def count(image: ScoredImage) -> Sums:
   return {'weighted_pixels': np.stack([np.bincount(classes, weights * x, image.num_classes) for x in right])}
 
 
-def report(sums: Sums) -> Report:
+def report(sums: Sums) -> Scores:
   """IoU of the seven categories; with instances, iIoU = iTP / (iTP + FP + iFN) of classes and categories.
 
   Right and wrong pixels of an instance are weighted by the class' mean instance size / the instance's size; false
@@ -55,14 +54,14 @@ def report(sums: Sums) -> Report:
   iou = metrics.iou(of_categories)
   means, more = {'mean category IOU': metrics.mean(iou)}, {'category_iou': dict(zip(CATEGORIES, iou, strict=True))}
   if 'weighted_pixels' not in sums:
-    return Report(means, {}, more)
+    return Scores(means, {}, more)
   pixels, same_class, same_category = sums['weighted_pixels']
   class_iiou = np.where(_SIZES > 0, _weighted_iou(same_class, pixels, matrix), np.nan)
   right, pixels = (np.bincount(_CATEGORY_OF, weights, len(CATEGORIES)) for weights in (same_category, pixels))
   category_iiou = np.where(_WITH_INSTANCES, _weighted_iou(right, pixels, of_categories), np.nan)
   means |= {'mean iIOU': metrics.mean(class_iiou), 'mean category iIOU': metrics.mean(category_iiou)}
   more['category_iiou'] = dict(zip(CATEGORIES, category_iiou, strict=True))
-  return Report(means, {'iiou': class_iiou}, more)
+  return Scores(means, {'iiou': class_iiou}, more)
 
 
 def _weighted_iou(right: np.ndarray, pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:

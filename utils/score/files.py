@@ -7,15 +7,15 @@ import math
 
 import numpy as np
 
-from utils import atomic
-from utils.score.image import Report
+from utils import files as whole_files
+from utils.metrics import Scores
 
 COUNTS = ('truth_pixels', 'predicted_pixels', 'instances')  # columns of whole numbers
 # Scores of the data set that are not the mean of a column.
 OVERALL = ('mean_pixel_acc', 'frequency_weighted_iou', 'mean_category_iou', 'mean_category_iiou')
 
 
-def as_dict(report: Report, names: list[str], **settings) -> dict:
+def as_dict(report: Scores, names: list[str], **settings) -> dict:
   """The report as JSON writes it, behind the `settings` of the run."""
   rows = [{'id': i, 'name': name} for i, name in enumerate(names)]
   for column, values in report.columns.items():
@@ -34,7 +34,7 @@ def percent(fraction: float) -> float | None:
 
 
 def write_json(path: str, content: dict) -> None:
-  atomic.write_text(path, json.dumps(content, indent=1) + '\n')
+  whole_files.write_text(path, json.dumps(content, indent=1) + '\n')
 
 
 def write_csv(path: str, content: dict) -> None:
@@ -49,6 +49,11 @@ def write_csv(path: str, content: dict) -> None:
   text = io.StringIO()
   writer = csv.DictWriter(text, list(mean), lineterminator='\n')
   writer.writeheader()
-  writer.writerows(rows)
+  writer.writerows({**row, 'name': as_text(row['name'])} for row in rows)
   writer.writerow(mean)
-  atomic.write_text(path, text.getvalue())
+  whole_files.write_text(path, text.getvalue())
+
+
+def as_text(cell: str) -> str:
+  """A spreadsheet takes cells that begin so for formulas; behind a quote they are text."""
+  return f"'{cell}" if cell.startswith(('=', '+', '-', '@')) else cell

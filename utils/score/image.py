@@ -1,13 +1,15 @@
-"""What all scores share: the image that is scored, and the form in which scores are reported."""
+"""What all scores share: the image that is scored."""
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 
-from utils import image_file
-from utils.score import counting, metrics
+from utils import images, metrics
+from utils.errors import InputError
 from utils.score.pairs import Files
+
+# Name -> counts that `+` adds up: arrays, or a list of entries, which `+` makes longer.
+Sums = dict
 
 
 class ScoredImage:
@@ -15,12 +17,17 @@ class ScoredImage:
 
   def __init__(self, files: Files, num_classes: int):
     self.files, self.num_classes = files, num_classes
-    self.pred = image_file.read_label(files.pred)
+    self.pred = images.read_label(files.pred)
     self.truth = self._read_same_size(files.truth)
 
   def _read_same_size(self, path: str) -> np.ndarray:
-    labels = image_file.read_label(path)
-    counting.check_size(self.files.pred, self.pred.shape[::-1], path, labels.shape[::-1])
+    labels = images.read_label(path)
+    if labels.shape != self.pred.shape:
+      sizes = ['{1} x {0}'.format(*shape) for shape in (self.pred.shape, labels.shape)]
+      raise InputError(
+        f'{self.files.pred}: is {sizes[0]} while {path} is {sizes[1]} (width x height); predict at the size of the '
+        'ground truth'
+      )
     return labels
 
   @functools.cached_property
@@ -32,6 +39,16 @@ class ScoredImage:
   def confusion(self) -> np.ndarray:
     """The confusion matrix, int64 [C, C + 1]."""
     return metrics.confusion(self.pred, self.truth, self.num_classes)
+
+  @functools.cached_property
+  def strays(self) -> dict[int, tuple[int, int]]:
+    """Truth values outside the classes -> their pixels, and those of them that are predicted as that value."""
+    outside = self.truth >= self.num_classes
+    values, index = np.unique(self.truth[outside], return_inverse=True)
+    index = index.ravel()
+    same = np.bincount(index, self.pred[outside] == self.truth[outside], len(values)).astype(int)
+    pixels = np.bincount(index, minlength=len(values))
+    return dict(zip(values.tolist(), zip(pixels.tolist(), same.tolist(), strict=True), strict=True))
 
   @functools.cached_property
   def regions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -46,11 +63,3 @@ class ScoredImage:
     pred[pred == void] = outside
     pred[truth == void] = void
     return truth, pred
-
-
-class Report(NamedTuple):
-  """The scores of a data set, as fractions; NaN is a missing score."""
-
-  means: dict[str, float]  # printed name -> one score of the data set
-  columns: dict[str, np.ndarray]  # column's name -> a score of each class, [C]
-  more: dict = {}  # noqa: RUF012 (never changed) - what only JSON files get: arrays, or name -> score

@@ -4,9 +4,9 @@ its instances there. A class that is predicted but has no instance scores 0; one
 
 import numpy as np
 
-from utils.score import metrics
-from utils.score.counting import Sums
-from utils.score.image import Report, ScoredImage
+from utils import metrics
+from utils.metrics import Scores
+from utils.score.image import ScoredImage, Sums
 
 
 def count(image: ScoredImage) -> Sums:
@@ -27,8 +27,8 @@ def instances_by_class(truth: np.ndarray, ids: np.ndarray, num_classes: int, voi
   return np.bincount(votes.reshape(-1, num_classes).argmax(axis=1), minlength=num_classes)
 
 
-def report(sums: Sums) -> Report:
+def report(sums: Sums) -> Scores:
   truth, pred, _ = metrics.class_pixels(sums['confusion'])
   iou = np.where(truth + pred > 0, sums['weighted_iou'] / np.maximum(sums['instances'], 1), np.nan)
   columns = {'instance_iou': iou, 'instances': sums['instances']}
-  return Report({'mean instance-wise IOU': metrics.mean(iou)}, columns)
+  return Scores({'mean instance-wise IOU': metrics.mean(iou)}, columns)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from utils import list_file
+from utils import lists
 from utils.errors import InputError
 
 SUFFIXES = frozenset(('.png', '.bmp', '.gif', '.pgm', '.tif', '.tiff', '.webp', '.jpg', '.jpeg'))
@@ -153,7 +153,7 @@ def prediction_of(image: str, names: list[str], pred_dir: str) -> str:
 def listed_images(data_list: str) -> list[str]:
   """The images of a list file, each once, in the order of the list."""
   image_end = re.compile(r'\t|(?<=\.png)\s|(?<=\.jpg)\s|(?<=\.jpeg)\s', re.IGNORECASE)
-  images = (image_end.split(line, maxsplit=1)[0].strip() for _, line in list_file.list_lines(data_list))
+  images = (image_end.split(line, maxsplit=1)[0].strip() for _, line in lists.list_lines(data_list))
   return list(dict.fromkeys(images))
 
 

@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image as Picture
 
-from utils import image_file
+from utils import images, labels, metrics
 from utils.errors import InputError
-from utils.labels import Classes
-from utils.score import boundaries, files, metrics, pairs, scoring
-from utils.score.counting import Sums
+from utils.score import boundaries, files, pairs, scoring
 from utils.score.files import percent
-from utils.score.image import ScoredImage
+from utils.score.image import ScoredImage, Sums
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'benchmark'
 RIGHT, WRONG, VOID = (222, 222, 222), (200, 30, 45), (150, 150, 150)  # colours of the picture of errors
@@ -67,7 +65,7 @@ def check_same_images(names: list[str], folders: list[list[pairs.Files]]) -> Non
       )
 
 
-def content(title: str, folders: list[Folder], classes: Classes, number: int, strips: 'Strips') -> dict:
+def content(title: str, folders: list[Folder], classes: labels.Classes, number: int, strips: 'Strips') -> dict:
   """Everything the page draws, with `number` images a group."""
   groups = image_groups(folders, number)
   shown = list(dict.fromkeys(itertools.chain.from_iterable(groups.values())))
@@ -99,9 +97,9 @@ def image_groups(folders: list[Folder], number: int) -> dict[str, list[str]]:
 class Strips:
   """Makes the strip of pictures of an image: photo, ground truth, and each folder's prediction and errors."""
 
-  def __init__(self, folders: list[Folder], colours: np.ndarray, photos: dict[str, str], width: int):
-    self.folders, self.num_classes, self.photos, self.width = folders, len(colours), photos, width
-    self.colours = np.vstack([colours, np.array([OUTSIDE], np.uint8)])
+  def __init__(self, folders: list[Folder], classes: labels.Classes, photos: dict[str, str], width: int):
+    self.folders, self.num_classes, self.photos, self.width = folders, len(classes.names), photos, width
+    self.colours = np.vstack([classes.colours, np.array([OUTSIDE], np.uint8)])
 
   def of(self, truth_path: str) -> dict:
     """The strip in the form that the page draws."""
@@ -130,13 +128,13 @@ class Strips:
 
   def _read(self, path: str) -> np.ndarray:
     """Class ids, C for everything else, scaled down to at most `width` pixels of width (nearest neighbour)."""
-    label = image_file.read_label(path)
+    label = images.read_label(path)
     step = max(1, label.shape[1] / self.width)
     rows, columns = (((np.arange(max(1, int(n / step))) + 0.5) * step).astype(int).clip(max=n - 1) for n in label.shape)
     return metrics.class_ids(label[np.ix_(rows, columns)], self.num_classes)
 
   def _photo(self, path: str) -> Picture.Image:
-    with image_file.open_picture(path) as picture:
+    with images.open_picture(path) as picture:
       picture = picture.convert('RGB')
     picture.thumbnail((self.width, 4 * self.width))
     return picture

@@ -5,9 +5,8 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from utils import atomic
-from utils.data import datasets
-from utils.list_file import Pair
+from utils import files, labels
+from utils.lists import Pair
 from utils.score import report
 from utils.study.plan import Run
 from utils.study.run import predictions
@@ -21,8 +20,8 @@ def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: li
   classes = study['classes']
   runs = runs if pairs else []
   folders = [report.Folder(run.method.name, predictions(run, split, pairs), len(classes)) for run in runs]
-  strips = report.Strips(folders, datasets.colours(len(classes)), {pair.label: pair.image for pair in pairs}, width)
-  hex_colours = ['#' + bytes(rgb).hex() for rgb in datasets.colours(len(classes)).tolist()]
+  strips = report.Strips(folders, labels.colours(len(classes)), {pair.label: pair.image for pair in pairs}, width)
+  hex_colours = ['#' + bytes(rgb).hex() for rgb in labels.colours(len(classes)).tolist()]
   content = {
     **study,
     'classes': [{**row, 'colour': colour} for row, colour in zip(classes, hex_colours, strict=True)],
@@ -34,9 +33,9 @@ def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: li
     'strips': [strips.of(pair.label) for pair in pairs],
     'pictureWidth': width,
   }
-  atomic.write_text(out / 'study.html', report.page(content, TEMPLATE))
+  files.write_text(out / 'study.html', report.page(content, TEMPLATE))
   if pairs:
-    atomic.write_png(out / 'study.png', picture(strips, pairs))
+    files.write_png(out / 'study.png', picture(strips, pairs))
 
 
 def evenly(pairs: list, number: int) -> list:

@@ -23,9 +23,10 @@ import sys
 
 from tqdm import tqdm
 
-from utils import atomic, list_file, locks
+from utils import files, lists
 from utils.errors import RunError, Stopped
-from utils.score import boundaries, files, scoring
+from utils.score import boundaries, scoring
+from utils.score import files as score_files
 from utils.score.pairs import Files
 from utils.study import outcome
 from utils.study.plan import Run, prediction_command
@@ -44,7 +45,7 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
   """
   bar = tqdm([run for run in runs if not run.row], unit='run', desc='study')
   for run in bar:
-    with contextlib.suppress(locks.Held), locks.claim(run.folder, 'study'):
+    with contextlib.suppress(files.Held), files.claim(run.folder, 'study'):
       splits = [split for split in lists if not run.scores_path(split).exists()]
       if splits:
         bar.set_postfix_str(f'{run.name}: training')
@@ -56,22 +57,22 @@ def run_all(runs: list[Run], lists: dict[str, str], data_dir: str, names: list[s
 
 
 def train(run: Run) -> None:
-  atomic.write_text(run.folder / 'settings.json', json.dumps(run.settings, indent=1) + '\n')
+  files.write_text(run.folder / 'settings.json', json.dumps(run.settings, indent=1) + '\n')
   if not run.training_path.exists():
     peak = call(run, run.command, 'training')
-    atomic.write_text(run.training_path, json.dumps({'peak_memory_mb': round(peak, 1)}) + '\n')
+    files.write_text(run.training_path, json.dumps({'peak_memory_mb': round(peak, 1)}) + '\n')
 
 
 def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names: list[str]) -> None:
   call(run, prediction_command(run, split, data_list, data_dir), f'prediction of {data_list}')
-  pairs = list_file.read_list(data_list, data_dir, need_label=True)
+  pairs = lists.read_list(data_list, data_dir, need_label=True)
   counted = scoring.count_files(predictions(run, split, pairs), len(names), [boundaries.count])
   report = scoring.joined(scoring.report(counted), boundaries.report(counted))
-  content = files.as_dict(report, names, unit='percent', images=len(pairs), list=list_file.list_digest(data_list))
+  content = score_files.as_dict(report, names, unit='percent', images=len(pairs), list=lists.list_digest(data_list))
   files.write_json(str(run.scores_path(split)), content)
 
 
-def predictions(run: Run, split: str, pairs: list[list_file.Pair]) -> list[Files]:
+def predictions(run: Run, split: str, pairs: list[lists.Pair]) -> list[Files]:
   """Prediction and ground truth of each pair of a list."""
   names = [f'{pathlib.PurePath(pair.image).stem}.png' for pair in pairs]
   folder = run.folder / split / 'gray'

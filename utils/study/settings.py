@@ -10,7 +10,6 @@ import os
 import pathlib
 import zlib
 
-from utils import list_file
 from utils.errors import InputError
 from utils.train import flags as train_flags
 
@@ -56,7 +55,7 @@ def checkpoint_digest(prefix: str, may_be_missing: bool) -> str | None:
 def check(run, lists: dict[str, str]) -> None:
   """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`."""
   for split, data_list in lists.items():
-    scores, digest = run.scores(split), list_file.list_digest(data_list)
+    scores, digest = run.scores(split), lists.list_digest(data_list)
     if scores and scores['list'] != digest:
       raise InputError(
         f'{run.scores_path(split)}: is of a list of {scores["list"]}, but {data_list} has {digest}; give the earlier '

@@ -14,9 +14,9 @@ import math
 
 import numpy as np
 
-from utils.data.check import label_counts
+from utils.checks import label_counts
 from utils.errors import InputError
-from utils.list_file import text_lines
+from utils.lists import text_lines
 from utils.parallel import in_threads
 from utils.train.run_folder import recorded_config
 

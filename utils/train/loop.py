@@ -24,10 +24,10 @@ from tqdm import tqdm
 from seg_models.augmentation import Augmentation
 from seg_models.image_reader import file_index, training_dataset
 from seg_models.models import build
-from utils.data.check import check_pairs
-from utils.engine import checkpoint, distribute, precision
+from utils import checkpoint, devices
+from utils.checks import check_pairs
 from utils.errors import InputError, RunError, Stopped
-from utils.list_file import Pair, read_list
+from utils.lists import Pair, read_list
 from utils.train import class_weights, flags
 from utils.train.optimizers import TrainingState
 from utils.train.run_folder import RunFolder, RunLog
@@ -55,7 +55,7 @@ def train(args, make_objective) -> None:
   val_pairs = read_list(args.val_list, args.data_dir, need_label=True) if args.val_list else []
   check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
   weights = class_weights.of_run(args, pairs)
-  strategy = distribute.choose(args, vars(args).keys() - flags.MAY_CHANGE)
+  strategy = devices.choose(args, vars(args).keys() - flags.MAY_CHANGE)
   if args.deterministic:
     tf.config.experimental.enable_op_determinism()
   try:
@@ -72,15 +72,15 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
     state = TrainingState.of_flags(model, objective, args)
-  precision.apply(model, args.precision)
-  with RunFolder(args, objective, chief=distribute.is_chief(strategy)) as folder:
+  devices.apply(model, args.precision)
+  with RunFolder(args, objective, chief=devices.is_chief(strategy)) as folder:
     if folder.writes:
       print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
     history = ValidationHistory()
     origin = set_initial_values(state, history, folder, args)
     if folder.writes:
       print(origin)
-      print(precision.described(args.precision))
+      print(devices.described(args.precision))
       if objective.options.class_weights:
         print(class_weights.described(objective.options.class_weights, folder.classes.names))
     check_equal_starts(strategy, folder)
@@ -88,7 +88,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     log = RunLog(folder, args, objective, history.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
-      with StopRequest() as stop, distribute.exit_together(strategy):
+      with StopRequest() as stop, devices.exit_together(strategy):
         loop(Run(args, strategy, state, pairs, folder, log, validator, history, stop))
     finally:
       log.close()
@@ -96,7 +96,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
 
 def check_equal_starts(strategy, folder) -> None:
   """Checks that all workers start at the same step; they do not if each sees a snapshot folder of its own."""
-  starts = distribute.of_all_workers(strategy, folder.start)
+  starts = devices.of_all_workers(strategy, folder.start)
   if len(set(starts)) > 1:
     raise InputError(
       f'--snapshot-dir {folder.folder}: the workers would start at steps {starts}; it must be a folder that all '
@@ -207,7 +207,7 @@ def stop_after(s: int, signum: int, saved: str, run: Run) -> None:
 
 def stop_signal(run: Run) -> int:
   """The signal that asks this run to stop, on whichever worker it arrived; 0 for none."""
-  return max(distribute.of_all_workers(run.strategy, run.stop.signum))
+  return max(devices.of_all_workers(run.strategy, run.stop.signum))
 
 
 def augmentation(args) -> Augmentation:
@@ -233,7 +233,7 @@ def batches_of(run):
     args.random_seed,
     augmentation(args),
     run.folder.start * args.iter_size,
-    distribute.worker(run.strategy),
+    devices.worker(run.strategy),
   )
   return iter(examples.batch(args.batch_size // replicas, drop_remainder=True).prefetch(2 * replicas))
 
@@ -322,7 +322,7 @@ LOST_WORKER = (
 def run_error(error, strategy, folder: str) -> RunError:
   """The error for a user whose run has `folder` for its snapshots: one line with the cause and the advice."""
   reason = short_message(error)
-  if distribute.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
+  if devices.is_multi_worker(strategy) and isinstance(error, LOST_WORKER):
     return RunError(
       f'another worker has died or cannot be reached; the checkpoints in {folder} are whole: start all workers '
       f'again with --resume ({reason})'

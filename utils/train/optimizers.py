@@ -13,7 +13,7 @@ import math
 
 import tensorflow as tf
 
-from utils.engine import checkpoint
+from utils import checkpoint
 
 DECAY = 10.0  # the affinity terms shrink to a tenth over a run
 

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from network.common.layers import MEAN, resize_bilinear
 from utils import checkpoint, parallel
 from utils.errors import InputError, RunError
-from utils.files import claim, make_folder, remove_unfinished, whole_file, write_text
+from utils.files import claim, make_folder, whole_file, write_text
 from utils.labels import choose_classes, colour, write_classes
 from utils.lists import list_digest
 from utils.train import flags
@@ -110,7 +110,6 @@ class RunFolder:
     if self.flags['overwrite']:
       self._clear()
     checkpoint.remove_unfinished(self.folder)
-    remove_unfinished(map(self.path, ('config', 'start', 'checkpoint', *LOGS)))
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     write_classes(self.folder, self.classes)
     if not self.resumed:

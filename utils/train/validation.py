@@ -6,20 +6,18 @@ import numpy as np
 import tensorflow as tf
 
 from seg_models.image_reader import read_image
-from utils import checkpoint
-from utils.engine import distribute
+from utils import checkpoint, devices, metrics
 from utils.errors import RunError, one_line
 from utils.images import read_label
 from utils.predict.outputs import class_map
 from utils.predict.windows import probability_function, scores, windows_at_once
-from utils.score import metrics
 
 
 class Validator:
   """Scores the model on `pairs`, one image at a time, every worker its share."""
 
   def __init__(self, strategy, model, pairs, args):
-    rank, workers = distribute.worker(strategy)
+    rank, workers = devices.worker(strategy)
     self.strategy, self.pairs, self.args = strategy, pairs[rank::workers], args
     self.probabilities = probability_function(model, args.input_size)
     self.windows = {'window': args.input_size, 'strides': args.val_strides, 'batch_size': windows_at_once()}
@@ -32,7 +30,7 @@ class Validator:
     for pair, score in scores(images, self.probabilities, **self.windows):
       matrix += metrics.confusion(class_map(score), read_label(pair.label), classes)
     cut_off = stop.signum > 0
-    *matrix, cut_off = distribute.sum_over_workers(self.strategy, np.append(matrix, cut_off))
+    *matrix, cut_off = devices.sum_over_workers(self.strategy, np.append(matrix, cut_off))
     if cut_off:
       return None
     iou = metrics.iou(np.reshape(matrix, [classes, classes + 1]))

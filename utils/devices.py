@@ -1,15 +1,164 @@
-"""Which machines take part in a run, from TF_CONFIG or Slurm, and how they wait for each other at the start."""
+"""The one place where devices, machines and precision are chosen. One device is the default strategy.
+
+Several devices of one machine: MirroredStrategy. Several machines (TF_CONFIG, or --cluster slurm): a
+MultiWorkerMirroredStrategy; then every machine runs the same command, reads its own share of each global batch, and the
+chief (the first worker) alone writes. Convolutions compute in --precision; weights, momentum, statistics, softmax and
+losses are float32 always.
+"""
 
 import contextlib
 import json
 import os
 import socket
+import sys
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
-from utils.errors import InputError, RunError
+import numpy as np
+import tensorflow as tf
+
+from utils.errors import InputError, RunError, Stopped, one_line
+from utils.lists import list_digest
+
+# Workers that differ in one of these would wait for each other for ever.
+EQUAL_ON_WORKERS = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'early_stop', 'worker_timeout')
+
+
+def choose(args, decisive: Collection[str] = ()) -> tf.distribute.Strategy:
+  """The strategy that the flags and the environment ask for. To be called before TensorFlow runs anything.
+
+  Only the scripts with --num-gpu train on more than one device; the others do not look at TF_CONFIG. `decisive` names
+  the flags that decide the result of a run: all workers must agree on them.
+
+  Raises:
+    InputError: too few GPUs, a batch that does not divide evenly, or an environment that does not describe a cluster.
+    RunError: another worker is missing.
+  """
+  grow_memory()
+  if not hasattr(args, 'num_gpu'):
+    return tf.distribute.get_strategy()
+  gpus = tf.config.list_physical_devices('GPU')
+  if gpus and args.num_gpu > len(gpus):
+    raise InputError(f'--num-gpu {args.num_gpu}: this machine has {len(gpus)}; give at most that')
+  workers = find(args.cluster)
+  if workers:
+    check_batch(args.batch_size, len(workers.workers) * (args.num_gpu if gpus else 1))
+    return multi_worker_strategy(args, workers, gpus, decisive)
+  check_batch(args.batch_size, args.num_gpu)
+  # On CPUs sums are made on one device: in TensorFlow 2.21 each all-reduce by its collectives keeps 1.3 KB for ever.
+  reduction = None if gpus else tf.distribute.ReductionToOneDevice()
+  return tf.distribute.MirroredStrategy(_devices(args.num_gpu), cross_device_ops=reduction)
+
+
+def check_batch(batch_size: int, replicas: int) -> None:
+  if batch_size % replicas:
+    raise InputError(
+      f'--batch-size {batch_size} does not divide evenly among {replicas} replicas; '
+      f'give {max(1, batch_size // replicas) * replicas}, for example'
+    )
+
+
+def grow_memory() -> None:
+  """Lets TensorFlow take GPU memory as it needs it, not all at once."""
+  for gpu in tf.config.list_physical_devices('GPU'):
+    tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _devices(number: int) -> list[str]:
+  """Names of `number` GPUs, or, on a machine without any, of as many logical CPU devices."""
+  if tf.config.list_physical_devices('GPU'):
+    return [f'/gpu:{i}' for i in range(number)]
+  print(f'no GPU here: --num-gpu {number} runs on {number} logical CPU devices')
+  try:
+    cpu = tf.config.list_physical_devices('CPU')[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
+  except RuntimeError:  # TensorFlow runs already; then there must be enough of them
+    have = len(tf.config.list_logical_devices('CPU'))
+    if number > have:
+      raise InputError(f'--num-gpu {number}: TensorFlow was started with {have} CPU devices') from None
+  return [f'/cpu:{i}' for i in range(number)]
+
+
+def multi_worker_strategy(args, workers: 'Cluster', gpus, decisive) -> tf.distribute.Strategy:
+  """Waits for the other workers and joins them."""
+  if gpus:
+    tf.config.set_visible_devices(gpus[: args.num_gpu], 'GPU')
+  else:
+    print('no GPU here: one replica a machine, on its CPU')
+  wait_for_workers(workers, common_settings(args, decisive), args.worker_timeout)
+  os.environ['TF_CONFIG'] = workers.tf_config()
+  options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=args.worker_timeout)
+  try:
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+  except tf.errors.OpError as e:
+    raise RunError(f'the workers could not be joined; start all of them again ({one_line(e)[:300]})') from None
+
+
+def common_settings(args, decisive) -> dict:
+  """The flags that must be equal on all workers."""
+  flags = {name: value for name, value in vars(args).items() if name in (*decisive, *EQUAL_ON_WORKERS)}
+  flags |= {name: list_digest(path) for name in ('data_list', 'val_list') if (path := getattr(args, name))}
+  settings = {f'--{name.replace("_", "-")}': value for name, value in flags.items()}
+  return {'script': os.path.basename(sys.argv[0]), **settings}
+
+
+def is_multi_worker(strategy) -> bool:
+  return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def worker(strategy) -> tuple[int, int]:
+  """(index of this worker, number of workers): (0, 1) on one machine."""
+  if not is_multi_worker(strategy):
+    return 0, 1
+  resolver = strategy.cluster_resolver
+  return resolver.task_id, resolver.cluster_spec().num_tasks('worker')
+
+
+def is_chief(strategy) -> bool:
+  """Whether this process writes checkpoints, summaries and the progress bar."""
+  return worker(strategy)[0] == 0
+
+
+def sum_over_workers(strategy, value):
+  """Adds up an array of which every worker has its own; on one machine: the array itself."""
+  if not is_multi_worker(strategy):
+    return value
+  value = tf.convert_to_tensor(value)
+  replicas = strategy.num_replicas_in_sync // worker(strategy)[1]  # of one worker: its first one brings the value
+  mine = strategy.experimental_distribute_values_from_function(
+    lambda context: value if context.replica_id_in_sync_group % replicas == 0 else tf.zeros_like(value)
+  )
+  return strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None).numpy()
+
+
+def of_all_workers(strategy, number: int) -> list[int]:
+  """The whole numbers that the workers have, in the workers' order; all must call it."""
+  rank, workers = worker(strategy)
+  return sum_over_workers(strategy, np.eye(workers, dtype=np.int64)[rank] * number).tolist()
+
+
+@contextlib.contextmanager
+def exit_together(strategy):
+  """No worker exits before the chief has saved the last checkpoint, after the last step or after a stop that all make.
+
+  A worker that exits earlier would make the others fail, the chief among them while it saves.
+  """
+  stopped = None
+  try:
+    yield
+  except Stopped as e:
+    stopped = e
+  sum_over_workers(strategy, np.zeros(1))
+  with contextlib.suppress(tf.errors.OpError):  # another worker got past the first wait and has exited: all is saved
+    sum_over_workers(strategy, np.zeros(1))
+  if stopped:
+    raise stopped
+
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
+
+
 ANSWER_SECONDS = 5  # that an open connection may take to send a line
 
 
@@ -193,3 +342,29 @@ def receive(connection) -> dict:
 
 def send(connection, message: dict) -> None:
   connection.sendall(json.dumps(message).encode() + b'\n')
+
+
+def apply(model, precision: str) -> None:
+  """Makes `model` compute in float32, bfloat16 or float16."""
+  obey_tf32_override()
+  model.compute_dtype = tf.as_dtype(precision)
+
+
+def obey_tf32_override() -> None:
+  """NVIDIA_TF32_OVERRIDE=0, which NVIDIA's libraries read, for XLA's own kernels too."""
+  if os.environ.get('NVIDIA_TF32_OVERRIDE') == '0':
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def cuts_float32() -> bool:
+  """Whether products of float32 may be computed as TF32, with 10 bits of mantissa: on a GPU, unless forbidden."""
+  gpus = tf.config.list_physical_devices('GPU')
+  return bool(gpus) and tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def described(precision: str) -> str:
+  """A line for the log on what the convolutions compute in."""
+  cut = ''
+  if precision == 'float32' and cuts_float32():
+    cut = ', as TF32 (10 bits of mantissa) where the GPU has it; NVIDIA_TF32_OVERRIDE=0 forbids that'
+  return f'convolutions in {precision}{cut}; everything else in float32'

@@ -1,7 +1,0 @@
-"""utils/data/visualisation.py is utils/labels.py now."""
-
-import sys
-
-from utils import labels
-
-sys.modules[__name__] = labels
