@@ -7,7 +7,12 @@ import json
 from utils.errors import InputError
 
 RECORDED = {'objective', 'class_weight_values', 'data_list_contents'}  # in a run's config: facts, no flags
-OF_THE_START = {'config', 'resume', 'overwrite', 'not_restore_classifier'}  # in a run's config: how it was started, which is not repeated
+OF_THE_START = {
+  'config',
+  'resume',
+  'overwrite',
+  'not_restore_classifier',
+}  # in a run's config: how it was started, which is not repeated
 
 
 def command_line(path: str, actions: dict[str, argparse.Action], program: str) -> list[str]:

@@ -30,7 +30,7 @@ SHARED |= {'--not-restore-classifier', '--use-global-status', '--val-every', '--
 # With these flags of its own, a method of a seed still starts from equal weights, but its first cross-entropy differs.
 CROSS_ENTROPY = ('color_jitter', 'random_rotate', 'scale_range', 'crop_max_share', 'ohem_threshold', 'ohem_min_kept')
 CROSS_ENTROPY += ('class_weights', 'label_smoothing')
-NETWORK_FLAGS = ('model', 'backbone', 'num_classes', 'ignore_label', 'precision')
+NETWORK_FLAGS = ('model', 'backbone', 'num_classes', 'output_stride', 'ignore_label', 'precision')
 
 
 class Method(NamedTuple):
@@ -207,7 +207,7 @@ def as_words(values: dict) -> list[str]:
 
 def prediction_command(run: Run, split: str, data_list: str, data_dir: str) -> list[str]:
   """The prediction script and its flags, for the images of a list."""
-  values = {flag: getattr(run.flags, flag) for flag in NETWORK_FLAGS}
+  values = {flag: value for flag in NETWORK_FLAGS if (value := getattr(run.flags, flag)) is not None}
   values |= {'input_size': '{},{}'.format(*run.settings['window']), 'strides': '{},{}'.format(*run.settings['strides'])}
   values |= {'restore_from': run.folder / checkpoint_name(run), 'save_dir': run.folder / split}
   values |= {'data_dir': data_dir, 'data_list': data_list}
