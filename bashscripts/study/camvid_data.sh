@@ -10,6 +10,7 @@
 : "${TRAIN_LIST:=$LISTS/train.txt}"
 : "${VAL_LIST:=$LISTS/val.txt}"
 : "${TEST_LIST:=$LISTS/test.txt}"
+: "${CLASS_NAMES:=$LISTS/classes.csv}"
 
 : "${PYTHON:=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}"
 "$PYTHON" "$root/dataset/prepare_camvid.py" --data-dir "$DATA_DIR" --list-dir "$LISTS"
