@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from utils import checks, files, images, parallel
@@ -111,12 +110,9 @@ def _write(job: Job, content) -> None:
     files.write_png(job.output, content, job.palette)
   else:
     array, numbers = content
-    image, info = Image.fromarray(array), PngInfo()
-    if job.palette is not None:
-      image.putpalette(job.palette.tobytes())
+    info = PngInfo()
     info.add_text(NOTE, json.dumps({'settings': job.settings, 'numbers': numbers}))
-    with files.whole_file(job.output) as temporary:
-      image.save(temporary, format='PNG', pnginfo=info)
+    files.write_png(job.output, array, job.palette, info)
 
 
 def note(path: str) -> tuple[str | None, dict[str, int]]:

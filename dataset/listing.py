@@ -12,7 +12,7 @@ from utils import arguments, files
 from utils.errors import InputError, one_line
 
 SHOWN = 20  # names in a warning; a longer list of missing ids goes into a file
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def parser(description: str, name: str, data_dir: str) -> arguments.Parser:

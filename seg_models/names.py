@@ -34,13 +34,11 @@ class Backbone(NamedTuple):
   name. It is built as `class_name(name, seed, output_stride)`.
 
   weights: the program that brings ImageNet's weights, or None.
-  normalisation: its layers' (batch norm has averages, and replicas share its statistics).
   """
 
   module: str
   class_name: str
   weights: str | None = None
-  normalisation: str = 'batch'
 
 
 MODELS = {

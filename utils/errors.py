@@ -70,12 +70,11 @@ def run(main, argv=None) -> int:
 
 def unforeseen(error: Exception) -> str:
   """One line: the exception, what was being worked on (`working_on`), and the file that its trace was written to."""
-  with tempfile.NamedTemporaryFile(
-    'w', prefix='trace-', suffix='.txt', delete=False, errors='backslashreplace'
-  ) as file:
+  handle, path = tempfile.mkstemp(prefix='trace-', suffix='.txt')
+  with open(handle, 'w', errors='backslashreplace') as file:
     traceback.print_exception(error, file=file)
-  where = f'{item}: ' if (item := getattr(error, 'working_on', '')) else ''
-  return f'{one_line(where)} {one_line(f"{type(error).__name__}: {error}")[:300]} (trace: {file.name})'.strip()
+  item, message = getattr(error, 'working_on', ''), one_line(f'{type(error).__name__}: {error}')[:300]
+  return f'{one_line(item)}: {message} (trace: {path})' if item else f'{message} (trace: {path})'
 
 
 def working_on(error: Exception, item) -> Exception:

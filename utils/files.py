@@ -21,6 +21,7 @@ from utils.errors import InputError
 
 if TYPE_CHECKING:
   import numpy as np
+  from PIL.PngImagePlugin import PngInfo
 
 try:
   import fcntl
@@ -85,16 +86,17 @@ def write_bytes(path, data: bytes) -> None:
     pathlib.Path(temporary).write_bytes(data)
 
 
-def write_png(path, array: np.ndarray, palette: np.ndarray | None = None) -> None:
+def write_png(path, array: np.ndarray, palette: np.ndarray | None = None, info: PngInfo | None = None) -> None:
   """Writes uint8 or uint16 [H, W] (grey) or uint8 [H, W, 3] (RGB) as a PNG.
 
   With a `palette`, uint8 RGB [n, 3], a uint8 [H, W] becomes a palette image: the same values, shown in colours.
+  `info`: texts that the file holds beside the picture.
   """
   image = Image.fromarray(array)
   if palette is not None:
     image.putpalette(palette.tobytes())
   with whole_file(path) as temporary:
-    image.save(temporary, format='PNG')
+    image.save(temporary, format='PNG', pnginfo=info)
 
 
 def make_folder(flag: str, folder) -> None:

@@ -232,21 +232,6 @@ def known_classes(names: list[str]) -> Classes:
   return Classes(names, cityscapes_colours() if names == CITYSCAPES_CLASSES else voc_colours(len(names)))
 
 
-# Until every room reads classes from files.
-
-
-def class_names(num_classes: int, names_file: str = '') -> list[str]:
-  return choose_classes(num_classes, names_file).names
-
-
-def colours(num_classes: int) -> np.ndarray:
-  return voc_colours(num_classes)
-
-
-def read_names(path) -> list[str]:
-  return read_classes(path).names
-
-
 def read_colormap(path: str) -> np.ndarray:
   """A palette from a MATLAB file that holds an [n, 3] array in [0, 1] under the file's own stem, or, from any other
   file, the colours of `read_classes`.

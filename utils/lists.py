@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from utils import files
 from utils.errors import InputError
-from utils.files import text_lines as text_lines
 
 LINE = 'one line an image, `image label`'
 LONGEST_LINE = 2 * 4096  # two of the longest paths

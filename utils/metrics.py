@@ -2,9 +2,8 @@
 
 A ground truth outside the classes 0 .. C - 1 is void: its pixel counts nowhere. A prediction outside the classes is
 wrong for the true class and counts for no other. A confusion matrix is an integer array [C, C + 1]: rows are true
-classes,
-columns predicted classes, the last column every prediction outside the classes. Scores are fractions in [0, 1]; a class
-without a score (its denominator is 0) has NaN, which means leave out.
+classes, columns predicted classes, the last column every prediction outside the classes. Scores are fractions in
+[0, 1]; a class without a score (its denominator is 0) has NaN, which means leave out.
 """
 
 import functools
@@ -14,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 PIXELS_AT_ONCE = 1 << 22  # of a large image, so that the arrays beside it stay small
-BINS = 15  # of the expected calibration error, as in its paper
 
 
 class Scores(NamedTuple):
@@ -119,19 +117,3 @@ def of_matrix(matrix: np.ndarray) -> Scores:
     means[f'macro {name}'] = mean(columns[name])
     means[f'micro {name}'] = float(ratio(right.sum(), number.sum()))
   return Scores(means, columns, {'confusion': matrix})
-
-
-def calibration(levels: np.ndarray) -> Scores:
-  """The reliability curve and the expected calibration error of predictions with a confidence.
-
-  `levels`, integers [2, 256]: the counted pixels whose confidence is i / 255, and those of them that are right.
-  ECE = sum over bins of (pixels / all) |accuracy - mean confidence|, with 15 bins of equal width (Guo et al., On
-  calibration of modern neural networks, ICML 2017, equation 3). The curve has a row for each bin: mean confidence,
-  accuracy, share of the pixels.
-  """
-  confidence = np.arange(256) / 255
-  bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # ((m - 1) / 15, m / 15]
-  pixels, right, certain = (np.bincount(bins, x, BINS) for x in (*levels, levels[0] * confidence))
-  curve = np.stack([ratio(certain, pixels), ratio(right, pixels), ratio(pixels, pixels.sum())], axis=1)
-  error = np.nansum(curve[:, 2] * np.abs(curve[:, 1] - curve[:, 0])) if pixels.any() else np.nan
-  return Scores({'expected calibration error': float(error)}, {}, {'reliability': curve})

@@ -59,16 +59,26 @@ def read(path) -> Run | None:
     if is_folder:
       raise InputError(f'{path}: holds no config, so it is no run of these scripts; name a checkpoint: --restore-from')
     return None
-  config = _json(config_path)
+  config = recorded(folder)
   classes = labels.classes_beside(os.path.join(folder, ''))
   return Run(folder, config, classes, _checkpoint(path) if is_folder else path, config.get('ema_decay') is not None)
+
+
+def recorded(folder: str) -> dict:
+  """What the run in `folder` was started with; nothing if it has no config.
+
+  Raises:
+    InputError: it is not JSON.
+  """
+  path = os.path.join(folder, 'config')
+  return _json(path) if os.path.exists(path) else {}
 
 
 def _json(path: str) -> dict:
   try:
     return dict(json.loads(files.read_text(path, 'the JSON of a run', LARGEST_CONFIG)))
   except (ValueError, TypeError):
-    raise InputError(f'{path}: cannot be read as JSON; name a checkpoint of another run, or mend it') from None
+    raise InputError(f'{path}: cannot be read as JSON; mend it, or delete it and give all flags') from None
 
 
 def _checkpoint(folder: str) -> str:

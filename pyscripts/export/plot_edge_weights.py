@@ -24,14 +24,14 @@ def main(argv=None) -> None:
   parser.add_argument('output', help='picture to write, for example weights.png')
   where = 'the distances [those of the config beside the checkpoint, else 1,2,...]'
   parser.add_argument('--kld-sizes', type=flags.distances, default=(), metavar='S,...', help=where)
-  parser.add_argument('--names', default='', help='file of class names, one a line; default: by number of classes')
+  parser.add_argument('--names', default='', help='file of class names, one a line [that beside the checkpoint]')
   args = parser.parse_args(argv)
   weights = read_weights(args.checkpoint)
 
   from utils.files import write_png
-  from utils.labels import class_names
+  from utils.labels import choose_classes
 
-  names = class_names(len(weights['edge']), args.names)
+  names = choose_classes(len(weights['edge']), args.names, args.checkpoint).names
   number = weights['edge'].shape[1]
   distances = args.kld_sizes or trained_sizes(args.checkpoint, number)
   if len(distances) != number:
@@ -61,9 +61,9 @@ def read_weights(prefix: str) -> dict:
 
 def trained_sizes(prefix: str, number: int) -> list[int]:
   """The distances of the run that the checkpoint lies in the folder of; 1, 2, ... if its config does not tell."""
-  from utils.train.run_folder import recorded_config
+  from utils import runs
 
-  return recorded_config(os.path.dirname(prefix)).get('kld_sizes', list(range(1, number + 1)))
+  return runs.recorded(os.path.dirname(prefix)).get('kld_sizes', list(range(1, number + 1)))
 
 
 def draw(weights: dict, names: list[str], distances):

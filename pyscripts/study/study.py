@@ -114,7 +114,9 @@ def checked(args):
   for path in (args.train_list, args.curve_list, *args.lists.values()):
     lists.read_list(path, args.data_dir, need_label=True)
   runs = plan.plan(args)
-  names = labels.class_names(runs[0].flags.num_classes, args.class_names)
+  number = runs[0].flags.num_classes
+  named = args.class_names and labels.choose_classes(number, args.class_names).names
+  names = named or list(map(str, range(number)))
   thin = [name for name in args.thin_classes.split(',') if name]
   for name in thin:
     if name not in names or thin.count(name) > 1:

@@ -27,6 +27,7 @@ from tests.predict.predicted import (
   start_slowly,
 )
 from utils import labels
+from utils.labels import voc_colours
 from utils.predict import outputs
 from utils.predict import run as predict
 
@@ -57,7 +58,7 @@ def test_outputs_have_their_formats_and_agree(whole, folder):
     assert probs.dtype == np.float16 and probs.shape == (*labels.shape, CLASSES)
     np.testing.assert_allclose(probs.astype(float).sum(-1), 1, atol=2e-3)
     assert np.all(np.take_along_axis(probs, labels[..., None].astype(int), -1)[..., 0] == probs.max(-1))
-    np.testing.assert_array_equal(colours, labels.colours(CLASSES)[labels])
+    np.testing.assert_array_equal(colours, voc_colours(CLASSES)[labels])
     assert np.all(np.abs(overlay - (np.asarray(image) / 2 + colours / 2)) <= 0.5)
     seen |= set(np.unique(labels))
   assert len(seen) > 1  # otherwise nothing here says much

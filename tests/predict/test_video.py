@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, files, flags, gray, pixels, run, start_slowly
-from utils import labels
+from utils.labels import voc_colours
 from utils.predict import video as videos
 
 checkpoint = predicted.checkpoint
@@ -59,7 +59,7 @@ def test_video_is_the_colours_over_the_frames(clip, whole):
   written = decoded(whole / 'video/street.scene.mp4')
   assert cv2.VideoCapture(str(whole / 'video/street.scene.mp4')).get(cv2.CAP_PROP_FPS) == 12.5
   for i, (got, frame) in enumerate(zip(written, decoded(clip), strict=True), 1):
-    want = frame / 2 + labels.colours(CLASSES)[gray(whole, f'street.scene_{i:06}')] / 2
+    want = frame / 2 + voc_colours(CLASSES)[gray(whole, f'street.scene_{i:06}')] / 2
     assert np.abs(got - want).mean() < 12 < np.abs(frame - want).mean()
 
 

@@ -207,7 +207,7 @@ def cityscapes_case(seed, shape=(64, 128)):
 
 def cityscapes_report(images):
   counted = scored.counted(images, cityscapes.count)
-  return scoring.joined(scoring.report(counted), cityscapes.report(counted))
+  return metrics.joined(scoring.report(counted), cityscapes.report(counted))
 
 
 def test_cityscapes_scores_of_two_cars_on_a_road():

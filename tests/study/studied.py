@@ -10,7 +10,7 @@ import pytest
 from pyscripts.study import study
 from tests import tiny
 from utils import errors
-from utils.predict import run as predict
+from utils.predict import predictor
 from utils.study import run as study_run
 from utils.train import loop
 
@@ -47,7 +47,7 @@ def install(patch: pytest.MonkeyPatch) -> Scripts:
   scripts = Scripts()
   patch.setattr(study_run, 'execute', scripts)
   patch.setattr(loop, 'build', lambda model, backbone, num_classes, seed, *_: tiny.Toy(num_classes, seed))
-  patch.setattr(predict, 'build', lambda model, backbone, num_classes, output_stride: tiny.Toy(num_classes))
+  patch.setattr(predictor, 'build', lambda model, backbone, num_classes, output_stride: tiny.Toy(num_classes))
   return scripts
 
 

@@ -26,7 +26,7 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   parser = Parser(description)
   group = parser.add_argument_group('images: a list, or files, or a folder, or a video')
   group.add_argument('--data-dir', default='', help='the folder that the list is relative to')
-  group.add_argument('--data-list', default='', help='one line an image: `image` or `image label`; or shards')
+  group.add_argument('--data-list', default='', help='one line an image: `image` or `image label`')
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
   group.add_argument('--image-dir', metavar='DIR', help='all JPEG, PNG and TIFF images of a folder and its sub-folders')
   group.add_argument('--video', metavar='FILE', help='a video, by frames: gray/NAME_000001.png ... and video/NAME.mp4')

@@ -57,7 +57,7 @@ def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
 
 
 def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
-  """Scores or merges, prints and writes what the flags ask for."""
+  """Scores, prints and writes what the flags ask for."""
   args = flags.parse_args(argv)
   files.check_output_file('--json', args.json)
   files.check_output_file('--csv', args.csv)
@@ -74,7 +74,7 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   sums = scoring.count_files(found, args.num_classes, [count for count, _ in scores])
   for line in scoring.check_truth(sums, args.num_classes, args.ignore_label):
     print(line, file=sys.stderr)
-  report = scoring.joined(scoring.report(sums), *(report(sums) for _, report in scores))
+  report = metrics.joined(scoring.report(sums), *(report(sums) for _, report in scores))
   publish(args, report, names, len(found), instance_wise)
 
 

@@ -41,7 +41,7 @@ class Folder:
 
   def content(self) -> dict:
     """The scores in the form that the page draws."""
-    report = scoring.joined(scoring.report(self.sums), boundaries.report(self.sums))
+    report = metrics.joined(scoring.report(self.sums), boundaries.report(self.sums))
     curve = boundaries.trimap_curve(self.sums)
     left_out = {*files.COUNTS, *curve.means, *curve.columns}
     return {

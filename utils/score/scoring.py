@@ -15,8 +15,6 @@ from utils.labels import VOID
 from utils.score.image import ScoredImage, Sums
 from utils.score.pairs import Files
 
-joined = metrics.joined
-
 
 def count_files(files: list[Files], num_classes: int, counters: Sequence[Callable[[ScoredImage], Sums]]) -> Sums:
   """The sums over all images of what the functions `counters` count, and of the confusion matrix."""

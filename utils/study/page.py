@@ -20,8 +20,8 @@ def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: li
   classes = study['classes']
   runs = runs if pairs else []
   folders = [report.Folder(run.method.name, predictions(run, split, pairs), len(classes)) for run in runs]
-  strips = report.Strips(folders, labels.colours(len(classes)), {pair.label: pair.image for pair in pairs}, width)
-  hex_colours = ['#' + bytes(rgb).hex() for rgb in labels.colours(len(classes)).tolist()]
+  strips = report.Strips(folders, labels.voc_colours(len(classes)), {pair.label: pair.image for pair in pairs}, width)
+  hex_colours = ['#' + bytes(rgb).hex() for rgb in labels.voc_colours(len(classes)).tolist()]
   content = {
     **study,
     'classes': [{**row, 'colour': colour} for row, colour in zip(classes, hex_colours, strict=True)],

@@ -10,8 +10,8 @@ import re
 import shlex
 from typing import NamedTuple
 
-from utils import lists
 from utils.errors import InputError
+from utils.lists import list_digest
 from utils.study import settings
 from utils.train import flags as train_flags
 
@@ -134,7 +134,7 @@ def plan(args: argparse.Namespace) -> list[Run]:
     if seed not in args.seeds:
       shown = [','.join(map(str, seeds)) for seeds in (variant_seeds, args.seeds)]
       raise InputError(f'--variant-seeds {shown[0]}: seed {seed} is not among --seeds {shown[1]}')
-  digests = {name: lists.list_digest(getattr(args, name)) for name in ('train_list', 'val_list', 'curve_list')}
+  digests = {name: list_digest(getattr(args, name)) for name in ('train_list', 'val_list', 'curve_list')}
   variants = methods[len(methods) - len(args.variant) :]
   pairs = [(seed, method) for seed in args.seeds for method in methods]
   runs = [_plan_run(args, m, seed, digests) for seed, m in pairs if seed in variant_seeds or m not in variants]

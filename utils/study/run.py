@@ -23,8 +23,9 @@ import sys
 
 from tqdm import tqdm
 
-from utils import files, lists
+from utils import files, metrics
 from utils.errors import RunError, Stopped
+from utils.lists import Pair, list_digest, read_list
 from utils.score import boundaries, scoring
 from utils.score import files as score_files
 from utils.score.pairs import Files
@@ -65,14 +66,14 @@ def train(run: Run) -> None:
 
 def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names: list[str]) -> None:
   call(run, prediction_command(run, split, data_list, data_dir), f'prediction of {data_list}')
-  pairs = lists.read_list(data_list, data_dir, need_label=True)
+  pairs = read_list(data_list, data_dir, need_label=True)
   counted = scoring.count_files(predictions(run, split, pairs), len(names), [boundaries.count])
-  report = scoring.joined(scoring.report(counted), boundaries.report(counted))
-  content = score_files.as_dict(report, names, unit='percent', images=len(pairs), list=lists.list_digest(data_list))
+  report = metrics.joined(scoring.report(counted), boundaries.report(counted))
+  content = score_files.as_dict(report, names, unit='percent', images=len(pairs), list=list_digest(data_list))
   files.write_json(str(run.scores_path(split)), content)
 
 
-def predictions(run: Run, split: str, pairs: list[lists.Pair]) -> list[Files]:
+def predictions(run: Run, split: str, pairs: list[Pair]) -> list[Files]:
   """Prediction and ground truth of each pair of a list."""
   names = [f'{pathlib.PurePath(pair.image).stem}.png' for pair in pairs]
   folder = run.folder / split / 'gray'

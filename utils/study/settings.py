@@ -11,6 +11,7 @@ import pathlib
 import zlib
 
 from utils.errors import InputError
+from utils.lists import list_digest
 from utils.train import flags as train_flags
 
 # Flags that may change when a study is started again: paths, and how often something is written. Lists and the first
@@ -55,7 +56,7 @@ def checkpoint_digest(prefix: str, may_be_missing: bool) -> str | None:
 def check(run, lists: dict[str, str]) -> None:
   """Raises InputError if the folder of a `plan.Run` was begun with other settings, or scored on other `lists`."""
   for split, data_list in lists.items():
-    scores, digest = run.scores(split), lists.list_digest(data_list)
+    scores, digest = run.scores(split), list_digest(data_list)
     if scores and scores['list'] != digest:
       raise InputError(
         f'{run.scores_path(split)}: is of a list of {scores["list"]}, but {data_list} has {digest}; give the earlier '

@@ -14,11 +14,11 @@ import math
 
 import numpy as np
 
+from utils import runs
 from utils.checks import label_counts
 from utils.errors import InputError
-from utils.lists import text_lines
+from utils.files import text_lines
 from utils.parallel import in_threads
-from utils.train.run_folder import recorded_config
 
 RULES = ('balanced', 'median', 'enet')
 
@@ -33,7 +33,7 @@ def of_run(args, pairs) -> tuple[float, ...] | None:
     return None
   if args.class_weights not in RULES:
     return read(args.class_weights, args.num_classes)
-  before = recorded_config(args.snapshot_dir) if args.resume else {}
+  before = runs.recorded(args.snapshot_dir) if args.resume else {}
   if before.get('class_weights') == args.class_weights and before.get('class_weight_values'):
     return tuple(before['class_weight_values'])
   return by_rule(args.class_weights, *count(pairs, args.num_classes))

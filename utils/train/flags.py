@@ -66,7 +66,7 @@ def make_parser(description: str, affinity: bool, several_gpus: bool, sizes=(1,)
 def _add_most_used_and_network_flags(parser):
   group = parser.add_argument_group('most used')
   group.add_argument('--data-dir', default='', metavar='DIR', help='the folder that the list is relative to')
-  group.add_argument('--data-list', default='', metavar='LIST', help='one line an image: `image label`; or shards')
+  group.add_argument('--data-list', default='', metavar='LIST', help='one line an image: `image label`')
   group.add_argument('--snapshot-dir', default='', metavar='DIR', help='folder of checkpoints, events, config and log')
   group.add_argument('--restore-from', default='', metavar='CHECKPOINT', help='to start from [initial weights]')
   add_network_flags(parser, most_used=group)

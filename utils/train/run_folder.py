@@ -27,7 +27,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from network.common.layers import MEAN, resize_bilinear
-from utils import checkpoint, parallel
+from utils import checkpoint, parallel, runs
 from utils.errors import InputError, RunError
 from utils.files import claim, make_folder, whole_file, write_text
 from utils.labels import choose_classes, colour, write_classes
@@ -36,22 +36,6 @@ from utils.train import flags
 
 LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
 FORECAST_AFTER = 20  # steps that are timed, after the first, which TensorFlow compiles
-
-
-def recorded_config(folder: str) -> dict:
-  """What the run in `folder` was started with; nothing if it has no config.
-
-  Raises:
-    InputError: it is not JSON.
-  """
-  path = os.path.join(folder, 'config')
-  try:
-    with open(path, encoding='utf-8') as f:
-      return dict(json.load(f))
-  except FileNotFoundError:
-    return {}
-  except (OSError, ValueError, TypeError):
-    raise InputError(f'{path}: cannot be read as JSON; delete it to resume with the flags given') from None
 
 
 class RunFolder:
@@ -130,7 +114,7 @@ class RunFolder:
 
   def _compare_config(self):
     path = self.path('config')
-    before = recorded_config(self.folder)
+    before = runs.recorded(self.folder)
     if not before:
       return  # checkpoints of elsewhere: their shapes are checked when they are read
     before = {**{key: flags.default_of(key) for key in self.flags}, **before}

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from seg_models.image_reader import read_image
 from utils import checkpoint, devices, metrics
-from utils.errors import RunError, one_line
+from utils.errors import InputError, RunError, one_line
 from utils.images import read_label
 from utils.predict.outputs import class_map
 from utils.predict.windows import probability_function, scores, windows_at_once
@@ -41,7 +41,7 @@ def read(pair):
   """-> (pair, its image)."""
   try:
     return pair, read_image(pair.image)
-  except (OSError, tf.errors.OpError) as e:
+  except (InputError, OSError, tf.errors.OpError) as e:
     raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); fix it and --resume') from None
 
 
