@@ -1,6 +1,7 @@
 """Exports as SavedModel and ONNX, the checkpoint tool, and the plot of the learned edge weights."""
 
 import os
+import pathlib
 import resource
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from network.common.layers import MEAN
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
 from utils import checkpoint as checkpoints
+from utils import labels
 from utils.predict import export, predictor, windows
 from utils.predict import flags as inference_flags
 
@@ -199,6 +201,7 @@ def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):
   """Cells are there in the shades of the heaviest and of the lightest weight, and numbers on standard output."""
   prefix, tensors = trained
   picture = tmp_path / 'weights.png'
+  labels.write_classes(pathlib.Path(prefix).parent, labels.known_classes(labels.CAMVID_CLASSES))
   assert run([prefix, str(picture)], 'export.plot_edge_weights') == 0
   out = capsys.readouterr().out
   raw = tensors['edge_w'].reshape(11, 3)

@@ -26,7 +26,7 @@ from tests.predict.predicted import (
   run,
   start_slowly,
 )
-from utils import labels
+from utils import images, labels
 from utils.labels import voc_colours
 from utils.predict import outputs
 from utils.predict import run as predict
@@ -209,15 +209,16 @@ KINDS = {  # what a file holds -> its bytes and the picture that the network sha
 
 
 def test_pictures_of_every_kind(checkpoint, tmp_path):
-  """Grey is repeated, alpha dropped, 16 bits cut to 8, the first of several frames taken, EXIF's rotation not applied
-  (the label files do not know of it either). Names may hold spaces and any letters."""
+  """Grey is repeated, alpha dropped, 16 bits cut to 8, the first of several frames taken, EXIF's orientation applied.
+  Names may hold spaces and any letters."""
   for name, (data, _) in KINDS.items():
     (tmp_path / name).write_bytes(data)
   assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path)) == 0
   for name, (data, image) in KINDS.items():
-    want = np.asarray(image.convert('RGB')).astype(int)
+    turn = images.orientation_of(data)
+    want = images.upright(np.asarray(image.convert('RGB')).astype(int), turn)
     got = predict.read_image(str(tmp_path / name), np.inf)
-    np.testing.assert_array_equal(got, decode_image(data))  # what training reads
+    np.testing.assert_array_equal(got, images.upright(decode_image(data).numpy(), turn))  # what training reads
     assert got.shape == want.shape and np.abs(got - want).mean() < 3, name
     assert gray(tmp_path / 'out', name.rpartition('.')[0]).shape == want.shape[:2]
 

@@ -20,8 +20,10 @@ def write(out: pathlib.Path, study: dict, runs: list[Run], split: str, pairs: li
   classes = study['classes']
   runs = runs if pairs else []
   folders = [report.Folder(run.method.name, predictions(run, split, pairs), len(classes)) for run in runs]
-  strips = report.Strips(folders, labels.voc_colours(len(classes)), {pair.label: pair.image for pair in pairs}, width)
-  hex_colours = ['#' + bytes(rgb).hex() for rgb in labels.voc_colours(len(classes)).tolist()]
+  colours = labels.voc_colours(len(classes))
+  named = labels.Classes([row['name'] for row in classes], colours)
+  strips = report.Strips(folders, named, {pair.label: pair.image for pair in pairs}, width)
+  hex_colours = ['#' + bytes(rgb).hex() for rgb in colours.tolist()]
   content = {
     **study,
     'classes': [{**row, 'colour': colour} for row, colour in zip(classes, hex_colours, strict=True)],

@@ -70,7 +70,7 @@ def predict_and_score(run: Run, split: str, data_list: str, data_dir: str, names
   counted = scoring.count_files(predictions(run, split, pairs), len(names), [boundaries.count])
   report = metrics.joined(scoring.report(counted), boundaries.report(counted))
   content = score_files.as_dict(report, names, unit='percent', images=len(pairs), list=list_digest(data_list))
-  files.write_json(str(run.scores_path(split)), content)
+  score_files.write_json(str(run.scores_path(split)), content)
 
 
 def predictions(run: Run, split: str, pairs: list[Pair]) -> list[Files]:
