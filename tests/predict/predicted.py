@@ -110,7 +110,7 @@ def start_slowly(words, save_dir) -> subprocess.Popen:
     'Outputs.write = lambda *a: (time.sleep(0.05), write(*a))'
   )
   process, limit = start(words, before=before), time.time() + 120
-  while not list(pathlib.Path(save_dir).glob('gray/*.png')):
+  while not list(pathlib.Path(save_dir).glob('gray/[!.]*.png')):
     assert process.poll() is None and time.time() < limit, process.communicate()
     time.sleep(0.02)
   return process
