@@ -1,95 +1,84 @@
-"""The tables in misc/results/README.md are those of the result files beside it."""
+"""The tables in misc/results/README.md follow from the CSV files beside it."""
 
 import csv
-import json
 import pathlib
 import re
+import statistics
 
-import numpy as np
 import pytest
 
-from utils.study import plan, results, tables
-
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'misc' / 'results'
-RESULTS = sorted(FOLDER.glob('*.json'))
 README = (FOLDER / 'README.md').read_text(encoding='utf-8')
-SHOWN = set(re.findall(r'(?:^\|.*\n)+', README, re.MULTILINE))
+TABLES = [
+  [[cell.strip() for cell in line.strip('|\n').split('|')] for line in table.splitlines()]
+  for table in re.findall(r'(?:^\|.*\n)+', README, re.MULTILINE)
+  if '.csv' in table
+]
+COLUMNS = {
+  'mIoU': 'mean_iou',
+  'thin classes': 'thin_iou',
+  'boundary F': 'mean_boundary_f',
+  'pixel accuracy': 'mean_pixel_acc',
+}
+T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # 97.5 % quantiles of Student's t by degrees of freedom
 
 
-def table(rows) -> str:
-  return tables.markdown(rows) + '\n'
+def read(name: str) -> list[dict]:
+  with open(FOLDER / name, newline='', encoding='utf-8') as f:
+    return list(csv.DictReader(f))
 
 
-def read(path: pathlib.Path) -> tuple[dict, list[dict]]:
-  """The content, and its scores by list: validation, and test where every method was scored on it."""
-  content = json.loads(path.read_text(encoding='utf-8'))
-  parts = [content[split] for split in ('val', 'test') if split in content]
-  return content, [part for part in parts if len(part['methods']) == len(content['methods'])]
+def by_method(rows: list[dict]) -> dict[str, dict[str, dict]]:
+  """The rows by method and seed."""
+  methods = {}
+  for row in rows:
+    methods.setdefault(row['method'], {})[row['seed']] = row
+  return methods
 
 
-def tables_of(path: pathlib.Path) -> list[str]:
-  content, parts = read(path)
-  scores = [make(content, part) for part in parts for make in (tables.scores_table, tables.classes_table)]
-  scores += [tables.classes_table(content, part, plan.METHODS) for part in parts]
-  return [*map(table, scores), table(tables.curves_table(tables.curves(content)))]
+def mean_and_error(x: list[float]) -> tuple[float, float]:
+  return statistics.mean(x), statistics.stdev(x) / len(x) ** 0.5
 
 
-def start() -> str:
-  """The curve of the training that CamVid's study begins from: the run's own validation.csv."""
-  with open(FOLDER / 'camvid_start.csv', newline='', encoding='utf-8') as f:
-    curve = [(int(row['step']), float(row['mIoU'])) for row in csv.DictReader(f)]
-  return table(tables.curves_table({'start': [curve]}))
+def level(runs: dict, key: str) -> str:
+  mean, error = mean_and_error([float(row[key]) for row in runs.values()])
+  return f'{mean:.1f} ± {error:.1f}'
 
 
-def test_every_table_is_of_a_result_file():
-  known = {start()}.union(*map(tables_of, RESULTS))
-  assert len(SHOWN) > len(RESULTS) and known >= SHOWN and start() in SHOWN
+def gain(runs: dict, baseline: dict, key: str) -> str:
+  """Paired by seed: the gain of each of two seeds, or the mean with its 95 % t-interval."""
+  gains = [float(row[key]) - float(baseline[seed][key]) for seed, row in runs.items()]
+  if len(gains) == 2:
+    text = f'{gains[0]:+.1f}, {gains[1]:+.1f}'
+  else:
+    mean, error = mean_and_error(gains)
+    half = T[len(gains) - 1] * error
+    text = f'{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]'
+  return text.replace('-', '−')
 
 
-@pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.stem)
-def test_every_result_file_is_shown(path):
-  content, parts = read(path)
-  assert table(tables.scores_table(content, parts[-1])) in SHOWN
-  assert path.with_suffix('.csv').read_text(encoding='utf-8') == results.as_csv(content)
+@pytest.mark.parametrize('table', TABLES, ids=lambda table: table[0][0].split(']')[0].strip('['))
+def test_table(table):
+  (source, seeds, *titles), _, *rows = table
+  name, part = re.fullmatch(r'\[(.*\.csv)\]\(\1\), (test|validation)', source).groups()
+  split, runs = {'test': 'test', 'validation': 'val'}[part], by_method(read(name))
+  assert seeds == 'seeds' and rows[0][0] == 'baseline' and len(rows) <= 8
+  for method, count, *cells in rows:
+    assert int(count) == len(runs[method])
+    for title, cell in zip(titles, cells, strict=True):
+      key = f'{split}_{COLUMNS[title.removeprefix("gain, ")]}'
+      if not title.startswith('gain, '):
+        assert cell == level(runs[method], key)
+      else:
+        assert cell == ('' if method == 'baseline' else gain(runs[method], runs['baseline'], key))
 
 
-def test_scores_of_the_start():
-  means = []
-  for split in ('val', 'test'):
-    with open(FOLDER / f'camvid_start_{split}.csv', newline='', encoding='utf-8') as f:
-      means += [float(row['iou']) for row in csv.DictReader(f) if row['id'] == 'mean']
-  sentence = 'The start scores {:.1f} % on the validation list and {:.1f} % on the test list'.format(*means)
-  assert sentence in ' '.join(README.split())
+def test_every_result_file_is_named():
+  """And every file that the page names is there."""
+  named = set(re.findall(r'\w+\.csv', README))
+  assert named == {path.name for path in FOLDER.glob('*.csv')} and len(TABLES) > 4
 
 
-def test_there_are_results():
-  assert [path.stem for path in RESULTS] == [
-    'camvid',
-    'camvid_imagenet',
-    'camvid_options',
-    'camvid_scratch',
-    'camvid_settings',
-    'camvid_settings_stride8',
-    'camvid_variants',
-    'demo',
-    'demo_variants',
-  ]
-
-
-def test_the_options_in_the_readme_of_training():
-  content = json.loads((FOLDER / 'camvid_options.json').read_text(encoding='utf-8'))
-  rows = [['flags', 'mIoU, seed 1', 'seed 2', 'mean gain', 'pixel accuracy', 's/step', 'memory, GB']]
-  for method in content['methods']:
-    runs = [run['val']['figures'] for run in content['runs'] if run['method'] == method['name']]
-    gains = [d['figures']['mean_iou']['mean'] for d in content['val']['differences'] if d['of'] == method['name']]
-    rows.append(
-      [
-        f'`{method["flags"]}`' if method['flags'] else 'none',
-        *(f'{run["mean_iou"]:.1f}' for run in runs),
-        *([f'{gain:+.1f}'.replace('-', '−') for gain in gains] or ['']),
-        f'{np.mean([run["mean_pixel_acc"] for run in runs]):.1f}',
-        f'{method["seconds_per_step"]:.2f}',
-        f'{method["peak_memory_mb"] / 1e3:.2f}',
-      ]
-    )
-  assert table(rows) in (FOLDER.parents[1] / 'pyscripts' / 'train' / 'README.md').read_text(encoding='utf-8')
+def test_score_of_the_start():
+  mean = next(row for row in read('camvid_start_test.csv') if row['id'] == 'mean')
+  assert f'cross-entropy ({float(mean["iou"]):.1f} % mIoU on the test list' in ' '.join(README.split())
