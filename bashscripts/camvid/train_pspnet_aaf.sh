@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # PSPNet with the adaptive affinity loss on CamVid, small enough for a CPU: a 14-layer ResNet from its initial weights.
-# It shows the pipeline on real photos, no more: 1,000 steps from random weights leave mIoU near 30 % (what it reaches, and
-# its time, were not measured). For CamVid in earnest: ../own/finetune.sh, which starts from ImageNet's weights.
+# It shows the pipeline on real photos: 1,000 steps, from random weights. For CamVid in earnest: ../own/finetune.sh, which
+# starts from ImageNet's weights.
 # Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
