@@ -32,7 +32,7 @@ def main(argv=None) -> None:
 
   probabilities = probability_function(restored(args), args.input_size)
 
-  @tf.function(input_signature=[tf.TensorSpec([None, *args.input_size, 3], tf.uint8, 'windows')])
+  @tf.function(input_signature=[tf.TensorSpec([None, *args.input_size, 3], tf.uint8, 'windows')], autograph=False)
   def onnx(windows):
     return {'probabilities': probabilities(tf.cast(windows, tf.float32) - MEAN)}
 

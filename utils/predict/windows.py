@@ -34,7 +34,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
 def probability_function(model, window: tuple[int, int]) -> Callable:
   """Returns windows [B, H, W, 3] (mean subtracted) -> softmax of the logits resized to the window, [B, H, W, C]."""
 
-  @tf.function(input_signature=[tf.TensorSpec([None, *window, 3], tf.float32)])
+  @tf.function(input_signature=[tf.TensorSpec([None, *window, 3], tf.float32)], autograph=False)
   def probabilities(windows):
     return tf.nn.softmax(resize_bilinear(model(windows, training=False), window))
 
