@@ -118,8 +118,8 @@ def flags(data, snapshot, **changes) -> list[str]:
   return words
 
 
-def arguments(data, snapshot, affinity=False, **changes) -> argparse.Namespace:
-  return train_flags.parse('', flags(data, snapshot, **changes), affinity)
+def arguments(data, snapshot, affinity=False, adaptive=False, **changes) -> argparse.Namespace:
+  return train_flags.parse('', flags(data, snapshot, **changes), affinity, adaptive)
 
 
 def train(data, snapshot, script='train', **changes) -> None:

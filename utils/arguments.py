@@ -1,66 +1,159 @@
-"""Flags shared by the scripts. Loads no TensorFlow, so that every --help answers at once."""
+"""Flags: those that scripts share, what each is, and --config. Loads no TensorFlow, so that --help answers at once."""
 
 import argparse
+import difflib
+import enum
+import json
 import math
 import sys
 
 from seg_models.names import BACKBONES, MODELS
-from utils import config_file
+from utils import files
+from utils.errors import InputError
 
 
-class HelpFormatter(argparse.HelpFormatter):
-  """One line a flag where the window has 120 columns: `--flag METAVAR  help: choices [default]`.
+class Role(enum.Flag):
+  """What a flag is; said where the flag is defined (see `add`), and read wherever flags are sorted."""
 
-  The usage line names only what must be given. An empty default, or one that is off, is not shown.
-  """
+  NETWORK = enum.auto()  # the network's: a checkpoint fits no other, so prediction refuses another
+  SHARED = enum.auto()  # decides the result, and prediction takes it from the run as it does the network
+  RESULT = enum.auto()  # decides the result: a run goes on only with the same
+  WORKERS = (
+    enum.auto()
+  )  # may change when a run goes on, but workers that differ in it would wait for each other for ever
+  START = enum.auto()  # how a run was started: the `config` of a run does not repeat it
+  ORIGIN = enum.auto()  # what a run starts from: --restore-from leaves those of a --config behind
+  FREE = enum.auto()  # none of these: places, intervals, devices
+  DECISIVE = NETWORK | SHARED | RESULT
 
-  def __init__(self, prog: str, **kwargs):
-    super().__init__(prog, max_help_position=30, **kwargs)
 
-  def add_usage(self, usage, actions, groups, prefix=None):
-    needed = [action for action in actions if action.required or not action.option_strings]
-    super().add_usage(usage, [*needed, argparse.Action(['more flags'], 'more', nargs=0)], [], prefix)
+SWITCH = {'action': argparse.BooleanOptionalAction, 'default': False}  # --flag, and --no-flag to overrule a --config
+FACTS = ('objective', 'class_weight_values', 'data_list_contents')  # in a run's `config` beside its flags
+GONE = ('kld_weight_rate',)  # in the `config` of earlier runs of scripts where it had no effect
+LARGEST_CONFIG = 1 << 20  # bytes
 
-  def _get_default_metavar_for_optional(self, action):
-    return getattr(action.type, 'metavar', action.dest.upper())
 
-  def _metavar_formatter(self, action, default_metavar):
-    if action.choices is not None and action.metavar is None:
-      default_metavar = 'NAME' if action.type is None else 'N'
-    names = action.metavar or default_metavar
-    return lambda size: names if isinstance(names, tuple) else (names,) * size
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+  """argparse's own help with defaults, except those that are empty or off."""
 
   def _get_help_string(self, action):
-    text = action.help or ''
-    if action.choices is not None and action.metavar is None:
-      text += f': {", ".join(map(str, action.choices))}'
-    default = action.default
-    if default is None or default is False or default in ('', [], argparse.SUPPRESS):
-      return text
-    shown = ','.join(map(str, default)) if isinstance(default, tuple | list) else str(default)
-    return f'{text} [{shown.replace("%", "%%")}]'
+    return action.help if action.default in (None, False, '') else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
-  """argparse with a short help (see HelpFormatter), which prints an error as one line (exit code 2)."""
+  """argparse without abbreviations, which prints an error as one line (exit code 2)."""
 
   def __init__(self, description: str, **kwargs):
     super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False, **kwargs)
 
-  def parse_args(self, args=None, namespace=None):
-    """Where there is a flag --config, the flags of its file stand in front: the command line has the last word."""
-    words = sys.argv[1:] if args is None else list(args)
-    actions = {action.dest: action for action in self._actions if action.option_strings}
-    if 'config' in actions:
-      finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-      finder.add_argument('--config', nargs='?')
-      path = finder.parse_known_args(words)[0].config
-      words = [*(config_file.command_line(path, actions, self.prog) if path else ()), *words]
-    return super().parse_args(words, namespace)
-
   def error(self, message: str):
     print(f'error: {" ".join(message.split())} (see {self.prog} --help)', file=sys.stderr)
     raise SystemExit(2)
+
+
+def add(group, role: Role, flag: str, **kwargs) -> None:
+  """`group.add_argument` for a flag of this role. One without `type` and `default` is a switch, with a --no- form.
+
+  group: a parser or one of its groups.
+  """
+  if not {'type', 'default', 'choices'} & kwargs.keys():
+    kwargs |= SWITCH
+  action = group.add_argument(flag, **kwargs)
+  action.role, action.help = role, kwargs['help']  # Python 3.10 adds "(default: False)" to that of a switch
+
+
+def names_of(parser: argparse.ArgumentParser, role: Role) -> list[str]:
+  """The names, `_` for `-`, of a parser's flags of this role, or of one of several."""
+  return [action.dest for action in parser._actions if getattr(action, 'role', Role.FREE) & role]
+
+
+def parse_with_config(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
+  """`parser.parse_args`, with the values in the file of --config for defaults: the command line has the last word.
+
+  A key is a flag, `_` or `-`; its value is what the command line would have: a number, a word, true or false for a
+  switch, and for `H,W` and the like also a list. null leaves a flag at its default. SNAPSHOT_DIR/config, which every
+  training writes, is such a file.
+
+  Raises:
+    InputError: the file cannot be read, a key is not a flag, or a value is not one that the flag takes.
+  """
+  finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  finder.add_argument('--config', nargs='?')
+  finder.add_argument('--restore-from', nargs='?')
+  given = finder.parse_known_args(argv)[0]
+  if given.config:
+    values = {name.replace('-', '_'): value for name, value in read_config(given.config).items()}
+    actions = {action.dest: action for action in parser._actions if action.option_strings}
+    if not values.keys().isdisjoint(FACTS):
+      left_out = {*FACTS, *names_of(parser, Role.START), *(set(GONE) - actions.keys())}
+      values = {name: value for name, value in values.items() if name not in left_out}
+    if given.restore_from not in (None, values.get('restore_from')) and values.get('restore_from'):
+      values = {name: value for name, value in values.items() if name not in names_of(parser, Role.ORIGIN)}
+    set_defaults(parser, actions, values, given.config)
+  return parser.parse_args(argv)
+
+
+def set_defaults(parser, actions: dict[str, argparse.Action], values: dict, path: str) -> None:
+  """Makes `values`, of the file `path`, the defaults of the flags `actions`, by name."""
+  for name, value in values.items():
+    if name not in actions:
+      [nearest] = difflib.get_close_matches(name, actions, 1, 0)
+      raise InputError(f'--config {path}: {name} is not a flag of {parser.prog}; did you mean {nearest}?')
+    if value is not None:
+      try:
+        parser.set_defaults(**{name: converted(actions[name], value)})
+      except (argparse.ArgumentTypeError, ValueError, TypeError) as e:
+        raise InputError(f'--config {path}: {name}: {e}') from None
+      actions[name].required = False
+
+
+def converted(action: argparse.Action, value):
+  """The value of a flag from a file, as the command line's would be; ValueError where it is none."""
+  switch = action.nargs == 0
+  if switch != isinstance(value, bool):
+    raise ValueError('give true or false' if switch else f'{str(value).lower()} is not a value; give one')
+  if switch:
+    return value
+  texts = list(map(str, value)) if isinstance(value, list) else [str(value)]
+  if action.nargs != '+':  # `H,W` and the like
+    texts = [','.join(texts)]
+  values = [action.type(text) if action.type else text for text in texts]
+  for text, one in zip(texts, values, strict=True):
+    if action.choices is not None and one not in action.choices:
+      raise ValueError(f'{text!r} is none of {", ".join(map(str, action.choices))}')
+  return values if action.nargs == '+' else values[0]
+
+
+def read_config(path: str) -> dict:
+  """The keys and values of a file, YAML if its name ends so, else JSON.
+
+  Raises:
+    InputError: it cannot be read, or holds anything but `flag: value` pairs whose values are plain or plain lists.
+  """
+  is_yaml = path.lower().endswith(('.yaml', '.yml'))
+  text = files.read_text(path, 'a --config of `flag: value` pairs', LARGEST_CONFIG)
+  try:
+    values = _yaml(text) if is_yaml else json.loads(text)
+  except ImportError:
+    raise InputError(f'--config {path}: reading YAML needs PyYAML; run `pip install pyyaml`, or write JSON') from None
+  except Exception as e:  # PyYAML's errors cannot be named without it
+    kind = 'YAML' if is_yaml else 'JSON (YAML files end in .yaml)'
+    raise InputError(f'--config {path}: is not {kind}: {" ".join(str(e).split())}') from None
+  if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+    raise InputError(f'--config {path}: does not hold `flag: value` pairs; write for example {{"num_steps": 1000}}')
+  return values
+
+
+def _yaml(text: str):
+  """What YAML says, without references, by which a short text means gigabytes, and without depth, which flags lack."""
+  import yaml  # here, as it is needed for these files alone
+
+  depth = 0
+  for event in yaml.parse(text, yaml.SafeLoader):
+    depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+    if depth > 2 or isinstance(event, yaml.AliasEvent):
+      raise ValueError('flags have no references (*name) and no lists in lists; write plain values')
+  return yaml.safe_load(text)
 
 
 LARGEST = 2**31 - 1  # of whole numbers: the product of two fits into 64 bits
@@ -79,7 +172,6 @@ def whole(low: int, high: int = LARGEST):
       raise argparse.ArgumentTypeError(f'{value} is out of range; give a whole number {span}')
     return value
 
-  parse.metavar = 'N'
   return parse
 
 
@@ -99,7 +191,6 @@ def real(low: float = -math.inf, high: float = math.inf, above: bool = False, be
       raise argparse.ArgumentTypeError(f'{text} is out of range; give a finite number {" and ".join(span)}'.rstrip())
     return value
 
-  parse.metavar = 'X'
   return parse
 
 
@@ -114,9 +205,6 @@ def height_width(text: str) -> tuple[int, int]:
   return height, width
 
 
-height_width.metavar = 'H,W'
-
-
 def add_network_flags(parser, most_used=None):
   """The network and its classes: the same flags in training, prediction and export.
 
@@ -124,29 +212,24 @@ def add_network_flags(parser, most_used=None):
   """
   group = parser.add_argument_group('network')
   most_used = most_used or group
-  most_used.add_argument('--num-classes', type=whole(2, 255), default=21, help='classes, background included')
-  most_used.add_argument(
-    '--backbone',
-    choices=BACKBONES,
-    default='resnet_v1_101',
-    metavar='NAME',
-    help='resnet_v1_101, _50, _14, for laptops efficientnet_lite0, 1, 2',
-  )
-  group.add_argument('--model', choices=MODELS, default='pspnet', help='the head')
-  group.add_argument(
-    '--output-stride',
-    type=int,
-    choices=(8, 16),
-    metavar='N',
-    help="of the backbone's last features: 8, or 16 [16 for deeplabv3plus, else 8]",
-  )
-  group.add_argument('--ignore-label', type=whole(0, 255), default=255, help='label of void pixels and of padding')
+  add(most_used, Role.NETWORK, '--num-classes', type=whole(2, 255), default=21, help='classes, background included')
+  backbones = 'resnet_v1_101, _50, _14, for laptops efficientnet_lite0, 1, 2'
+  add(most_used, Role.NETWORK, '--backbone', choices=BACKBONES, default='resnet_v1_101', metavar='NAME', help=backbones)
+  add(group, Role.NETWORK, '--model', choices=MODELS, default='pspnet', help='the head')
+  stride = "of the backbone's last features: 8, or 16 [16 for deeplabv3plus, else 8]"
+  add(group, Role.NETWORK, '--output-stride', type=int, choices=(8, 16), metavar='N', help=stride)
+  void = 'of void pixels and of padding'
+  add(group, Role.SHARED, '--ignore-label', type=whole(0, 255), default=255, metavar='N', help=void)
 
 
 def add_precision_flag(parser):
-  parser.add_argument(
-    '--precision',
-    choices=('float32', 'bfloat16', 'float16'),
-    default='float32',
-    help='of the convolutions',
-  )
+  kinds = ('float32', 'bfloat16', 'float16')
+  add(parser, Role.SHARED, '--precision', choices=kinds, default='float32', help='of the convolutions')
+
+
+def shared_flags() -> Parser:
+  """The flags that training and prediction have alike, alone."""
+  parser = Parser('')
+  add_network_flags(parser)
+  add_precision_flag(parser)
+  return parser

@@ -21,15 +21,12 @@ import tensorflow as tf
 from utils.errors import InputError, RunError, Stopped, one_line
 from utils.lists import list_digest
 
-# Workers that differ in one of these would wait for each other for ever.
-EQUAL_ON_WORKERS = ('num_gpu', 'not_restore_classifier', 'val_every', 'val_strides', 'early_stop', 'worker_timeout')
 
-
-def choose(args, decisive: Collection[str] = ()) -> tf.distribute.Strategy:
+def choose(args, equal: Collection[str] = ()) -> tf.distribute.Strategy:
   """The strategy that the flags and the environment ask for. To be called before TensorFlow runs anything.
 
-  Only the scripts with --num-gpu train on more than one device; the others do not look at TF_CONFIG. `decisive` names
-  the flags that decide the result of a run: all workers must agree on them.
+  Only the scripts with --num-gpu train on more than one device; the others do not look at TF_CONFIG. `equal` names
+  the flags that must be equal on all workers.
 
   Raises:
     InputError: too few GPUs, a batch that does not divide evenly, or an environment that does not describe a cluster.
@@ -44,7 +41,7 @@ def choose(args, decisive: Collection[str] = ()) -> tf.distribute.Strategy:
   workers = find(args.cluster)
   if workers:
     check_batch(args.batch_size, len(workers.workers) * (args.num_gpu if gpus else 1))
-    return multi_worker_strategy(args, workers, gpus, decisive)
+    return multi_worker_strategy(args, workers, gpus, equal)
   check_batch(args.batch_size, args.num_gpu)
   # On CPUs sums are made on one device: in TensorFlow 2.21 each all-reduce by its collectives keeps 1.3 KB for ever.
   reduction = None if gpus else tf.distribute.ReductionToOneDevice()
@@ -80,13 +77,13 @@ def _devices(number: int) -> list[str]:
   return [f'/cpu:{i}' for i in range(number)]
 
 
-def multi_worker_strategy(args, workers: 'Cluster', gpus, decisive) -> tf.distribute.Strategy:
+def multi_worker_strategy(args, workers: 'Cluster', gpus, equal) -> tf.distribute.Strategy:
   """Waits for the other workers and joins them."""
   if gpus:
     tf.config.set_visible_devices(gpus[: args.num_gpu], 'GPU')
   else:
     print('no GPU here: one replica a machine, on its CPU')
-  wait_for_workers(workers, common_settings(args, decisive), args.worker_timeout)
+  wait_for_workers(workers, common_settings(args, equal), args.worker_timeout)
   os.environ['TF_CONFIG'] = workers.tf_config()
   options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=args.worker_timeout)
   try:
@@ -95,9 +92,9 @@ def multi_worker_strategy(args, workers: 'Cluster', gpus, decisive) -> tf.distri
     raise RunError(f'the workers could not be joined; start all of them again ({one_line(e)[:300]})') from None
 
 
-def common_settings(args, decisive) -> dict:
+def common_settings(args, equal) -> dict:
   """The flags that must be equal on all workers."""
-  flags = {name: value for name, value in vars(args).items() if name in (*decisive, *EQUAL_ON_WORKERS)}
+  flags = {name: value for name, value in vars(args).items() if name in equal}
   flags |= {name: list_digest(path) for name in ('data_list', 'val_list') if (path := getattr(args, name))}
   settings = {f'--{name.replace("_", "-")}': value for name, value in flags.items()}
   return {'script': os.path.basename(sys.argv[0]), **settings}

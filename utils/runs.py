@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from utils import files, labels
+from utils import arguments, files, labels
 from utils.errors import InputError
 
-NETWORK = ('model', 'backbone', 'num_classes', 'output_stride')  # a flag that contradicts one of these is refused
-SHARED = (*NETWORK, 'ignore_label', 'precision')  # flags that training and prediction have alike
+NETWORK = arguments.names_of(arguments.shared_flags(), arguments.Role.NETWORK)  # one that contradicts a run is refused
+SHARED = arguments.names_of(arguments.shared_flags(), arguments.Role.NETWORK | arguments.Role.SHARED)
 LARGEST_CONFIG = 2**24  # bytes
 
 

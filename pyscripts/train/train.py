@@ -10,11 +10,8 @@ from utils.train import flags
 
 
 def main(argv=None, several_gpus=False):
-  args = flags.parse(__doc__, argv, affinity=False, several_gpus=several_gpus)
-  from utils.train import (
-    loop,
-    objectives,  # here, so that --help need not load TensorFlow
-  )
+  args = flags.parse(__doc__, argv, several_gpus=several_gpus)
+  from utils.train import loop, objectives  # here, so that --help need not load TensorFlow
 
   loop.train(args, objectives.CrossEntropy.from_flags)
 

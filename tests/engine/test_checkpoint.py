@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seg_models.models import build
 from tests import tiny
 from tests.tiny import CLASSES, Toy, assert_same, contents, last_checkpoint, refusal, train
 from utils import checkpoint, errors
@@ -125,6 +126,23 @@ def test_the_classifier_can_be_left_as_initialised(data, toy, tmp_path, capsys):
   assert line in capsys.readouterr().out
 
 
+def test_only_the_layers_to_classes_can_be_left_as_initialised(data, tmp_path):
+  """Of a real network, for another number of classes: PSPNet's pyramid is the checkpoint's."""
+  pspnet = build('pspnet', 'resnet_v1_14', 7, seed=5, auxiliary=True)
+  checkpoint.save(str(tmp_path / 'other'), named(pspnet.variables))
+  want = contents(tmp_path / 'other')
+  settings = {'num_steps': 1, 'learning_rate': 1e-30, 'weight_decay': 0, 'use_global_status': True, 'aux_weight': 0.4}
+  settings |= {'model': 'pspnet', 'input_size': '48,48', 'batch_size': 1, 'restore_from': tmp_path / 'other'}
+  train(data, tmp_path / 'run', not_restore_logits=True, **settings)
+  got = last_checkpoint(tmp_path / 'run')
+  other = {name for name in want if got[name].shape != want[name].shape}
+  assert {name.split('/', 1)[1] for name in other} == {
+    f'{layer}/{part}' for layer in ('block5/fc1_voc12', 'aux/classifier') for part in ('weights', 'biases')
+  }
+  for name in want.keys() - other:
+    np.testing.assert_allclose(got[name], want[name], rtol=0, atol=1e-20, err_msg=name)
+
+
 def test_where_a_run_starts_is_said_in_one_line(data, toy, tmp_path, capsys):
   """Its own checkpoint comes first, then --restore-from, then initial weights."""
   order = 'start (own checkpoint, else --restore-from, else initial weights): '
@@ -144,8 +162,6 @@ def test_where_a_run_starts_is_said_in_one_line(data, toy, tmp_path, capsys):
 
 def test_a_pspnet_warms_up_a_deeplab_but_no_other_backbone(data, tmp_path):
   """Real networks: the backbone of one model is that of another; a deeper one is refused by name."""
-  from seg_models.models import build
-
   pspnet = build('pspnet', 'resnet_v1_14', 21, seed=5)
   prefix = str(tmp_path / 'pspnet')
   checkpoint.save(prefix, named(pspnet.variables))

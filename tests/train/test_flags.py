@@ -1,22 +1,30 @@
-"""The help of the training scripts."""
-
-import re
+"""The flags of the training scripts: what each is, their help, and the limits of each type."""
 
 import pytest
 
+from utils.arguments import Role, names_of, shared_flags
 from utils.train import flags
 
 
+def test_every_flag_says_what_it_is():
+  actions = [action for action in flags.every_flag()._actions if action.dest != 'help']
+  assert [action.dest for action in actions if not hasattr(action, 'role')] == []
+  assert all(bool(action.role & Role.FREE) == (action.role == Role.FREE) for action in actions)
+
+
+def test_prediction_has_the_flags_that_the_network_needs():
+  network = Role.NETWORK | Role.SHARED
+  assert names_of(shared_flags(), network) == flags.names(network)
+  assert set(flags.names(Role.NETWORK)) == {'model', 'backbone', 'num_classes', 'output_stride'}
+
+
 @pytest.mark.parametrize('several_gpus', [False, True])
-def test_help_has_one_line_a_flag_and_begins_with_ten(several_gpus, monkeypatch, capsys):
-  monkeypatch.setenv('COLUMNS', '120')
+def test_help_begins_with_the_ten_most_used(several_gpus, capsys):
   with pytest.raises(SystemExit) as end:
     flags.parse('Trains.', ['--help'], affinity=True, several_gpus=several_gpus)
   assert not end.value.code
   usage, _, _, *groups = capsys.readouterr().out.strip().split('\n\n')
   assert len(usage.splitlines()) == 1
-  wrapped = [line for group in groups for line in group.splitlines()[1:] if not re.match(r'  --\S+( \S+)?  +\S', line)]
-  assert wrapped == []
   title, *most_used = groups[0].splitlines()
-  assert title == 'most used:' and len(most_used) == 10
+  assert title == 'most used:' and sum(line.startswith('  --') for line in most_used) == 10
   assert groups[-1].startswith('several GPUs and machines:') == several_gpus

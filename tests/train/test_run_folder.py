@@ -141,7 +141,7 @@ def test_resume_of_an_empty_folder_starts_and_of_a_finished_run_does_nothing(dat
     ('num_classes', 3, 4),
     ('model', 'fcn8s', 'deeplab'),
     ('batch_size', 2, 3),
-    ('num_steps', 6, 9),
+    ('num_steps', 6, 3),
     ('iter_size', 1, 2),
     ('precision', 'float32', 'bfloat16'),
     ('random_mirror', True, None),
@@ -155,6 +155,25 @@ def test_a_contradicting_flag_is_refused_with_both_values(data, tmp_path, flag, 
   message = refusal(data, folder, resume=True, **{flag: now})
   assert f'--{flag.replace("_", "-")} {before}, not {bool(now) if before is True else now}' in message
   assert (folder / 'config').read_text() == config
+
+
+@pytest.mark.usefixtures('deterministic')
+@pytest.mark.parametrize(('script', 'flags'), [('train', {}), ('train_aaf', {'kld_decay': 1})])
+def test_a_constant_rate_may_get_more_steps_and_is_then_the_longer_run(data, tmp_path, script, flags):
+  flags |= {'deterministic': True, 'schedule': 'constant', 'warmup_steps': 2, 'ema_decay': 0.5}
+  train(data, tmp_path / 'long', script, num_steps=7, **flags)
+  train(data, tmp_path / 'grown', script, num_steps=4, **flags)
+  train(data, tmp_path / 'grown', script, num_steps=7, resume=True, **flags)
+  assert_same(last_checkpoint(tmp_path / 'long'), last_checkpoint(tmp_path / 'grown'))
+  assert json.loads((tmp_path / 'grown/config').read_text())['num_steps'] == 7
+
+
+@pytest.mark.parametrize(('script', 'schedule'), [('train', 'poly'), ('train_aaf', 'constant')])
+def test_more_steps_of_a_planned_run_are_refused_with_the_command_that_works(data, tmp_path, script, schedule):
+  train(data, tmp_path / 'run', script, num_steps=4, schedule=schedule)
+  message = refusal(data, tmp_path / 'run', script, num_steps=7, schedule=schedule, resume=True)
+  assert 'has --num-steps 4, not 7; its rates are planned to end there' in message
+  assert f'--restore-from {tmp_path}/run/model.ckpt-3 --num-steps 3 --snapshot-dir NEW, without --resume' in message
 
 
 def test_another_list_is_refused_but_the_list_may_move(data, tmp_path):

@@ -53,7 +53,7 @@ def test_steps_that_xla_compiles_are_the_same(data, monkeypatch, iter_size):
 
 
 def test_rate_and_decay_of_each_variable(data):
-  args = arguments(data, 'unused', affinity=True, kld_weight_rate=2.5)
+  args = arguments(data, 'unused', affinity=True, adaptive=True, kld_weight_rate=2.5)
   state = TrainingState(Toy(), AdaptiveAffinity.from_flags(args), 5e-4, frozen_batch_norm=False)
   table = {slots[0].name: row for slots, *row in zip(state.slots, state.rates, state.weight_decays, strict=True)}
   assert table == {

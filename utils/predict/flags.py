@@ -6,7 +6,15 @@ import sys
 
 from seg_models.names import MODELS, size_problem, stride_problem
 from utils import labels, runs
-from utils.arguments import Parser, add_network_flags, add_precision_flag, height_width, whole
+from utils.arguments import (
+  SWITCH,
+  Parser,
+  add_network_flags,
+  add_precision_flag,
+  height_width,
+  parse_with_config,
+  whole,
+)
 from utils.errors import InputError
 from utils.predict.job_array import shard
 from utils.predict.outputs import Outputs, images_to_do
@@ -33,19 +41,17 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--shard', type=shard, metavar='I/N', help=SHARD_HELP)
   group = add_prediction_flags(parser, multi_scale)
   group.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
-  group.add_argument('--whole-image', action='store_true', help='no windows: an image in one piece, padded as needed')
+  group.add_argument('--whole-image', **SWITCH, help='no windows: an image in one piece, padded as needed')
   group = parser.add_argument_group('output')
   group.add_argument('--save-dir', required=True, help='gets gray/NAME.png (class ids) and color/NAME.png')
   group.add_argument(
     '--colormap', default='', help='.mat file of colours, for example misc/colormapvoc.mat; default: by classes'
   )
-  group.add_argument(
-    '--palette', action='store_true', help='write class ids with a palette, so that viewers show colours'
-  )
-  group.add_argument('--overlay', action='store_true', help='write overlay/NAME.png too, the colours over the image')
-  group.add_argument('--save-probs', action='store_true', help='write probs/NAME.npy too, float16 [h, w, classes]')
-  group.add_argument('--skip-existing', action='store_true', help='leave out images whose outputs are all there')
-  group.add_argument('--list-missing', action='store_true', help='print the images that lack outputs; predict none')
+  group.add_argument('--palette', **SWITCH, help='write class ids with a palette, so that viewers show colours')
+  group.add_argument('--overlay', **SWITCH, help='write overlay/NAME.png too, the colours over the image')
+  group.add_argument('--save-probs', **SWITCH, help='write probs/NAME.npy too, float16 [h, w, classes]')
+  group.add_argument('--skip-existing', **SWITCH, help='leave out images whose outputs are all there')
+  group.add_argument('--list-missing', **SWITCH, help='print the images that lack outputs; predict none')
   args = parse_described(parser, argv)
   _check(args)
   return args
@@ -61,7 +67,7 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
   run = runs.named(words)
   if run:
     runs.set_defaults(parser, run)
-  args = parser.parse_args(argv)
+  args = parse_with_config(parser, argv)
   if not args.restore_from:
     raise InputError('--restore-from is empty; give it, or --run, the folder of a training')
   if run:
@@ -79,14 +85,13 @@ def add_prediction_flags(parser: Parser, multi_scale: bool):
   group = parser.add_argument_group('prediction')
   group.add_argument('--run', metavar='DIR', help="a training's folder: network, classes, window, best checkpoint")
   group.add_argument('--restore-from', help="checkpoint, such as RUN/model.ckpt-30000 [the run's best]")
-  group.add_argument('--no-ema', dest='ema', action='store_false', default=False, help='not the averages')
-  group.add_argument('--ema', action='store_true', help='the averages of --ema-decay [where the run keeps them]')
+  group.add_argument('--ema', **SWITCH, help='the averages of --ema-decay, or not [where the run keeps them]')
   group.add_argument('--config', metavar='FILE', help='flags from JSON or YAML; these here come on top')
   group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
   group.add_argument('--strides', type=height_width, metavar='H,W', help="of the windows [the run's, else 320,320]")
   if multi_scale:
-    group.add_argument('--flip-aug', action='store_true', help='add the mirrored image')
-    group.add_argument('--scale-aug', action='store_true', help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
+    group.add_argument('--flip-aug', **SWITCH, help='add the mirrored image')
+    group.add_argument('--scale-aug', **SWITCH, help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
   return group
 
 

@@ -34,7 +34,7 @@ class TinyModel(SegmentationModel):
 
 
 def main(argv=None) -> None:
-  args = flags.parse(__doc__, argv, affinity=True, several_gpus=True, sizes=(1, 2, 3))
+  args = flags.parse(__doc__, argv, affinity=True, adaptive=True, several_gpus=True)
   loop.build = lambda model, backbone, num_classes, seed, *_: TinyModel(num_classes, seed)
   loop.train(args, objectives.AdaptiveAffinity.from_flags)
 

@@ -10,7 +10,7 @@ from utils.train import flags
 def parser(description: str) -> Parser:
   """The flags that are asked for; the others of training are at their defaults there."""
   result = Parser(description)
-  result.set_defaults(**vars(flags.make_parser('', False, False, (1,)).parse_args([])))
+  result.set_defaults(**vars(flags.make_parser('').parse_args([])))
   add_network_flags(result)
   add_precision_flag(result)
   result.add_argument('--batch-size', type=whole(1), default=2, help='images at a time')

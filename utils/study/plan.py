@@ -19,7 +19,7 @@ from utils.train import flags as train_flags
 METHODS = {
   'baseline': ('train', {}),
   'affinity': ('train_affinity', {'affinity': True}),
-  'aaf': ('train_aaf', {'affinity': True, 'sizes': (1, 2, 3)}),
+  'aaf': ('train_aaf', {'affinity': True, 'adaptive': True}),
 }
 SET_BY_THE_STUDY = {'--data-dir', '--data-list', '--val-list', '--snapshot-dir', '--random-seed', '--num-gpu'}
 SET_BY_THE_STUDY |= {'--resume', '--overwrite', '--cluster'}

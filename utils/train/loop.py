@@ -25,6 +25,7 @@ from seg_models.augmentation import Augmentation
 from seg_models.image_reader import file_index, training_dataset
 from seg_models.models import build
 from utils import checkpoint, devices
+from utils.arguments import Role
 from utils.checks import check_pairs
 from utils.errors import InputError, RunError, Stopped
 from utils.lists import Pair, read_list
@@ -55,7 +56,7 @@ def train(args, make_objective) -> None:
   val_pairs = read_list(args.val_list, args.data_dir, need_label=True) if args.val_list else []
   check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
   weights = class_weights.of_run(args, pairs)
-  strategy = devices.choose(args, vars(args).keys() - flags.MAY_CHANGE)
+  strategy = devices.choose(args, flags.names(Role.DECISIVE | Role.WORKERS))
   if args.deterministic:
     tf.config.experimental.enable_op_determinism()
   try:
@@ -67,8 +68,7 @@ def train(args, make_objective) -> None:
 def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
   """Builds the model and the objective, sets their initial values, and trains them."""
   with strategy.scope():
-    auxiliary = args.aux_weight > 0
-    model = build(args.model, args.backbone, args.num_classes, args.random_seed, args.output_stride, auxiliary)
+    model = build_model(vars(args))
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
     state = TrainingState.of_flags(model, objective, args)
@@ -92,6 +92,12 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
         loop(Run(args, strategy, state, pairs, folder, log, validator, history, stop))
     finally:
       log.close()
+
+
+def build_model(flags: dict):
+  """The network that training flags ask for, by name, with initial weights."""
+  network = (flags[name] for name in ('model', 'backbone', 'num_classes', 'random_seed', 'output_stride'))
+  return build(*network, flags['aux_weight'] > 0)
 
 
 def check_equal_starts(strategy, folder) -> None:
@@ -276,15 +282,19 @@ def set_initial_values(state, history, folder, args) -> str:
       history.restore(folder.resumed)
     source = f'all {len(variables)} variables from {folder.resumed}, going on at step {folder.start}'
   elif args.restore_from:
-    head = {id(v) for v in model.head_variables}
-    backbone = named(v for v in model.variables if id(v) not in head)
+    head = named(model.head_variables)
+    backbone = {name: v for name, v in named(model.variables).items() if name not in head}
     checkpoint.restore(args.restore_from, backbone, f'check --backbone {args.backbone}')
     restored = len(backbone)
     if not args.not_restore_classifier:
-      advice = 'check --model and --num-classes, or give --not-restore-classifier to leave the head as initialised'
+      advice = (
+        'check --model and --num-classes, or leave the layers to classes as initialised by --not-restore-logits, '
+      )
+      advice += 'the whole head by --not-restore-classifier'
       held = checkpoint.Reader(args.restore_from).shapes
-      auxiliary = {id(v) for v in model.auxiliary_variables}
-      head = named(v for v in model.head_variables if id(v) not in auxiliary or checkpoint.name_of(v) in held)
+      left_out = named(model.auxiliary_variables).keys() - held.keys()
+      left_out |= shaped_by_classes(model, args) if args.not_restore_logits else set()
+      head = {name: v for name, v in head.items() if name not in left_out}
       checkpoint.restore(args.restore_from, head, advice)
       restored += len(head)
     rest = len(state.saved()) - restored
@@ -294,6 +304,15 @@ def set_initial_values(state, history, folder, args) -> str:
   if state.averages and not folder.resumed:
     state.averages.begin()
   return f'start (own checkpoint, else --restore-from, else initial weights): {source}'
+
+
+def shaped_by_classes(model, args) -> set[str]:
+  """The names of the variables whose shapes depend on the number of classes. A model of one class more has them in
+  other shapes; it is described in a graph that never runs, so it takes no memory."""
+  with tf.Graph().as_default():
+    other = build_model({**vars(args), 'num_classes': args.num_classes + 1})
+    shapes = {name: v.shape for name, v in named(other.variables).items()}
+  return {name for name, v in named(model.variables).items() if v.shape != shapes[name]}
 
 
 def digest(model) -> str:

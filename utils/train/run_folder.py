@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from network.common.layers import MEAN, resize_bilinear
 from utils import checkpoint, parallel, runs
+from utils.arguments import FACTS, Role
 from utils.errors import InputError, RunError
 from utils.files import claim, make_folder, whole_file, write_text
 from utils.labels import choose_classes, colour, write_classes
@@ -52,12 +53,8 @@ class RunFolder:
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
     self.flags = vars(args)
     self.classes = choose_classes(args.num_classes, args.class_names, args.data_list)
-    self.config = {
-      **self.flags,
-      'objective': type(objective).__name__,
-      'class_weight_values': objective.options.class_weights,
-      'data_list_contents': list_digest(args.data_list),
-    }
+    facts = (type(objective).__name__, objective.options.class_weights, list_digest(args.data_list))
+    self.config = {**self.flags, **dict(zip(FACTS, facts, strict=True))}
     self._stack = contextlib.ExitStack()
     with self._stack:
       if chief:
@@ -119,12 +116,20 @@ class RunFolder:
       return  # checkpoints of elsewhere: their shapes are checked when they are read
     before = {**{key: flags.default_of(key) for key in self.flags}, **before}
     before, now = json.loads(json.dumps([before, self.config]))
-    for key in sorted(now.keys() - flags.MAY_CHANGE):
-      if key in before and before[key] != now[key]:
+    for key in sorted({*flags.names(Role.DECISIVE), *FACTS} & now.keys()):
+      if key in before and before[key] != now[key] and not (key == 'num_steps' and self._may_grow(before, now)):
         name = f'--{key.replace("_", "-")}' if key in self.flags else key.replace('_', ' ')
-        raise InputError(
-          f'{path}: the run to resume has {name} {before[key]}, not {now[key]}; give that, or another --snapshot-dir'
-        )
+        advice = 'give that, or another --snapshot-dir'
+        if key == 'num_steps' and now[key] > before[key]:
+          advice = f'its rates are planned to end there. Train on as a new run: --restore-from {self.resumed} '
+          advice += f'--num-steps {now[key] - before[key]} --snapshot-dir NEW, without --resume'
+        raise InputError(f'{path}: the run to resume has {name} {before[key]}, not {now[key]}; {advice}')
+
+  def _may_grow(self, before: dict, now: dict) -> bool:
+    """Whether a run may get more steps: where no rate and no loss depends on their number, the steps done are those of
+    the longer run."""
+    constant = before['schedule'] == 'constant' and before.get('kld_decay', 1) == 1
+    return constant and now['num_steps'] > before['num_steps']
 
   def _clear(self):
     """Removes what an earlier run wrote here."""

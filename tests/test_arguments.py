@@ -1,4 +1,4 @@
-"""--config: what a file says is what the command line would have said."""
+"""--config: what a file says is what the command line would have said, and the command line has the last word."""
 
 import json
 
@@ -11,7 +11,7 @@ from utils.predict import flags as inference_flags
 from utils.train import flags
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
-RECORDED = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resume': True, 'overwrite': True}
+FACTS = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resume': True, 'overwrite': True}
 
 
 def parse(path, *words):
@@ -26,10 +26,22 @@ def written(folder, text, name='run.yaml'):
 def test_the_config_of_a_run_gives_its_flags_back(data, tmp_path):
   changes = {'random_mirror': None, 'output_stride': 16, 'kld_sizes': '1,4', 'clip_norm': 1e-7, 'profile_steps': '2,3'}
   args = arguments(data, tmp_path / 'run', affinity=True, **changes)
-  config = written(tmp_path, json.dumps({**vars(args), **RECORDED}), 'config')
+  config = written(tmp_path, json.dumps({**vars(args), **FACTS, 'kld_weight_rate': 1.0}), 'config')
   again = parse(config)
   assert vars(again) == {**vars(args), 'config': str(config)}
   assert parse(config, '--num-steps', '9', '--kld-sizes=2').kld_sizes == (2,)
+  assert args.random_crop and not parse(config, '--no-random-crop').random_crop
+
+
+def test_another_origin_leaves_behind_what_the_config_says_of_its_own(data, tmp_path):
+  """A run from ImageNet is repeated without its head; a new run from that run's checkpoint has the head."""
+  args = arguments(data, tmp_path / 'run', affinity=True, restore_from='imagenet', not_restore_classifier=True)
+  config = written(tmp_path, json.dumps({**vars(args), **FACTS}), 'config')
+  assert parse(config).not_restore_classifier and parse(config).restore_from == 'imagenet'
+  assert parse(config, '--restore-from=imagenet').not_restore_classifier
+  other = parse(config, '--restore-from=run/model.ckpt-9')
+  assert (other.restore_from, other.not_restore_classifier) == ('run/model.ckpt-9', False)
+  assert parse(config, '--restore-from=run/model.ckpt-9', '--not-restore-logits').not_restore_logits
 
 
 @pytest.mark.parametrize(
@@ -46,15 +58,19 @@ def test_yaml_is_read_as_a_command_line(tmp_path, text):
 
 
 def test_prediction_takes_its_flags_from_a_file_too(tmp_path):
-  path = written(tmp_path, json.dumps({'image': ['a.png', 'b c.png'], 'restore_from': 'x', 'save_dir': 'y'}), 'p.json')
-  args = inference_flags.parse('', ['--config', str(path), '--save-dir=z'])
-  assert (args.image, args.restore_from, args.save_dir) == (['a.png', 'b c.png'], 'x', 'z')
+  values = {'image': ['a.png', 'b c.png'], 'restore_from': 'x', 'save_dir': 'y', 'overlay': True, 'palette': True}
+  path = written(tmp_path, json.dumps(values), 'p.json')
+  args = inference_flags.parse('', ['--config', str(path), '--no-overlay'])
+  assert (args.image, args.restore_from, args.save_dir) == (['a.png', 'b c.png'], 'x', 'y')
+  assert args.palette and not args.overlay
+
+
+BOMB = 'a: &a [x]\n' + ''.join(f'{b}: &{b} [*{a}, *{a}]\n' for a, b in zip('abcdefgh', 'bcdefghi', strict=True))
 
 
 @pytest.mark.parametrize(
   ('name', 'text', 'says'),
   [
-    ('none/run.yaml', None, 'cannot be read (No such file or directory)'),
     ('run.yaml', 'learning_rte: 1', 'learning_rte is not a flag of '),
     ('run.yaml', 'learning_rte: 1', '; did you mean learning_rate?'),
     ('run.yaml', 'learning_rate: -1', 'learning_rate: -1 is out of range; give a finite number above 0'),
@@ -63,17 +79,30 @@ def test_prediction_takes_its_flags_from_a_file_too(tmp_path):
     ('run.yaml', 'random_crop: 1', 'random_crop: give true or false'),
     ('run.yaml', 'model: unet', "model: 'unet' is none of pspnet, deeplab, fcn8s, deeplabv3plus"),
     ('run.yaml', 'a: [', 'is not YAML: while parsing'),
+    ('run.yaml', BOMB, 'is not YAML: flags have no references'),
+    ('run.yaml', 'a: ' + '[' * 100_000, 'is not YAML: flags have no references'),
     ('run.yaml', '- 1', 'does not hold `flag: value` pairs'),
     ('run.json', 'num_steps: 1', 'is not JSON (YAML files end in .yaml): Expecting value'),
-    ('run.json', b'\xff', 'is not JSON'),
+    ('run.json', '[' * 100_000, 'is not JSON'),
   ],
 )
 def test_what_is_wrong_is_said_with_file_and_key(tmp_path, name, text, says):
-  if text is not None:
-    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+  path = written(tmp_path, text, name)
   with pytest.raises(errors.InputError) as e:
-    parse(tmp_path / name)
-  assert str(e.value).startswith(f'--config {tmp_path / name}: ') and says in str(e.value)
+    parse(path)
+  assert str(e.value).startswith(f'--config {path}: ') and says in str(e.value)
+
+
+@pytest.mark.parametrize(
+  ('contents', 'says'),
+  [(None, 'no such file'), (b'\xff', 'is not UTF-8 text'), (b' ' * (2**20 + 1), 'has more than 1 MB')],
+)
+def test_what_is_no_config_is_said_with_the_file(tmp_path, contents, says):
+  path = tmp_path / 'run.yaml'
+  if contents is not None:
+    path.write_bytes(contents)
+  with pytest.raises(errors.InputError, match=f'{path}: {says}'):
+    parse(path)
 
 
 @pytest.mark.usefixtures('toy', 'deterministic')
