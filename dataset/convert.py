@@ -1,24 +1,46 @@
 """Converts many files on all cores: only those that changed since the last run, and whole files only. A bad file does
-not stop the others. Loads no TensorFlow."""
+not stop the others. Loads no TensorFlow.
 
+`run` serves every data set. `own_images` and `own_labels` convert a user's own: masks of class ids, palette PNGs in
+VOC's colours, go to DATA_DIR/label_ids beside the originals, which are only read. classes.csv and conversion.txt there
+tell what the ids mean, what they were made from and what was dropped, clipped, covered or skipped. Images that training
+does not read become PNGs in DATA_DIR/images_png.
+"""
+
+import collections
 import contextlib
 import functools
-import io
+import hashlib
 import json
 import os
 import pathlib
-import zlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
+from dataset.formats import classes, masks
+from dataset.formats.sources import LabelSource
+from dataset.listing import CONVERTED, CONVERTED_IMAGES
+from dataset.pairing import IMAGES, Pair
 from utils import checks, files, images, parallel
 from utils.errors import InputError, RunError, one_line, os_error_line
+from utils.labels import Classes, voc_colours, write_classes
 
-LARGEST_MAT = 1 << 24  # bytes: a mask of SBD has 40 KB, and the lists of GTA5 200 KB
 NOTE = 'conversion'  # the key of the text in a PNG that says by which settings it was made, and what was done
+RECORD = 'conversion.txt'
+REASONS = {  # reason -> what the summary says of `number` things of a class
+  'clipped': '{} outlines of {} reach over the border and were clipped',
+  'thin': '{} annotations of {} have an outline of fewer than three points, which is left out',
+  'crowd only': '{} annotations of {} are marked as crowd (iscrowd), as all of that class are: drawn as the class',
+  'crowd': '{} annotations of {} are crowds (iscrowd): void',
+  'skipped': '{} annotations of {} were skipped: {}',
+  'transparent': '{} transparent pixels are void',
+  'nearest': '{} pixels took the nearest colour of the table',
+  'far': '{} pixels are far from every colour of the table: void',
+  'resized': '{} labels were resized to their images (nearest pixel)',
+}
 
 
 class Job(NamedTuple):
@@ -52,13 +74,17 @@ def run(jobs: Iterable[Job], title: str, again: bool = False, root: str | None =
       raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
   if root is not None:
     refuse_links({os.path.dirname(job.output) for job in jobs}, root)
-  with _claim_folder(jobs) if jobs else contextlib.nullcontext():
-    results = parallel.in_threads(functools.partial(_convert, again=again), jobs, title)
-    for job, (fault, new) in zip(jobs, results, strict=True):
+  with contextlib.ExitStack() as stack:
+    if jobs:
+      folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs])
+      _make_folder(folder)
+      stack.enter_context(files.claim(folder, 'converting'))
+    for job, (fault, new) in zip(
+      jobs, parallel.in_threads(functools.partial(_convert, again=again), jobs, title), strict=True
+    ):
       faults |= {job.output: fault} if fault else {}
       written += new
-  kept = len(jobs) - written - len(faults)
-  print(f'{title}: {written} files written, {kept} up to date, {len(faults)} failed')
+  print(f'{title}: {written} files written, {len(jobs) - written - len(faults)} up to date, {len(faults)} failed')
   return faults
 
 
@@ -74,14 +100,11 @@ def refuse_links(folders: Iterable[str], root) -> None:
       path = os.path.dirname(path)
 
 
-def _claim_folder(jobs: list[Job]):
-  """Makes the folder that all outputs are in and holds it for this process."""
-  folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs])
+def _make_folder(folder: str) -> None:
   try:
     os.makedirs(folder, exist_ok=True)
   except OSError as e:
     raise RunError(f'{folder}: cannot be made ({e.strerror or e}); what is there already is kept') from None
-  return files.claim(folder, 'converting')
 
 
 def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
@@ -104,15 +127,15 @@ def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
 
 
 def _write(job: Job, content) -> None:
-  if isinstance(content, bytes):
-    files.write_bytes(job.output, content)
-  elif job.settings is None:
-    files.write_png(job.output, content, job.palette)
-  else:
-    array, numbers = content
+  info = None
+  if job.settings is not None:
+    content, numbers = content
     info = PngInfo()
     info.add_text(NOTE, json.dumps({'settings': job.settings, 'numbers': numbers}))
-    files.write_png(job.output, array, job.palette, info)
+  if isinstance(content, bytes):
+    files.write_bytes(job.output, content)
+  else:
+    files.write_png(job.output, content, job.palette, info)
 
 
 def note(path: str) -> tuple[str | None, dict[str, int]]:
@@ -137,37 +160,86 @@ def _is_current(job: Job) -> bool:
     return False
 
 
-def read_mat(path: str, names: list[str], kind: str, take: Callable):
-  """`take(variables)` of a MATLAB file. Reading one executes nothing.
+def own_images(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair]]:
+  """Makes PNGs of the images that are neither JPEG nor PNG by their suffix. Returns one line for each that failed, and
+  the pairs of the others."""
+  new = {
+    pair.image: _path(CONVERTED_IMAGES, pair) for pair in pairs if not pair.image.lower().endswith(IMAGES)
+  }  # image -> the PNG that takes its place
+  jobs = {old: Job(os.path.join(data_dir, old), os.path.join(data_dir, path), masks.photo) for old, path in new.items()}
+  failed = run(jobs.values(), CONVERTED_IMAGES, root=data_dir) if jobs else {}
+  kept = [pair for pair in pairs if pair.image not in jobs or jobs[pair.image].output not in failed]
+  return list(failed.values()), [pair._replace(image=new.get(pair.image, pair.image)) for pair in kept]
+
+
+def own_labels(
+  data_dir: str, pairs: list[Pair], source: LabelSource, names: list[str], origins: dict[str, str], resize: bool
+) -> tuple[list[str], list[Pair], list[str]]:
+  """Converts the labels that are new or changed; all of them if the settings changed. The folder is claimed before
+  anything is written in it.
+
+  Args:
+    names: the classes in the order of their ids.
+    origins: class name -> what stands for it in the labels (`category 3`, a colour); '' if they hold the name itself.
+    resize: labels take their images' sizes.
+
+  Returns:
+    One line for each label that failed, the pairs of the others with their new masks, and the summary's lines.
 
   Raises:
-    InputError: it is not `kind` of file, or holds more than LARGEST_MAT bytes, as they are or unpacked.
+    InputError: the folder holds files that were not written here, is a link, or another process is writing there.
   """
-  import scipy.io  # takes longer to load than --help should
+  folder, ids = pathlib.Path(data_dir, CONVERTED), classes.class_ids(list(origins), names)
+  refuse_links([folder], data_dir)
+  if folder.exists() and not (folder / RECORD).exists() and os.listdir(folder):
+    raise InputError(f'{folder}: is there and was not written by this script; rename it, for the masks go there')
+  text = [f'Made by dataset/prepare_own.py from {source.flag} {source.path}: {source.meaning}']
+  text += [f'{value} {name}' + (f' ({origins[name]})' if origins.get(name) else '') for name, value in ids.items()]
+  settings = hashlib.sha256(f'{text}{resize}{source.settings}'.encode()).hexdigest()
+  with files.claim(folder, 'preparing'):
+    # Until all is done the record says so; each mask holds the digest of the settings that it was made by.
+    files.write_text(folder / RECORD, '\n'.join([*text, '(not complete: run the command again)', '']))
+    labelled, make = [pair for pair in pairs if pair.label is not None], source.converter(ids)
+    jobs = [_label_job(data_dir, pair, make, settings, resize) for pair in labelled]
+    failed = run(jobs, CONVERTED, root=data_dir)
+    done, total = [], collections.Counter()
+    for pair, job in zip(labelled, jobs, strict=True):
+      if job.output not in failed:
+        done.append(pair._replace(label=_path(CONVERTED, pair)))
+        total.update(note(job.output)[1])
+    lines = summary(total)
+    files.write_text(folder / RECORD, '\n'.join([*text, *lines, '']))
+    if names:
+      files.write_text(folder / 'classes.txt', '\n'.join([*names, '']))
+      write_classes(folder, Classes(names, source.colours(names)))
+  return list(failed.values()), done + [pair for pair in pairs if pair.label is None], lines
 
-  data, position, total = files.read_bytes(path, kind, LARGEST_MAT), 128, 0
-  while position + 8 <= len(data):
-    element, size = (int.from_bytes(data[position + i : position + i + 4], 'little') for i in (0, 4))
-    if element == 15:  # compressed
-      stream = zlib.decompressobj()
-      with contextlib.suppress(zlib.error):  # SciPy names the damage
-        total += len(stream.decompress(data[position + 8 : position + 8 + size], LARGEST_MAT))
-        total += LARGEST_MAT if stream.unconsumed_tail else 0
-    if total > LARGEST_MAT:
-      raise InputError(f'{path}: holds more than {LARGEST_MAT >> 20} MB, unlike {kind}; unpack it again')
-    position += 8 + size
-  try:
-    return take(scipy.io.loadmat(io.BytesIO(data), variable_names=names))
-  except Exception as e:  # a damaged file raises whatever its bytes lead to
-    raise InputError(f'{path}: is not {kind} ({one_line(e)}); unpack it again') from None
+
+def _path(folder: str, pair: Pair) -> str:
+  return pathlib.PurePath(folder, pair.split, f'{pair.name}.png').as_posix()
 
 
-def files_by_stem(folder: str | pathlib.Path, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
-  """File name without `ending` and suffix -> path, sorted, of the files in a folder that have both. Leaves out hidden
-  files; empty if the folder does not exist."""
-  found = {}
-  for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-    stem, suffix = os.path.splitext(name)
-    if suffix.lower() in suffixes and stem.endswith(ending) and not name.startswith('.'):
-      found[stem.removesuffix(ending)] = os.path.join(folder, name)
-  return found
+def _label_job(data_dir: str, pair: Pair, make: Callable, settings: str, resize: bool) -> Job:
+  label = os.path.join(data_dir, pair.label) if isinstance(pair.label, str) else pair.label
+  image, output = (os.path.join(data_dir, path) for path in (pair.image, _path(CONVERTED, pair)))
+
+  def made(_) -> tuple[np.ndarray, dict[str, int]]:
+    ids, numbers = make(image, label)
+    if resize and (size := checks.image_size(image)) != ids.shape[::-1]:
+      ids, numbers = masks.resized(ids, *size), {**numbers, 'resized|': 1}
+    return ids, dict(numbers)
+
+  return Job(label if isinstance(label, str) else label.source, output, made, settings, voc_colours())
+
+
+def summary(total: collections.Counter) -> list[str]:
+  """What was dropped, clipped, covered or skipped: one line for each key `reason|class` or `reason|class|why`."""
+  lines = []
+  for key, number in sorted(total.items()):
+    reason, *what = key.split('|')
+    if number and reason in REASONS:
+      lines.append(REASONS[reason].format(number, *what))
+    elif number and reason == 'covered':
+      share = number / total[f'outlined|{what[0]}']
+      lines.append(f'{share:.1%} of the outlined pixels of {what[0]} are covered by outlines of other classes')
+  return lines

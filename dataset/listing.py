@@ -1,18 +1,22 @@
-"""Writes list files (one line an image: `image label`, or `image`), and says what a data set lacks.
+"""What all data programs share: files by name, MATLAB files, list files (one line an image: `image label`, or `image`),
+and what a data set lacks. Loads no TensorFlow."""
 
-Loads no TensorFlow.
-"""
-
+import io
 import os
 import pathlib
 import sys
-from collections.abc import Collection, Iterable
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import scipy.io
 
 from utils import arguments, files
-from utils.errors import InputError, one_line
+from utils.errors import InputError, one_line, os_error_line
 
 SHOWN = 20  # names in a warning; a longer list of missing ids goes into a file
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONVERTED, CONVERTED_IMAGES = 'label_ids', 'images_png'  # the folders below DATA_DIR where converted files go
+LARGEST_MAT = 1 << 24  # bytes: a mask of SBD has 40 KB, and the lists of GTA5 200 KB
 
 
 def parser(description: str, name: str, data_dir: str) -> arguments.Parser:
@@ -28,6 +32,58 @@ def list_dir(path: str) -> str:
   """An argparse type: a folder that lists can be written to, which is known before labels are converted for them."""
   files.check_output_file('--list-dir', os.path.join(path, 'train.txt'))
   return path
+
+
+def walk(root, faults: list[str]) -> Iterator[str]:
+  """The paths of the files in a folder and its sub-folders, sorted; links are followed, hidden names and folders of
+  converted files are left out. A folder that cannot be read becomes a line of `faults`."""
+  seen = set()
+
+  def unreadable(error: OSError) -> None:
+    faults.append(f'{os_error_line(error)}; its files are left out')
+
+  for parent, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
+    seen.add(os.path.realpath(parent))
+    folders[:] = sorted(
+      name
+      for name in folders
+      if name[0] != '.'
+      and name not in (CONVERTED, CONVERTED_IMAGES)
+      and os.path.realpath(os.path.join(parent, name)) not in seen  # a link to a folder above
+    )
+    yield from (os.path.join(parent, name) for name in sorted(names) if name[0] != '.')
+
+
+def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
+  """File name without `ending` and suffix -> path, sorted, of the files in a folder that have both. Leaves out folders
+  and hidden files; empty if the folder does not exist."""
+  found = {}
+  for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if os.path.isdir(folder) else []:
+    stem, suffix = os.path.splitext(entry.name)
+    if suffix.lower() in suffixes and stem.endswith(ending) and entry.name[0] != '.' and not entry.is_dir():
+      found[stem.removesuffix(ending)] = entry.path
+  return found
+
+
+def read_mat(path: str, names: list[str], kind: str, take: Callable):
+  """`take(variables)` of a MATLAB file. Reading one executes nothing.
+
+  Raises:
+    InputError: it is not `kind` of file, or holds more than LARGEST_MAT bytes, as they are or unpacked.
+  """
+  data, position, total = files.read_bytes(path, kind, LARGEST_MAT), 128, 0
+  try:
+    while position + 8 <= len(data):  # elements of a type, a size and bytes
+      element, size = (int.from_bytes(data[position + i : position + i + 4], 'little') for i in (0, 4))
+      position += 8
+      if element == 15:  # compressed
+        total += len(zlib.decompressobj().decompress(data[position : position + size], LARGEST_MAT + 1))
+      if total > LARGEST_MAT:
+        raise ValueError(f'it holds more than {LARGEST_MAT >> 20} MB')
+      position += size
+    return take(scipy.io.loadmat(io.BytesIO(data), variable_names=names))
+  except Exception as e:  # a damaged file raises whatever its bytes lead to
+    raise InputError(f'{path}: is not {kind} ({one_line(e)}); unpack it again') from None
 
 
 def line(image: str, label: str | None = None) -> str:
@@ -92,23 +148,17 @@ def write_official(
     else:
       lines.append(line(*(os.path.relpath(paths[i], data_dir) for paths in sources)))
   write(list_dir, name, lines)
-  _report_missing(list_dir, name, len(lines), official, missing)
-
-
-def _report_missing(list_dir: str, name: str, listed: int, official: int, missing: dict[str, list[str]]) -> None:
-  path = pathlib.Path(list_dir) / f'{name}.missing.txt'
-  number = sum(map(len, missing.values()))
+  path, number = pathlib.Path(list_dir) / f'{name}.missing.txt', sum(map(len, missing.values()))
   if number > SHOWN:
     files.write_text(path, ''.join(f'{i} {reason}\n' for reason, ids in missing.items() for i in ids))
   else:
     path.unlink(missing_ok=True)
-  if listed == official and not missing:
-    return
-  reasons = [f'{len(ids)} {reason} ({first_names(ids)})' for reason, ids in missing.items()]
-  if listed < official - number or not reasons:
-    reasons.append('the rest is not on this disk' if listed < official else 'more than the official number')
-  more = f'; all are in {path}' if number > SHOWN else ''
-  warn(f'{name}: {listed} of the official {official} images: {"; ".join(reasons)}{more}')
+  if len(lines) != official or missing:
+    reasons = [f'{len(ids)} {reason} ({first_names(ids)})' for reason, ids in missing.items()]
+    if len(lines) < official - number or not reasons:
+      reasons.append('the rest is not on this disk' if len(lines) < official else 'more than the official number')
+    more = f'; all are in {path}' if number > SHOWN else ''
+    warn(f'{name}: {len(lines)} of the official {official} images: {"; ".join(reasons)}{more}')
 
 
 def first_names(names: Collection[str]) -> str:

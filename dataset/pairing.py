@@ -10,8 +10,8 @@ import re
 from typing import NamedTuple
 
 from dataset import listing
-from dataset.formats import drawing
 from dataset.formats.classes import plain
+from dataset.formats.drawing import AnnotatedImage
 from utils import arguments, checks, errors, lists, parallel
 from utils.errors import InputError
 from utils.labels import VOID
@@ -19,8 +19,6 @@ from utils.labels import VOID
 IMAGES = ('.jpg', '.jpeg', '.png')  # what training reads
 PHOTOS = (*IMAGES, '.tif', '.tiff', '.bmp', '.webp', '.gif', '.jfif')
 SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
-CONVERTED, CONVERTED_IMAGES = 'label_ids', 'images_png'  # the folders below DATA_DIR where converted files go
-OTHER_SIZE = 'pair the image with its own label'  # the end of the check's line about two sizes
 
 
 class Pair(NamedTuple):
@@ -29,7 +27,7 @@ class Pair(NamedTuple):
   split: str  # train, val or test; '' where all images are to be split at random
   name: str  # path below the folder of images, without the suffix
   image: str
-  label: str | drawing.AnnotatedImage | None
+  label: str | AnnotatedImage | None
 
 
 def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict[str, tuple[str, str | None]]:
@@ -45,9 +43,15 @@ def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict
     return {'': (images, labels)}
   if '{split}' not in labels:
     raise InputError(f'{labels_flag} {labels}: holds no {{split}} while --images does; put it into both')
+
+  def existing(pattern: str, split: str) -> str | None:
+    names = (form(name) for name in SPLITS[split] for form in (str, str.capitalize, str.upper))
+    paths = (pattern.replace('{split}', name) for name in names)
+    return next((path for path in paths if pathlib.Path(data_dir, path).exists()), None)
+
   found = {}
   for split in SPLITS:
-    image_path, label_path = (_of_split(data_dir, path, split) for path in (images, labels))
+    image_path, label_path = existing(images, split), existing(labels, split)
     # Where the images of all splits are in one folder, only the labels tell whether this split exists.
     if image_path and (label_path or '{split}' in images):
       found[split] = image_path, label_path or (None if split == 'test' else labels.replace('{split}', split))
@@ -57,14 +61,8 @@ def splits_of(data_dir: str, images: str, labels: str, labels_flag: str) -> dict
   return found
 
 
-def _of_split(data_dir: str, pattern: str, split: str) -> str | None:
-  forms = (form(name) for name in SPLITS[split] for form in (str, str.capitalize, str.upper))
-  paths = (pattern.replace('{split}', name) for name in forms)
-  return next((path for path in paths if pathlib.Path(data_dir, path).exists()), None)
-
-
 def files_by_name(
-  data_dir: str, folder: str, flag: str, suffixes: tuple[str, ...], affixes=('', ''), skip=None, faults=None
+  data_dir: str, folder: str, flag: str, suffixes: tuple[str, ...], affixes, skip, faults: list[str]
 ) -> dict[str, str]:
   """Name -> path below `data_dir`, for every file in the folder and its sub-folders; links are followed.
 
@@ -81,36 +79,17 @@ def files_by_name(
     raise InputError(
       f'{flag} {folder}: is not a folder below --data-dir {data_dir} (there: {listing.first_names(there)})'
     )
-  found, others, seen = {}, collections.Counter(), set()
-
-  def unreadable(error: OSError) -> None:
-    if faults is not None:
-      faults.append(f'{errors.os_error_line(error)}; its files are left out')
-
-  for parent, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
-    seen.add(os.path.realpath(parent))
-    folders[:] = sorted(
-      name
-      for name in folders
-      if not name.startswith('.')
-      and name not in (CONVERTED, CONVERTED_IMAGES)
-      and os.path.realpath(os.path.join(parent, name)) not in seen  # a link to a folder above
-    )
-    for file in sorted(names):
-      stem, suffix = os.path.splitext(file)
-      if file.startswith('.'):
-        continue
-      if suffix.lower() not in suffixes or not plain(stem).startswith(prefix) or not plain(stem).endswith(ending):
-        others[suffix.lower() if suffix.lower() not in suffixes else f'*{suffix.lower()} of other names'] += 1
-        continue
-      path = pathlib.Path(parent, file).relative_to(data_dir).as_posix()
-      if skip and skip(path):
-        continue
-      stem = plain(stem)[len(prefix) : len(plain(stem)) - len(ending)]
-      name = plain((pathlib.Path(parent).relative_to(root) / stem).as_posix())
+  found, others = {}, collections.Counter()
+  for path in map(pathlib.Path, listing.walk(root, faults)):
+    stem, suffix, below = plain(path.stem), path.suffix.lower(), path.relative_to(data_dir).as_posix()
+    if suffix not in suffixes or not stem.startswith(prefix) or not stem.endswith(ending):
+      others[suffix if suffix not in suffixes else f'*{suffix} of other names'] += 1
+    elif not skip(below):
+      stem = stem[len(prefix) : len(stem) - len(ending)]
+      name = plain((path.parent.relative_to(root) / stem).as_posix())
       if name in found:
-        raise InputError(f'{path}: differs from {found[name]} in the suffix only; rename or remove one')
-      found[name] = path
+        raise InputError(f'{below}: differs from {found[name]} in the suffix only; rename or remove one')
+      found[name] = below
   if not found:
     there = ', '.join(f'{number} {kind or "without suffix"}' for kind, number in others.most_common(5)) or 'nothing'
     kind = '--image-ending' if flag == '--images' else '--mask-ending'
@@ -121,8 +100,8 @@ def files_by_name(
 
 
 def labels_by_image(
-  images: dict[str, str], annotated: list[drawing.AnnotatedImage], where: str, notes: list[str]
-) -> dict[str, drawing.AnnotatedImage]:
+  images: dict[str, str], annotated: list[AnnotatedImage], where: str, notes: list[str]
+) -> dict[str, AnnotatedImage]:
   """Image name -> its entry of an annotation file; entries without an image are counted in `notes`.
 
   Names in the file have suffixes and may start with folders that are not part of the names of `images`, or lack them.
@@ -168,37 +147,34 @@ def match_by_name(
   Raises:
     InputError: no image has a label.
   """
-  common = sorted(images.keys() & labels)
-  if not common:
+  partners = {name: name for name in images.keys() & labels}
+  if not partners:
     partners = _partners(list(images), list(labels))
     if not partners:
       raise InputError(
         f'no image has the name of a label in {where} (for example {next(iter(images))}, {next(iter(labels))}); check '
         '--images, --image-ending and --mask-ending'
       )
-    image, label = next(iter(partners.items()))
+    image, label = min(partners.items())
     shown = labels[label] if isinstance(labels[label], str) else label
     print(f'pairs images and labels by what their names share: {images[image]} with {shown}, ...')
-    labels = {image: labels[label] for image, label in partners.items()} | {
-      label: labels[label] for label in labels.keys() - partners.values()
-    }
-    common = sorted(partners)
-  for reason, names in (('label', set() if shared else images.keys() - common), ('image', labels.keys() - common)):
+  lone = {'label': set() if shared else images.keys() - partners, 'image': labels.keys() - partners.values()}
+  for reason, names in lone.items():
     if names:
       notes.append(f'{where}: {len(names)} files have no {reason} and are left out: {listing.first_names(names)}')
-  return [Pair(split, name, images[name], labels[name]) for name in common]
+  return [Pair(split, name, images[name], labels[label]) for name, label in sorted(partners.items())]
 
 
 def _partners(images: list[str], labels: list[str]) -> dict[str, str]:
   """Image name -> label name, where both are the same without a common beginning and end of the images' names and one
-  of the labels' (`1_sat`, `1_mask`), without folders, or in other letter case; empty unless most of the fewer match."""
-  best, found = (len(images) + 1) // 2 if len(images) <= len(labels) else (len(labels) + 1) // 2, {}
+  of the labels' (`1_sat`, `1_mask`), without folders, or in other letter case; empty unless half of the fewer match."""
+  best, found = (min(len(images), len(labels)) + 1) // 2 - 1, {}
   for folded, strip, other in itertools.product((False, True), _affixes(images), _affixes(labels)):
     one, two = _stripped(images, *strip, folded), _stripped(labels, *other, folded)
-    common = one.keys() & two.keys() if one and two else ()
-    if len(common) >= best + bool(found):
+    common = one.keys() & two.keys()
+    if len(common) > best:
       best, found = len(common), {one[key]: two[key] for key in common}
-  return dict(sorted(found.items()))
+  return found
 
 
 def _affixes(names: list[str]) -> list[tuple[str, str]]:
@@ -213,11 +189,8 @@ def _affixes(names: list[str]) -> list[tuple[str, str]]:
 
 def _stripped(names: list[str], start: str, end: str, folded: bool) -> dict[str, str]:
   """Rest of a name -> name; none if two are the same or one is empty."""
-  found = {}
-  for name in names:
-    stem = name.rsplit('/', 1)[-1].removeprefix(start)
-    stem = stem.removesuffix(end)
-    found[stem.casefold() if folded else stem] = name
+  rests = [name.rsplit('/', 1)[-1].removeprefix(start).removesuffix(end) for name in names]
+  found = dict(zip((rest.casefold() for rest in rests) if folded else rests, names, strict=True))
   return found if len(found) == len(names) and '' not in found else {}
 
 
@@ -225,38 +198,31 @@ def inspect(data_dir: str, pairs: list[Pair], notes: list[str]) -> tuple[list[st
   """Checks that every image and its mask can be read, have one size and fit into a list.
 
   Returns:
-    A line for each faulty pair (one for all of different sizes), the other pairs without those whose mask is void
-    everywhere, and the pixels of each value in all masks.
+    One line for each faulty pair, the other pairs without those whose mask is void everywhere, and the pixels of each
+    value in all masks.
   """
-  faults, sizes, sound, values, void = [], [], [], collections.Counter(), []
+  faults, sound, values, void = [], [], collections.Counter(), []
   files = [lists.Pair(*(path and os.path.join(data_dir, path) for path in pair[2:])) for pair in pairs]
   inspect_pair = functools.partial(checks.inspect, num_classes=arguments.LARGEST, ignore_label=VOID)
   for pair, finding in zip(pairs, parallel.in_threads(inspect_pair, files, 'checking', 'pair'), strict=True):
+    fault = finding.fault if finding.counts.keys() != {VOID} else None
     try:
       listing.line(pair.image, pair.label)
-      fault = finding.fault
     except InputError as e:
       fault = errors.one_line(e)
-    if fault and OTHER_SIZE in fault:
-      sizes.append(fault.split(' (width')[0])
-    elif fault and finding.counts.keys() != {VOID}:
+    if fault:
       faults.append(fault)
-    else:
-      values.update(finding.counts)
-      if finding.counts.keys() == {VOID}:
-        void.append(pair.name)
-      else:
-        sound.append(pair)
-  if sizes:
-    more = f' (and {len(sizes) - 1} other labels)' if len(sizes) > 1 else ''
-    faults.append(f'{sizes[0]}{more} (width x height); --resize-labels takes them, by the nearest pixel')
+      continue
+    values.update(finding.counts)
+    (void if finding.counts.keys() == {VOID} else sound).append(pair)
   if void:
-    notes.append(f'{len(void)} labels are void everywhere and are left out: {listing.first_names(void)}')
+    names = listing.first_names([pair.name for pair in void])
+    notes.append(f'{len(void)} labels are void everywhere and are left out: {names}')
   return faults, sound, values
 
 
 def random_split(pairs: list[Pair], val: float, test: float, seed: int) -> list[Pair]:
-  """Assigns fractions `val` and `test` of the pairs (at least one, if there are so many) to these splits, the rest to
+  """Assigns fractions `val` and `test` of the pairs (at least one, if there are that many) to these splits, the rest to
   train.
 
   Pairs are ranked by a hash of seed and name, so files added later change the split of few others.

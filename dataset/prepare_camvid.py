@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from dataset import convert, listing
+from dataset import listing
 from utils import errors, labels
 from utils.errors import InputError
 
@@ -22,8 +22,8 @@ def main(argv=None):
   if not (root / 'train').is_dir() or not (root / 'trainannot').is_dir():
     raise InputError(f"--data-dir {root}: holds no train and trainannot; give CamVid's folder in SegNet's layout")
   for split, official in OFFICIAL.items():
-    images = convert.files_by_stem(root / split, ('.png', '.jpg', '.jpeg'))
-    masks = convert.files_by_stem(root / f'{split}annot', ('.png',))
+    images = listing.files_by_stem(root / split, ('.png', '.jpg', '.jpeg'))
+    masks = listing.files_by_stem(root / f'{split}annot', ('.png',))
     without = f'an image in {split}', f'a label in {split}annot'
     ids = sorted(images.keys() | masks)
     listing.write_official(args.list_dir, split, official, root, ids, images, masks, without)

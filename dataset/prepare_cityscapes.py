@@ -39,7 +39,7 @@ def main(argv=None):
 def by_city(folder: pathlib.Path, ending: str) -> dict[str, dict[str, str]]:
   """City -> image id -> path, for the files CITY/ID + ending + .png below a split's folder."""
   cities = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-  return {city: convert.files_by_stem(folder / city, ('.png',), ending) for city in cities}
+  return {city: listing.files_by_stem(folder / city, ('.png',), ending) for city in cities}
 
 
 def jobs(root: pathlib.Path, kind: str, make) -> list[convert.Job]:

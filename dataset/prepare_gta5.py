@@ -36,13 +36,13 @@ def parse(argv):
 def main(argv=None):
   args = parse(argv)
   root = pathlib.Path(args.data_dir)
-  images, labels = (convert.files_by_stem(root / folder, ('.png',)) for folder in ('images', 'labels'))
+  images, labels = (listing.files_by_stem(root / folder, ('.png',)) for folder in ('images', 'labels'))
   if not images or not labels:
     raise InputError(f'--data-dir {root}: holds no images/*.png and labels/*.png; unpack the archives there')
   splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root)}
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
   faults = convert.run(jobs, 'trainids')
-  converted = convert.files_by_stem(root / 'trainids', ('.png',))
+  converted = listing.files_by_stem(root / 'trainids', ('.png',))
   pairs = {i: (images[i], converted[i]) for i in images if i in converted}
   sizes = parallel.in_threads(same_size, pairs.values(), 'sizes')
   found = dict(zip(pairs, sizes, strict=True))
@@ -78,7 +78,7 @@ def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
   def ids(found):
     return {name.removesuffix('Ids'): [f'{int(i):05d}' for i in found[name].ravel()] for name in names}
 
-  return convert.read_mat(str(path), names, 'a MATLAB file with trainIds, valIds and testIds', ids)
+  return listing.read_mat(str(path), names, 'a MATLAB file with trainIds, valIds and testIds', ids)
 
 
 def train_ids(path: str) -> np.ndarray:

@@ -27,50 +27,41 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from dataset import conversion, listing, pairing
+from dataset import convert, listing, pairing
 from dataset.formats import classes, sources
 from utils import arguments, errors, files, labels
 from utils.errors import InputError
 from utils.labels import VOID
 
-ALIKE = 3  # lines that are shown of faults that differ in the file alone
-
 
 def parse(argv):
   parser = listing.parser(__doc__, 'own', "the folder that the lists' paths are relative to")
-  parser.add_argument('--images', default='images', help='folder of images below DATA_DIR; may hold {split}')
-  parser.add_argument('--masks', default='masks', help='folder of masks below DATA_DIR; may hold {split}')
-  parser.add_argument('--image-prefix', default='', help='what image names begin with and mask names do not')
-  parser.add_argument('--image-ending', default='', help='what image names end with, such as `_sat`')
-  parser.add_argument('--mask-prefix', default='', help='what mask names begin with, such as `gt_`')
-  parser.add_argument('--mask-ending', default='', help='what follows the image name in mask names, such as `_mask`')
-  parser.add_argument('--colors', default='', help='masks are colours: a table of them, one line `r g b name` each')
-  parser.add_argument(
-    '--color-tolerance',
-    type=arguments.whole(0, 255),
-    default=0,
-    help='nearest colour that differs by no more than this',
-  )
-  parser.add_argument('--zero-is-void', action='store_true', help='in the masks 0 is void and k is class k - 1')
-  parser.add_argument('--coco', default='', help='COCO JSON below DATA_DIR, in place of masks; may hold {split}')
-  parser.add_argument('--labelme', default='', help='folder of LabelMe JSON files, in place of masks; may hold {split}')
-  parser.add_argument('--cvat', default='', help='`CVAT for images 1.1` XML, in place of masks; may hold {split}')
-  parser.add_argument(
-    '--unlabelled', choices=('background', 'void'), default='background', help='class of pixels outside all annotations'
-  )
-  parser.add_argument(
-    '--order', choices=('area', 'file'), default='area', help='small outlines over large ones, or as in the file'
-  )
-  parser.add_argument('--class-map', default='', help='file of lines `name or id -> name or void`: merge or leave out')
-  parser.add_argument('--drop-empty', action='store_true', help='leave out the classes without a pixel')
-  parser.add_argument('--resize-labels', action='store_true', help="labels take their images' sizes (nearest pixel)")
-  parser.add_argument(
-    '--max-void', type=arguments.real(0, 1), default=0.95, help='refuse a set of more void than this fraction'
-  )
-  parser.add_argument('--ignore-label', type=arguments.whole(0, 255), default=255, help='void, as 255 always is')
-  parser.add_argument('--val-fraction', type=arguments.real(0, 1, below=True), help='fraction of val; default: 0.1')
-  parser.add_argument('--test-fraction', type=arguments.real(0, 1, below=True), help='fraction of test; default: 0')
-  parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed gives another split')
+  add = parser.add_argument
+  add('--images', default='images', help='folder of images below DATA_DIR; may hold {split}')
+  add('--masks', default='masks', help='folder of masks below DATA_DIR; may hold {split}')
+  add('--image-prefix', default='', help='what image names begin with and mask names do not')
+  add('--image-ending', default='', help='what image names end with, such as `_sat`')
+  add('--mask-prefix', default='', help='what mask names begin with, such as `gt_`')
+  add('--mask-ending', default='', help='what follows the image name in mask names, such as `_mask`')
+  add('--colors', default='', help='masks are colours: a table of them, one line `r g b name` each')
+  tolerance = 'nearest colour that differs by no more than this'
+  add('--color-tolerance', type=arguments.whole(0, 255), default=0, help=tolerance)
+  add('--zero-is-void', action='store_true', help='in the masks 0 is void and k is class k - 1')
+  add('--coco', default='', help='COCO JSON below DATA_DIR, in place of masks; may hold {split}')
+  add('--labelme', default='', help='folder of LabelMe JSON files, in place of masks; may hold {split}')
+  add('--cvat', default='', help='`CVAT for images 1.1` XML, in place of masks; may hold {split}')
+  unlabelled, order = 'class of pixels outside all annotations', 'small outlines over large ones, or as in the file'
+  add('--unlabelled', choices=('background', 'void'), default='background', help=unlabelled)
+  add('--order', choices=('area', 'file'), default='area', help=order)
+  add('--class-map', default='', help='file of lines `name or id -> name or void`: merge or leave out')
+  add('--drop-empty', action='store_true', help='leave out the classes without a pixel')
+  add('--resize-labels', action='store_true', help="labels take their images' sizes (nearest pixel)")
+  max_void = 'refuse a set of more void than this fraction'
+  add('--max-void', type=arguments.real(0, 1), default=0.95, help=max_void)
+  add('--ignore-label', type=arguments.whole(0, 255), default=255, help='void, as 255 always is')
+  add('--val-fraction', type=arguments.real(0, 1, below=True), help='fraction of val; default: 0.1')
+  add('--test-fraction', type=arguments.real(0, 1, below=True), help='fraction of test; default: 0')
+  add('--seed', type=arguments.whole(0), default=0, help='another seed gives another split')
   return parser.parse_args(argv)
 
 
@@ -79,10 +70,10 @@ def main(argv=None):
   if (args.val_fraction or 0) + (args.test_fraction or 0) >= 1:
     raise InputError(f'--val-fraction {args.val_fraction} and --test-fraction {args.test_fraction} leave no train')
   for flag in ('colors', 'class_map'):  # below DATA_DIR, as the labels are, unless a file is there from here
-    path = getattr(args, flag)
-    if path and not os.path.exists(path) and os.path.exists(os.path.join(args.data_dir, path)):
-      setattr(args, flag, os.path.join(args.data_dir, path))
-  args.class_map = classes.read_class_map(args.class_map)
+    below = os.path.join(args.data_dir, getattr(args, flag))
+    if getattr(args, flag) and not os.path.exists(getattr(args, flag)) and os.path.exists(below):
+      setattr(args, flag, below)
+  args.class_map = classes.read_class_map(args.class_map) if args.class_map else {}
   notes = []  # warnings, which are the last lines
   source = sources.chosen(args)
   pairs, origins, faults = read_pairs(args, source, notes)
@@ -91,110 +82,31 @@ def main(argv=None):
   splits = {pair.split for pair in pairs}
   if source.has_names:  # before anything is written
     classes.class_names(list(origins), given, source.unlabelled == 'background')
-  failed, pairs = conversion.convert_images(args.data_dir, pairs)
+  failed, pairs = convert.own_images(args.data_dir, pairs)
   faults += failed
   if source.flag == '--masks' and not source.converter:
-    source, origins, pairs, failed = sources.id_masks(args, pairs, given, notes)
+    source, origins, pairs, failed = sources.of_ids(args, pairs, given, notes)
     faults += failed
-  labelled = prepare(args, source, pairs, origins, given, notes)
-  write(args, splits, labelled.pairs, labelled.names, source.colours)
-  for line in labelled.lines:
+  pairs, names, failed, lines = prepare(args, source, pairs, origins, given, notes)
+  write(args, splits, pairs, names, source.colours)
+  for line in lines:
     print(line)
   for note in notes:
     listing.warn(note)
-  faults += labelled.faults
+  faults += failed
   for line in grouped(faults):
-    print(f'error: {errors.one_line(line)}', file=sys.stderr)
+    print(f'error: {line}', file=sys.stderr)
   if faults:
     print(f'error: {len(faults)} faults in all, see above; mend them and run this again', file=sys.stderr)
   return errors.RunError.exit_code if faults else 0
 
 
-def without_unused(pairs, origins: dict[str, str], given, notes: list[str]) -> dict[str, str]:
-  """The classes without those that an annotation file lists but no annotation has, unless the user named them."""
-  annotated = [pair.label for pair in pairs if pair.label is not None and not isinstance(pair.label, str)]
-  used = {region.name for image in annotated for region in image.regions}
-  used |= {name for image in annotated for name, _ in image.skipped}
-  unused = [name for name in origins if name not in used and not classes.is_void(name)]
-  unused = [name for name in unused if not classes.background_of([name])]
-  if not annotated or given is not None or not unused:
-    return origins
-  notes.append(f'{len(unused)} classes have no annotation and are left out: {listing.first_names(unused)}')
-  return {name: origin for name, origin in origins.items() if name not in unused}
-
-
-class Labelled(collections.namedtuple('Labelled', 'pairs names faults lines')):
-  """Sound pairs with masks of class ids, the class names, a line for each fault, and lines of what was done."""
-
-
-def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], given, notes: list[str]) -> Labelled:
-  """Converts and checks the labels.
-
-  Raises:
-    InputError: a class has no pixel, nearly everything is void, or no label is left.
-  """
-  ignore_label = VOID if source.converter else args.ignore_label
-  dropped, kept = set(), notes[:]
-  while True:
-    names = None
-    if source.has_names:
-      found = [name for name in origins if name not in dropped]
-      names = classes.class_names(found, given, source.unlabelled == 'background')
-    faults, lines, masks = [], [], pairs
-    if source.converter:
-      stand_in = names if names is not None else []
-      faults, masks, lines = conversion.run(args.data_dir, pairs, source, stand_in, origins, args.resize_labels)
-    failed, sound, pixels = pairing.inspect(args.data_dir, masks, notes)
-    faults += failed
-    labelled = [pair for pair in sound if pair.label is not None]
-    if not labelled:
-      raise InputError(f'no label can be used: {(faults or notes or ["all are void"])[0]}')
-    if not source.has_names:
-      names = classes.names_of_ids(set(pixels) - {VOID, ignore_label}, given, ignore_label, notes)
-    void = pixels[VOID] + (pixels[ignore_label] if ignore_label != VOID else 0)
-    if void > args.max_void * pixels.total():
-      raise InputError(
-        f'{void / pixels.total():.1%} of the pixels are void, so hardly anything is left to learn; check the labels '
-        f'({source.meaning}), or give --max-void 1'
-      )
-    empty = [name for i, name in enumerate(names) if not pixels[i]] if source.has_names else []
-    if not empty or given is not None or faults:
-      break
-    if not (args.drop_empty or args.colors) or dropped:
-      raise InputError(
-        f'no pixel of the labels is {", ".join(empty[:10])}{", ..." if len(empty) > 10 else ""}; --drop-empty leaves '
-        f'such classes out, and {classes.FILE} in --data-dir, which names all classes, keeps them'
-      )
-    dropped, notes[:] = set(empty), kept
-    if classes.background_of(empty):
-      source = source._replace(unlabelled='void')
-  if dropped:
-    lines.append(f'classes without a pixel are left out: {", ".join(sorted(dropped))}')
-  if empty:
-    notes.append(f'no pixel is {", ".join(empty[:10])}')
-  if void:
-    lines.append(f'{void / pixels.total():.1%} of all pixels are void')
-  return Labelled(sound, names, faults, lines)
-
-
 def read_pairs(args, source: sources.LabelSource, notes: list[str]):
-  """The pairs of all splits; class name -> what stands for it in the labels; a line for each faulty label."""
+  """The pairs of all splits; class name -> what stands for it in the labels; one line for each faulty label."""
   pairs, origins, faults = [], {}, []
   shared = '{split}' in source.path and '{split}' not in args.images
-  mask_name = re.compile(f'{re.escape(args.mask_prefix)}.*{re.escape(args.mask_ending)}')
   for split, (folder, path) in pairing.splits_of(args.data_dir, args.images, source.path, source.flag).items():
-    together = source.flag == '--masks' and path == folder  # images and masks in one folder
-    below = f'{pathlib.PurePath(path)}/' if source.flag == '--masks' and path else None  # masks below the images
-    if below and f'{pathlib.PurePath(folder)}/'.startswith(below):
-      below = None  # images below the masks
-
-    def is_mask(file):
-      if not together:  # noqa: B023
-        return below is not None and file.startswith(below)  # noqa: B023
-      if args.mask_prefix or args.mask_ending:
-        return mask_name.fullmatch(classes.plain(pathlib.PurePath(file).stem)) is not None
-      return file.lower().endswith('.png')
-
+    is_mask = _mask_test(args, folder, path) if source.flag == '--masks' and path else lambda file: False
     affixes = args.image_prefix, args.image_ending
     images = pairing.files_by_name(args.data_dir, folder, '--images', pairing.PHOTOS, affixes, is_mask, faults)
     if path is None:
@@ -204,17 +116,86 @@ def read_pairs(args, source: sources.LabelSource, notes: list[str]):
     pairs += pairing.match_by_name(split, images, found, path, shared, notes)
     origins |= {name: origin for name, origin in names.items() if name not in origins}
     faults += failed
-    _hint_of_splits(split, images)
+    spellings = {spelling for words in pairing.SPLITS.values() for spelling in words}
+    folders = {name.split('/')[0] for name in images if '/' in name}
+    if split == '' and len(spellings & {folder.lower() for folder in folders}) > 1:
+      shown = ', '.join(sorted(folders))
+      print(f'the sub-folders {shown} are mixed and split at random; put {{split}} into the flags to keep them apart')
   return pairs, origins, faults
 
 
-def _hint_of_splits(split: str, images: dict[str, str]) -> None:
-  """Says how to keep a split that the sub-folders seem to be."""
-  spellings = {spelling for words in pairing.SPLITS.values() for spelling in words}
-  folders = {name.split('/')[0] for name in images if '/' in name}
-  if split == '' and len({folder for folder in folders if folder.lower() in spellings}) > 1:
-    shown = ', '.join(sorted(folders))
-    print(f'the sub-folders {shown} are mixed and split at random; put {{split}} into the flags to keep them apart')
+def _mask_test(args, folder: str, path: str):
+  """Whether a file in the folder of images is a mask: they may be in one folder, or masks below images."""
+  images, masks = f'{pathlib.PurePath(folder)}/', f'{pathlib.PurePath(path)}/'
+  if images != masks:
+    return lambda file: file.startswith(masks) and not images.startswith(masks)
+  if args.mask_prefix or args.mask_ending:
+    name = re.compile(f'{re.escape(args.mask_prefix)}.*{re.escape(args.mask_ending)}')
+    return lambda file: name.fullmatch(classes.plain(pathlib.PurePath(file).stem)) is not None
+  return lambda file: file.lower().endswith('.png')
+
+
+def without_unused(pairs, origins: dict[str, str], given, notes: list[str]) -> dict[str, str]:
+  """The classes without those that an annotation file lists but no annotation has, unless the user named them."""
+  annotated = [pair.label for pair in pairs if pair.label is not None and not isinstance(pair.label, str)]
+  if not annotated or given is not None:
+    return origins
+  used = {region.name for image in annotated for region in image.regions}
+  used |= {name for image in annotated for name, _ in image.skipped}
+  unused = [name for name in origins if name not in used and not classes.is_void(name)]
+  unused = [name for name in unused if not classes.background_of([name])]
+  if unused:
+    notes.append(f'{len(unused)} classes have no annotation and are left out: {listing.first_names(unused)}')
+  return {name: origin for name, origin in origins.items() if name not in unused}
+
+
+def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], given, notes: list[str]):
+  """Converts and checks the labels. Returns the sound pairs with masks of class ids, the class names, one line for each
+  fault, and lines of what was done.
+
+  Raises:
+    InputError: a class has no pixel, nearly everything is void, or no label is left.
+  """
+  ignore_label = VOID if source.converter else args.ignore_label
+  dropped, kept = set(), notes[:]
+  while True:
+    names, faults, lines, masks = [], [], [], pairs
+    if source.has_names:
+      found = [name for name in origins if name not in dropped]
+      names = classes.class_names(found, given, source.unlabelled == 'background')
+    if source.converter:
+      faults, masks, lines = convert.own_labels(args.data_dir, pairs, source, names, origins, args.resize_labels)
+    failed, sound, pixels = pairing.inspect(args.data_dir, masks, notes)
+    faults += failed
+    if not any(pair.label is not None for pair in sound):
+      raise InputError(f'no label can be used: {(grouped(faults) or notes or ["all are void"])[0]}')
+    if not source.has_names:
+      names = classes.names_of_ids(set(pixels) - {VOID, ignore_label}, given, ignore_label, notes)
+    void = sum(pixels[value] for value in {VOID, ignore_label}) / pixels.total()
+    if void > args.max_void:
+      raise InputError(
+        f'{void:.1%} of the pixels are void, so hardly anything is left to learn; check the labels ({source.meaning}), '
+        'or give --max-void 1'
+      )
+    empty = [name for i, name in enumerate(names) if not pixels[i]] if source.has_names else []
+    shown = ', '.join(empty[:10]) + (', ...' if len(empty) > 10 else '')
+    if not empty or given is not None or faults:
+      break
+    if not (args.drop_empty or args.colors) or dropped:
+      raise InputError(
+        f'no pixel of the labels is {shown}; --drop-empty leaves such classes out, and {classes.FILE} in --data-dir, '
+        'which names all classes, keeps them'
+      )
+    dropped, notes[:] = set(empty), kept
+    if classes.background_of(empty):
+      source = source._replace(unlabelled='void')
+  if dropped:
+    lines.append(f'classes without a pixel are left out: {", ".join(sorted(dropped))}')
+  if empty:
+    notes.append(f'no pixel is {shown}')
+  if void:
+    lines.append(f'{void:.1%} of all pixels are void')
+  return sound, names, faults, lines
 
 
 def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], colours) -> None:
@@ -238,24 +219,22 @@ def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], c
     if split in splits:
       lines = [listing.line(pair.image, pair.label) for pair in pairs if pair.split == split]
       listing.write(args.list_dir, split, lines)
-  if names:
-    path = pathlib.Path(args.list_dir, 'classes.txt')
-    files.write_text(path, '\n'.join(names) + '\n')
-    labels.write_classes(args.list_dir, labels.Classes(names, colours(names)))
-    print(f'{path}: {len(names)} classes')
+  path = pathlib.Path(args.list_dir, 'classes.txt')
+  files.write_text(path, '\n'.join(names) + '\n')
+  labels.write_classes(args.list_dir, labels.Classes(names, colours(names)))
+  print(f'{path}: {len(names)} classes')
 
 
 def grouped(faults: list[str]) -> list[str]:
-  """The faults, of those that differ in names and numbers alone the first few and the number of the others."""
+  """One line for the faults that differ in names and numbers alone: the first, and the files of the others."""
   alike = collections.defaultdict(list)
   for fault in faults:
     alike[re.sub(r'\S*[\d/.]\S*', '', errors.one_line(fault))].append(fault)
-  found = []
-  for group in alike.values():
-    found += group[:ALIKE]
-    if len(group) > ALIKE:
-      found.append(f'{len(group) - ALIKE} more files like {group[0].split(": ")[0]}')
-  return found
+  lines = []
+  for first, *others in alike.values():
+    names = listing.first_names([other.split(': ')[0] for other in others])
+    lines.append(first + (f' (and {len(others)} more: {names})' if others else ''))
+  return lines
 
 
 if __name__ == '__main__':

@@ -67,9 +67,9 @@ def find_sbd(folder: pathlib.Path) -> pathlib.Path:
 def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[convert.Job]:
   """One conversion for every image that has a mask."""
   official_folder, sbd_folder, struct, highest = MASKS[folder]
-  sbd_masks = convert.files_by_stem(sbd / sbd_folder, ('.mat',)) if sbd else {}
-  merged = convert.files_by_stem(voc / MERGED, ('.png',)) if folder == 'segcls' and not sbd else {}
-  official_masks = convert.files_by_stem(voc / official_folder, ('.png',))
+  sbd_masks = listing.files_by_stem(sbd / sbd_folder, ('.mat',)) if sbd else {}
+  merged = listing.files_by_stem(voc / MERGED, ('.png',)) if folder == 'segcls' and not sbd else {}
+  official_masks = listing.files_by_stem(voc / official_folder, ('.png',))
   sources = {name: (path, functools.partial(read_sbd, struct=struct)) for name, path in sbd_masks.items()}
   sources |= {name: (path, images.read_label) for name, path in merged.items()}
   sources |= {name: (path, images.read_label) for name, path in official_masks.items()}
@@ -84,7 +84,7 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
 def read_sbd(path: str, struct: str) -> np.ndarray:
   """The field Segmentation of the struct GTcls or GTinst in a MATLAB file. Reading one executes nothing."""
   kind = f'a MATLAB file with {struct}.Segmentation'
-  mask = convert.read_mat(path, [struct], kind, lambda found: found[struct][0, 0]['Segmentation'])
+  mask = listing.read_mat(path, [struct], kind, lambda found: found[struct][0, 0]['Segmentation'])
   if mask.ndim != 2 or not mask.size or mask.dtype.kind not in 'iu':
     raise InputError(
       f'{path}: {struct}.Segmentation is {mask.dtype} {list(mask.shape)}, not [H, W] ids; unpack it again'
@@ -103,8 +103,8 @@ def checked(path: str, mask: np.ndarray, highest: int) -> np.ndarray:
 
 def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
   voc = devkit / 'VOC2012'
-  images = convert.files_by_stem(voc / 'JPEGImages', ('.jpg',))
-  masks = convert.files_by_stem(voc / 'segcls', ('.png',))
+  images = listing.files_by_stem(voc / 'JPEGImages', ('.jpg',))
+  masks = listing.files_by_stem(voc / 'segcls', ('.png',))
   splits = {name: read_ids(voc, name) for name in ('train', 'val', 'trainval')}
   if splits['val']:
     splits['train+'] = sorted((set(masks) | set(splits['train'])) - set(splits['val']))
@@ -116,7 +116,7 @@ def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
     listing.write_official(list_dir, name, OFFICIAL[name], devkit, ids, images, masks, without)
   # The test images have a folder of their own, VOC2012-test, or were unpacked into VOC2012.
   test_ids = read_ids(devkit / 'VOC2012-test', 'test', quiet=True) or read_ids(voc, 'test')
-  images |= convert.files_by_stem(devkit / 'VOC2012-test' / 'JPEGImages', ('.jpg',))
+  images |= listing.files_by_stem(devkit / 'VOC2012-test' / 'JPEGImages', ('.jpg',))
   listing.write_official(list_dir, 'test', OFFICIAL['test'], devkit, test_ids, images, None)
 
 

@@ -68,7 +68,7 @@ def inspect(pair: Pair, num_classes: int, ignore_label: int, thorough: bool = Fa
       if label_size not in (size, stored):
         raise InputError(
           f'{pair.label}: is {label_size[0]} x {label_size[1]} while {pair.image} is {size[0]} x {size[1]} '
-          '(width x height); pair the image with its own label, of equal size'
+          '(width x height); pair the image with its own label, or resize it (prepare_own.py --resize-labels)'
         )
       if turn > 1 and size == stored:
         raise InputError(

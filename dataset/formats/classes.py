@@ -40,17 +40,16 @@ def read_class_map(path: str) -> dict[str, str]:
     InputError: it cannot be read, a line has another form, or an old name occurs twice.
   """
   found = {}
-  for number, line in enumerate(files.text_lines(path, 'a class map') if path else (), 1):
+  for number, line in enumerate(files.text_lines(path, 'a class map'), 1):
     text = line.split('#')[0].strip()
-    if not text:
-      continue
-    old, arrow, new = (plain(word.strip()) for word in text.partition('->'))
-    if not arrow or not old or not new:
+    old, _, new = (plain(word.strip()) for word in text.partition('->'))
+    if text and not (old and new):
       raise InputError(f'{path} line {number}: `{text}` is not `name or id -> name or void`; write `sedan -> car`')
     if old in found:
       raise InputError(f'{path} line {number}: {old!r} is there already; remove one')
-    found[old] = new
-  if path and not found:
+    if text:
+      found[old] = new
+  if not found:
     raise InputError(f'{path}: holds no line `name or id -> name or void`')
   return found
 
@@ -64,24 +63,19 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
       name that a line of the file cannot hold.
   """
   found = [name for name in dict.fromkeys(found) if not is_void(name)]
+  names = (['background'] if background and not background_of(found) else []) + found if given is None else given
   for name in found:
     if name.splitlines() != [name] or not listing.is_utf8(name):
       raise InputError(f'class name {name!r}: is empty, holds a line end or is not UTF-8; rename it in the labels')
-  if given is not None:
-    unknown = [name for name in found if name not in given]
-    if unknown:
+    if name not in names:
       raise InputError(
-        f'{FILE}: has no class {unknown[0]!r}, which the labels hold; add it, or remove the '
-        'file, and all classes of the labels are taken'
+        f'{FILE}: has no class {name!r}, which the labels hold; add it, or remove the file, and all classes of the '
+        'labels are taken'
       )
-    if background and not background_of(given):
-      raise InputError(f'{FILE}: has no class background for pixels without a label; add it, or --unlabelled void')
-    void = [name for name in given if is_void(name)]
-    if void:
-      raise InputError(f'{FILE}: {void[0]!r} is not a class, because such pixels are not counted; remove the line')
-    names = given
-  else:
-    names = (['background'] if background and not background_of(found) else []) + found
+  if background and not background_of(names):
+    raise InputError(f'{FILE}: has no class background for pixels without a label; add it, or --unlabelled void')
+  for name in filter(is_void, names):
+    raise InputError(f'{FILE}: {name!r} is not a class, because such pixels are not counted; remove the line')
   if len(names) > VOID:
     raise InputError(
       f'{len(names)} classes are more than a label image holds ({VOID}); leave some out with --class-map'
@@ -102,12 +96,11 @@ def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int, note
     InputError: an id has no name, lies above `ignore_label` or above all classes that there can be, or most ids up to
       the highest do not occur.
   """
-  highest = max(ids, default=-1)
-  if highest > VOID or min(ids, default=0) < 0:
-    wrong = highest if highest > VOID else min(ids)
+  highest, lowest = max(ids, default=-1), min(ids, default=0)
+  if highest > VOID or lowest < 0:
     raise InputError(
-      f'the masks hold the id {wrong}, and ids are 0 to {VOID - 1} ({VOID} is void): at most {VOID} classes; are these '
-      'instance ids? Number the classes anew with --class-map'
+      f'the masks hold the id {highest if highest > VOID else lowest}, and ids are 0 to {VOID - 1} ({VOID} is void): '
+      f'at most {VOID} classes; are these instance ids? Number the classes anew with --class-map'
     )
   if highest > ignore_label:
     more = '; where 0 is void and k is class k - 1, give --zero-is-void instead' if ignore_label == 0 else ''

@@ -1,27 +1,24 @@
-"""What annotation files say, whatever their format, and label images drawn from it.
+"""Label images drawn from outlines and masks.
 
 Coordinates are (x, y) in pixels from the image's upper left corner, so the first pixel's centre is (0.5, 0.5). A pixel
-is inside where its centre is, by the even-odd rule: outlines that share an edge neither overlap nor leave a gap.
-(cv2.fillPoly also fills the pixels that an outline touches, so neighbours would overlap; it is not used for that.)
+is inside where its centre is, by the even-odd rule: outlines that share an edge neither overlap nor leave a gap. The
+rasteriser is our own, because libraries' give other pixels: cv2.fillPoly and Pillow's polygon also fill the pixels that
+an outline touches, so that neighbours overlap.
 """
 
 import collections
-import contextlib
-import json
 import math
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from dataset.formats import classes
-from utils import checks, files
-from utils.errors import InputError, one_line, os_error_line
+from utils import checks
+from utils.errors import InputError, one_line
 from utils.labels import VOID
 
 TOLERANCE = 1.0  # pixels that a point may lie outside the image unsaid: tools round, and let outlines end on the border
-CHUNK = 1 << 20  # crossings of rows by edges that are computed at once: a zigzag of 10^5 points has 10^9
 LARGEST_PARTS = 1 << 28  # bytes of one image's drawn regions; others are drawn again when they are painted
 FARTHEST = 1e7  # pixels from the corner: what lies beyond is damage, not an outline over the border
 
@@ -60,15 +57,10 @@ class AnnotatedImage(NamedTuple):
   ordered: bool = False  # the tool shows the regions in the file's order: later ones on top
 
 
-class Annotations(NamedTuple):
-  images: list[AnnotatedImage]
-  names: dict[str, str]  # class name -> what stands for it in the file (`category 3`), in the order of the class ids
-
-
 def paint(
   annotated: AnnotatedImage,
   image: str,
-  class_ids: dict[str, int],
+  ids: dict[str, int],
   unlabelled: int,
   by_area: bool = True,
   resize: bool = False,
@@ -81,9 +73,7 @@ def paint(
   Raises:
     InputError: the image has another size than the annotated one, or a region cannot be drawn.
   """
-  width, height = checks.image_size(image)
-  if resize and annotated.size:
-    width, height = annotated.size
+  width, height = annotated.size if resize and annotated.size else checks.image_size(image)
   if annotated.size not in (None, (width, height)):
     raise InputError(
       f'{annotated.source}: was made for {annotated.size[0]} x {annotated.size[1]} while {image} is {width} x {height} '
@@ -93,7 +83,7 @@ def paint(
   parts, held = [], 0
   for number, region in enumerate(annotated.regions):
     try:
-      part = Part(*region.draw(height, width))
+      part = region.draw(height, width)
     except Skip as e:
       tally[f'skipped|{region.name}|{e}'] += 1
       continue
@@ -104,22 +94,20 @@ def paint(
     tally.update(f'{note}|{region.name}' for note in part.notes)
     area = int(part.mask.sum()) if by_area and not annotated.ordered else 0
     held += part.mask.size
-    parts.append((region.level, -area, number, region.name, part if held < LARGEST_PARTS else None))
-  label = np.full((height, width), unlabelled, np.uint8)
-  drawn = np.zeros((height, width), bool)
+    parts.append((region.level, -area, number, part if held < LARGEST_PARTS else None))
+  label, drawn = np.full((height, width), unlabelled, np.uint8), np.zeros((height, width), bool)
   names = {}  # pixel value -> class
-  for _, _, number, name, part in sorted(parts, key=lambda item: item[:3]):
-    part = part or Part(*annotated.regions[number].draw(height, width))
-    rows = slice(part.top, part.top + part.mask.shape[0])
-    columns = slice(part.left, part.left + part.mask.shape[1])
-    value = class_ids.get(name, VOID) if not classes.is_void(name) else VOID
-    below = label[rows, columns][part.mask & drawn[rows, columns]]
+  for _, _, number, part in sorted(parts, key=lambda item: item[:3]):
+    name, (top, left, mask, _) = annotated.regions[number].name, part or annotated.regions[number].draw(height, width)
+    value = VOID if classes.is_void(name) else ids.get(name, VOID)
+    names[value] = name
+    place = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+    below = label[place][mask & drawn[place]]
     for other, pixels in zip(*np.unique(below[below != value], return_counts=True), strict=True):
       tally[f'covered|{names[int(other)]}'] += int(pixels)
-    tally[f'outlined|{name}'] += int(part.mask.sum()) - int((below == value).sum())
-    names[value] = name
-    label[rows, columns][part.mask] = value
-    drawn[rows, columns] |= part.mask
+    tally[f'outlined|{name}'] += int(mask.sum()) - int((below == value).sum())
+    label[place][mask] = value
+    drawn[place] |= mask
   return label, tally
 
 
@@ -135,11 +123,7 @@ def run_lengths(counts: list[int], pixels: int) -> np.ndarray:
 
 
 def placed(mask: np.ndarray, top: int, left: int, height: int, width: int) -> Part:
-  """A mask whose first pixel lies at (left, top), clipped to the image.
-
-  Raises:
-    ValueError: it lies wholly outside.
-  """
+  """A mask whose first pixel lies at (left, top), clipped to the image; a ValueError where it lies wholly outside."""
   bottom, right = top + mask.shape[0], left + mask.shape[1]
   inside = mask[max(0, -top) : max(0, height - top), max(0, -left) : max(0, width - left)]
   if not inside.size:
@@ -155,37 +139,6 @@ def cropped(mask: np.ndarray) -> Part:
     raise Skip('empty mask')
   top, left = int(rows[0]), int(columns[0])
   return Part(top, left, mask[top : rows[-1] + 1, left : columns[-1] + 1])
-
-
-def read_json(path: str, kind: str):
-  with reading(path, kind):
-    return json.loads(read_bytes(path, kind))
-
-
-def read_bytes(path: str, kind: str) -> bytes:
-  data = files.read_bytes(path, f'a file of {kind}', 1 << 32)
-  if data[:4] == b'PK\3\4':
-    raise InputError(f'{path}: is a .zip archive; unpack it, and give the file of {kind} in it')
-  return data
-
-
-@contextlib.contextmanager
-def reading(path: str, kind: str):
-  """Around code that takes a file's structure for granted: its errors become InputErrors that name the file."""
-  try:
-    yield
-  except OSError as e:
-    raise InputError(f'{os_error_line(e)}; give a file of {kind}') from None
-  except UnicodeDecodeError:
-    raise InputError(f'{path}: is not UTF-8 text; save it again as UTF-8, or export it again, as {kind}') from None
-  except (json.JSONDecodeError, ET.ParseError, RecursionError, LookupError) as e:
-    if isinstance(e, KeyError):
-      raise InputError(f'{path}: has no {e} where {kind} has it; export it again, as {kind}') from None
-    if isinstance(e, IndexError):
-      raise InputError(f'{path}: is not {kind} ({one_line(e)}); export it again, as {kind}') from None
-    raise InputError(f'{path}: is damaged ({one_line(e)}); export it again, as {kind}') from None
-  except (TypeError, ValueError, AttributeError, OverflowError) as e:
-    raise InputError(f'{path}: is not {kind} ({one_line(e)}); export it again, as {kind}') from None
 
 
 def fill(outlines: list, height: int, width: int) -> Part:
@@ -204,8 +157,8 @@ def fill(outlines: list, height: int, width: int) -> Part:
   left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
   right, bottom = min(width, math.ceil(x1)), min(height, math.ceil(y1))
   if x1 < -TOLERANCE or y1 < -TOLERANCE or x0 > width + TOLERANCE or y0 > height + TOLERANCE:
-    outside = points[0]
-    raise ValueError(f'has the point ({outside[0]:g}, {outside[1]:g}) and all others outside {width} x {height}')
+    x, y = points[0]
+    raise ValueError(f'has the point ({x:g}, {y:g}) and all others outside {width} x {height}')
   if right <= left or bottom <= top:
     raise Skip('no area')
   if min(x0, y0) < -TOLERANCE or x1 > width + TOLERANCE or y1 > height + TOLERANCE:
@@ -222,31 +175,24 @@ def _points(outline) -> np.ndarray:
     return np.zeros((0, 2))
   if points.ndim != 2 or points.shape[1] != 2:
     raise ValueError('is not a list of points x, y')
-  if not (np.abs(points) <= FARTHEST).all():  # and NaN
-    x, y = points[~(np.abs(points) <= FARTHEST).all(axis=1)][0]
+  for x, y in points[~(np.abs(points) <= FARTHEST).all(axis=1)]:  # and NaN
     raise ValueError(f'has the point ({x:g}, {y:g}) outside any image')
   return points
 
 
 def _inside(ring: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
   """Each edge toggles, in every row whose centre line it crosses, all pixels to the right of the crossing. The crossing
-  is computed from the upper end down, so that it is the same number for both neighbours of a shared edge."""
-  ends = np.stack([ring, np.roll(ring, -1, axis=0)])
-  order = np.argsort(ends[..., 1], axis=0, kind='stable')[..., None]
-  (x0, y0), (x1, y1) = np.take_along_axis(ends, order, axis=0).transpose(0, 2, 1)
-  first = np.clip(np.ceil(y0 - 0.5).astype(int), top, top + height)
-  last = np.clip(np.ceil(y1 - 0.5).astype(int), top, top + height)
-  toggles = np.zeros(height * (width + 1), np.uint8)
-  step = max(1, CHUNK // height)
-  for start in range(0, len(ring), step):
-    part = slice(start, start + step)
-    lengths = (last - first)[part]
-    edges = start + np.repeat(np.arange(len(lengths)), lengths)
-    rows = np.arange(len(edges)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[edges]
-    crossings = x0[edges] + (rows + 0.5 - y0[edges]) / (y1 - y0)[edges] * (x1 - x0)[edges]
-    columns = np.clip(np.ceil(crossings - 0.5).astype(int) - left, 0, width)
-    np.add.at(toggles, (rows - top) * (width + 1) + columns, np.uint8(1))  # the last bit counts; much faster than xor
-  return np.bitwise_xor.accumulate(toggles.reshape(height, -1)[:, :width] & 1, axis=1).astype(bool)
+  is computed from the upper end down, so that it is the same number for both neighbours of a shared edge. One edge at a
+  time: all crossings of a zigzag of 10^5 points would take gigabytes."""
+  toggles = np.zeros((height, width + 1), bool)
+  for edge in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
+    (x0, y0), (x1, y1) = sorted(edge, key=lambda point: point[1])
+    first, last = (min(max(math.ceil(y - 0.5), top), top + height) for y in (y0, y1))
+    if first < last:
+      crossings = x0 + (np.arange(first, last) + 0.5 - y0) / (y1 - y0) * (x1 - x0)
+      columns = np.clip(np.ceil(crossings - 0.5).astype(int) - left, 0, width)
+      toggles[np.arange(first - top, last - top), columns] ^= True
+  return np.bitwise_xor.accumulate(toggles[:, :width], axis=1)
 
 
 def box(left: float, top: float, right: float, bottom: float, degrees: float = 0) -> list[tuple[float, float]]:

@@ -1,13 +1,15 @@
-"""Label images as people have them: ids of any depth and file format, colours with the table of the classes' colours,
-and ids that start at 1 because 0 is void (ADE20K)."""
+"""Label images as people have them: ids of any depth and file format, and colours with the table of the classes'
+colours."""
 
 import csv
 import pathlib
+import re
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from scipy.spatial import KDTree
 
 from utils import files, images
 from utils.errors import InputError, one_line
@@ -18,6 +20,11 @@ SUFFIXES = ('.png', '.gif', '.tif', '.tiff', '.bmp', '.jpg', '.jpeg', '.npy', '.
 RGB_TO_CODE = np.array((1 << 16, 1 << 8, 1), np.uint32)  # rgb @ RGB_TO_CODE: one number from 0 to 2^24 - 1 a colour
 JPEG_TOLERANCE = 64  # grey levels, in each of R, G and B, by which JPEG changes a colour beside an edge
 LARGEST_ARRAY = 1 << 31  # bytes of a .npy file
+TABLE_LINES = (  # r g b name, CVAT's name:r,g,b:parts:actions, name r g b
+  r'(?P<r>\d+)[ ,\t]+(?P<g>\d+)[ ,\t]+(?P<b>\d+)[ ,\t]+(?P<name>.+)',
+  r'(?P<name>[^:]+):(?P<r>\d+),(?P<g>\d+),(?P<b>\d+)(:.*)?',
+  r'(?P<name>.+?)[ ,\t]+(?P<r>\d+)[ ,\t]+(?P<g>\d+)[ ,\t]+(?P<b>\d+)',
+)
 
 
 def read_colour_table(path: str) -> dict[Colour, str]:
@@ -31,39 +38,29 @@ def read_colour_table(path: str) -> dict[Colour, str]:
   table, columns = {}, None
   for number, line in enumerate(files.text_lines(path, 'a colour table'), 1):
     text = line.split('#')[0].strip()
+    row = [word.strip() for word in next(csv.reader([text]), [])]
     if not text:
       continue
-    words = [word.strip().lower() for word in text.split(',')]
-    if not table and columns is None and {'name', 'r', 'g', 'b'} <= set(words):
-      columns = [words.index(key) for key in ('r', 'g', 'b', 'name')]
+    if not table and {'name', 'r', 'g', 'b'} <= {word.lower() for word in row}:
+      columns = [word.lower() for word in row]
       continue
-    found = _table_line(text, columns)
-    if found is None:
+    if columns:
+      fields = dict(zip(columns, row, strict=False))
+    else:
+      matches = (re.fullmatch(pattern, text) for pattern in TABLE_LINES)
+      fields = next((match.groupdict() for match in matches if match), {})
+    levels = [fields.get(channel, '') for channel in 'rgb']
+    if not fields.get('name') or not all(level.isdecimal() and int(level) < 256 for level in levels):
       raise InputError(
         f'{path} line {number}: `{line.strip()}` is not `r g b name`; write for example `128 64 128 road`'
       )
-    colour, name = found
+    colour = tuple(map(int, levels))
     if colour in table:
       raise InputError(f'{path} line {number}: the colour {colour} is there already, as {table[colour]}; remove one')
-    table[colour] = name
+    table[colour] = fields['name'].strip()
   if not table:
     raise InputError(f'{path}: holds no line `r g b name`; write one per colour')
   return table
-
-
-def _table_line(text: str, columns: list[int] | None) -> tuple[Colour, str] | None:
-  if columns:
-    row = next(csv.reader([text]))
-    fields = [row[i].strip() for i in columns] if len(row) > max(columns) else []
-  elif text.count(':') >= 1 and text.split(':')[1].count(',') == 2:
-    fields = [*(word.strip() for word in text.split(':')[1].split(',')), text.split(':')[0].strip()]
-  else:
-    words = text.replace(',', ' ').split()
-    first = all(word.isdecimal() for word in words[:3])
-    fields = text.replace(',', ' ').split(maxsplit=3) if first else [*words[-3:], ' '.join(words[:-3])]
-  if len(fields) < 4 or not fields[3] or not all(word.isdecimal() and int(word) < 256 for word in fields[:3]):
-    return None
-  return tuple(map(int, fields[:3])), fields[3].strip()
 
 
 def lookup_table(class_ids: dict[Colour, int]) -> np.ndarray:
@@ -84,48 +81,47 @@ def read_colours(path: str, table: np.ndarray, advice: str, tolerance: int = 0) 
     InputError: the image is damaged, or has a colour that belongs to no class; `advice` says what to do then.
   """
   with images.open_picture(path) as image:
-    jpeg, tally = image.format in ('JPEG', 'MPO'), Counter()
-    clear = None
+    jpeg, clear = image.format in ('JPEG', 'MPO'), None
     if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info and image.mode in ('P', 'RGB', 'L'):
       clear = np.asarray(image.convert('RGBA'))[..., 3] == 0
     if image.mode.startswith('I') or image.mode == 'F':
       rgb = np.repeat(_eight_bits(path, np.asarray(image))[..., None], 3, axis=2)
     else:
       rgb = np.asarray(image.convert('RGB'))
-  codes = rgb @ RGB_TO_CODE
-  ids = table[codes]
+  ids, tally = table[rgb @ RGB_TO_CODE], Counter()
   if clear is not None:
     ids[clear] = VOID
     tally['transparent|'] += int(clear.sum())
-  unknown = ids < 0
   tolerance = max(tolerance, JPEG_TOLERANCE) if jpeg else tolerance
-  if unknown.any() and tolerance:
-    ids, near = _nearest(codes, ids, table, tolerance)
-    tally['nearest|'] += near
-    far = int((ids < 0).sum())
-    if jpeg and far * 20 <= ids.size:
-      ids[ids < 0] = VOID
-      tally['far|'] += far
-  if (ids < 0).any():
-    from_colours(path, rgb, table, advice, ids)
-  return ids.astype(np.uint8), +tally
-
-
-def _nearest(codes: np.ndarray, ids: np.ndarray, table: np.ndarray, tolerance: int) -> tuple[np.ndarray, int]:
-  """`ids` where each unknown (negative) one is that of the nearest colour within `tolerance`, and how many were."""
-  known = np.flatnonzero(table >= 0)
-  palette = np.stack([known >> 16, known >> 8 & 255, known & 255], axis=1)
   unknown = ids < 0
-  found, where = np.unique(codes[unknown], return_inverse=True)
-  answer = np.full(len(found), -1, np.int16)
-  for i, code in enumerate(found.astype(int)):
-    distance = np.abs(palette - (code >> 16, code >> 8 & 255, code & 255))
-    best = np.argmin((distance**2).sum(axis=1))
-    if distance[best].max() <= tolerance:
-      answer[i] = table[known[best]]
-  ids = ids.copy()
-  ids[unknown] = answer[where.reshape(-1)]
-  return ids, int((answer[where] >= 0).sum())
+  if tolerance and unknown.any():
+    known = np.flatnonzero(table >= 0)
+    palette, colours = np.stack([known >> 16, known >> 8 & 255, known & 255], axis=1), rgb[unknown].astype(int)
+    nearest = KDTree(palette).query(colours)[1]
+    near = np.abs(palette[nearest] - colours).max(axis=1) <= tolerance
+    ids[unknown] = np.where(near, table[known[nearest]], -1)
+    tally['nearest|'] += int(near.sum())
+    if jpeg and (~near).sum() * 20 <= ids.size:
+      ids[ids < 0] = VOID
+      tally['far|'] += int((~near).sum())
+  return _known(path, rgb, ids, advice), +tally
+
+
+def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, advice: str) -> np.ndarray:
+  """As `read_colours` without a tolerance, from RGB values, uint8 [H, W, 3]; `path` is for the message."""
+  return _known(path, rgb, table[rgb @ RGB_TO_CODE], advice)
+
+
+def _known(path: str, rgb: np.ndarray, ids: np.ndarray, advice: str) -> np.ndarray:
+  unknown = ids < 0
+  if unknown.any():
+    row, column = np.argwhere(unknown)[0]
+    number = len(np.unique(rgb[unknown] @ RGB_TO_CODE))
+    raise InputError(
+      f'{path}: the pixel at x {column}, y {row} has the colour {tuple(rgb[row, column].tolist())}, which '
+      f'belongs to no class ({unknown.sum()} pixels, {number} such colours); {advice}'
+    )
+  return ids.astype(np.uint8)
 
 
 def _eight_bits(path: str, levels: np.ndarray) -> np.ndarray:
@@ -139,18 +135,13 @@ def _eight_bits(path: str, levels: np.ndarray) -> np.ndarray:
   )
 
 
-def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, advice: str, ids=None) -> np.ndarray:
-  """As `read_colours` without a tolerance, from RGB values, uint8 [H, W, 3]; `path` is for the message."""
-  ids = table[rgb @ RGB_TO_CODE] if ids is None else ids
-  unknown = ids < 0
-  if unknown.any():
-    row, column = np.argwhere(unknown)[0]
-    number = len(np.unique(rgb[unknown] @ RGB_TO_CODE))
-    raise InputError(
-      f'{path}: the pixel at x {column}, y {row} has the colour {tuple(rgb[row, column].tolist())}, which '
-      f'belongs to no class ({unknown.sum()} pixels, {number} such colours); {advice}'
-    )
-  return ids.astype(np.uint8)
+class Mask(NamedTuple):
+  """The ids that a file holds."""
+
+  ids: np.ndarray  # integers [H, W]
+  palette: dict[int, Colour]  # of a palette image
+  as_is: bool  # training can read the file: a grey or palette PNG of 8 bits
+  void: bool = False  # transparent pixels were made void
 
 
 class Survey(NamedTuple):
@@ -159,26 +150,27 @@ class Survey(NamedTuple):
   values: dict[int, int]  # value -> pixels
   size: tuple[int, int]  # width, height
   palette: dict[int, Colour]  # of a palette image: the colours of the indices in use
-  as_is: bool  # training can read the file: a grey or palette PNG of 8 bits
-  void: bool = False  # transparent pixels were made void
+  as_is: bool
+  void: bool
 
 
 def survey(path: str) -> Survey | InputError:
   """What a mask holds, or what is wrong with it."""
   try:
-    label, palette, as_is, clear = _read(path)
+    mask = read_ids(path)
   except InputError as e:
     return e
-  if label.dtype == np.uint8:  # ten times as fast as np.unique
-    counts = {value: pixels for value, pixels in enumerate(np.bincount(label.ravel()).tolist()) if pixels}
+  if mask.ids.dtype == np.uint8:  # ten times as fast as np.unique
+    counts = {value: pixels for value, pixels in enumerate(np.bincount(mask.ids.ravel()).tolist()) if pixels}
   else:
-    values, pixels = np.unique(label, return_counts=True)
+    values, pixels = np.unique(mask.ids, return_counts=True)
     counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
-  return Survey(counts, label.shape[::-1], {i: palette[i] for i in counts if i in palette}, as_is, clear)
+  palette = {i: mask.palette[i] for i in counts if i in mask.palette}
+  return Survey(counts, mask.ids.shape[::-1], palette, mask.as_is, mask.void)
 
 
-def read_ids(path: str) -> np.ndarray:
-  """The ids that a mask holds, as integers [H, W]: a picture of any format, or an array in a .npy file.
+def read_ids(path: str) -> Mask:
+  """A mask of ids: a picture of any format, or an array in a .npy file.
 
   Grey PNGs and TIFFs of 1, 2 and 4 bits hold ids, which decoders stretch to 255. Three equal channels are one.
   Transparent pixels and -1 are void.
@@ -186,47 +178,36 @@ def read_ids(path: str) -> np.ndarray:
   Raises:
     InputError: it is no such file, or a picture of colours.
   """
-  return _read(path)[0]
-
-
-def _read(path: str) -> tuple[np.ndarray, dict[int, Colour], bool, bool]:
-  """Ids, palette, whether training can read the file, whether transparent pixels became void."""
   if pathlib.PurePath(path).suffix.lower() == '.npy':
-    return _whole_numbers(path, _read_array(path)), {}, False, False
+    return Mask(_whole_numbers(path, _read_array(path)), {}, False)
   with images.open_picture(path) as image:
-    label, palette, as_is, clear = np.asarray(image), {}, image.format == 'PNG', None
+    label, palette, clear = np.asarray(image), {}, None
+    as_is = image.format == 'PNG' and image.mode in ('L', 'P')
     if image.mode == 'P':
       colours = np.asarray(image.getpalette('RGB')).reshape(-1, 3).tolist()
-      palette = {i: tuple(colour) for i, colour in enumerate(colours)}
-    elif image.mode == '1':
-      label, as_is = label.astype(np.uint8), False
+      palette = dict(enumerate(map(tuple, colours)))
     elif image.mode == 'L' and (bits := _bits(image, path)) in (2, 4):
       label, as_is = label // (255 // (2**bits - 1)), False
     elif image.mode in ('RGB', 'RGBA', 'LA', 'CMYK', 'YCbCr', 'PA'):
       rgba = np.asarray(image.convert('RGBA'))
-      clear = rgba[..., 3] == 0 if image.mode in ('RGBA', 'LA', 'PA') else None
-      shown = rgba if clear is None else rgba[~clear]
-      if (shown[..., 0] != shown[..., 1]).any() or (shown[..., 0] != shown[..., 2]).any():
-        raise InputError(f'{path}: is a {image.mode} picture, not class ids; {colour_advice(rgba, clear)}')
-      label, as_is = rgba[..., 0].copy(), False
-      if clear is not None:
-        if clear.any() and (label[~clear] == VOID).any():
-          raise InputError(
-            f'{path}: is white on transparent pixels, which are void; fill the background first, for example with '
-            '`mogrify -background black -alpha remove *.png`'
-          )
-        label[clear] = VOID
-    else:
-      as_is = as_is and image.mode == 'L'
+      clear = rgba[..., 3] == 0 if image.mode in ('RGBA', 'LA', 'PA') else np.zeros(rgba.shape[:2], bool)
+      shown = rgba[~clear]
+      if (shown[:, :3] != shown[:, :1]).any():
+        raise InputError(f'{path}: is a {image.mode} picture, not class ids; {_colour_advice(shown)}')
+      if clear.any() and (shown[:, 0] == VOID).any():
+        raise InputError(
+          f'{path}: is white on transparent pixels, which are void; fill the background first, for example with '
+          '`mogrify -background black -alpha remove *.png`'
+        )
+      label = np.where(clear, np.uint8(VOID), rgba[..., 0])
     if image.format in ('JPEG', 'MPO'):
       label = _jpeg_levels(path, label)
-  return _whole_numbers(path, label), palette, as_is, bool(clear is not None and clear.any())
+  return Mask(_whole_numbers(path, label), palette, as_is, clear is not None and bool(clear.any()))
 
 
-def colour_advice(rgba: np.ndarray, clear: np.ndarray | None) -> str:
-  """Says how to write the table for an image of colours, with the commonest ones as its lines."""
-  shown = rgba[..., :3].reshape(-1, 3) if clear is None else rgba[~clear][..., :3]
-  codes, counts = np.unique(shown @ RGB_TO_CODE, return_counts=True)
+def _colour_advice(shown: np.ndarray) -> str:
+  """Says how to write the table for pixels [n, 4] of colours, with the commonest ones as its lines."""
+  codes, counts = np.unique(shown[:, :3] @ RGB_TO_CODE, return_counts=True)
   commonest = codes[np.argsort(-counts, kind='stable')][:5].astype(int)
   lines = ', '.join(f'`{code >> 16} {code >> 8 & 255} {code & 255} NAME`' for code in commonest)
   return (
@@ -243,12 +224,10 @@ def _read_array(path: str) -> np.ndarray:
     array = np.load(path, allow_pickle=False)
   except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as e:
     raise InputError(f'{path}: is not a NumPy array ({one_line(e)}); save ids with numpy.save') from None
-  array = array[..., 0] if getattr(array, 'ndim', 0) == 3 and array.shape[2] == 1 else array
-  if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.size:
-    raise InputError(
-      f'{path}: has the shape {list(getattr(array, "shape", []))}, not [H, W]; save one id for each pixel'
-    )
-  return array
+  shape = getattr(array, 'shape', ())  # np.load also reads archives of arrays
+  if len(shape) not in (2, 3) or shape[2:] not in ((), (1,)) or 0 in shape:
+    raise InputError(f'{path}: has the shape {list(shape)}, not [H, W]; save one id for each pixel')
+  return array.reshape(shape[:2])
 
 
 def _whole_numbers(path: str, label: np.ndarray) -> np.ndarray:
@@ -266,9 +245,7 @@ def _bits(image: Image.Image, path: str) -> int:
   if image.format == 'PNG':
     with open(path, 'rb') as file:
       return file.read(25)[24]
-  if image.format == 'TIFF':
-    return int(image.tag_v2.get(258, (8,))[0])
-  return 8
+  return int(image.tag_v2.get(258, (8,))[0]) if image.format == 'TIFF' else 8
 
 
 def _jpeg_levels(path: str, label: np.ndarray) -> np.ndarray:
@@ -281,19 +258,6 @@ def _jpeg_levels(path: str, label: np.ndarray) -> np.ndarray:
   if between.mean() > 0.05 or (label > 127).any() and label.max() < 255 - JPEG_TOLERANCE or 0 < label.max() <= 127:
     raise InputError(f'{path}: is JPEG, which changes class ids; save masks as PNG')
   return np.where(label > 127, 255, 0).astype(np.uint8)
-
-
-def read_zero_is_void(path: str, ignore_label: int = VOID) -> np.ndarray:
-  """Class ids, uint8 [H, W]: 0, 255 and `ignore_label` become void (255), any other k becomes k - 1.
-
-  Raises:
-    InputError: it is not a label image, or holds an id above 255.
-  """
-  label = read_ids(path)
-  if label.min() < 0 or label.max() > VOID:
-    raise InputError(f'{path}: holds {label.max()}, and class ids end at {VOID}; are these instance ids?')
-  void = (label == 0) | (label == VOID) | (label == ignore_label)
-  return np.where(void, VOID, label.astype(int) - 1).astype(np.uint8)
 
 
 def resized(label: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -222,7 +222,12 @@ def test_labels_of_another_size_are_one_line_and_can_be_resized(tmp_path, capsys
   mask_files(tmp_path, square()[::2, ::2])
   assert prepare(tmp_path) == 2
   text = said(capsys)
-  assert text.count('error: ') == 1 and '3 other labels' in text and '--resize-labels' in text
+  assert (
+    text.count('error: ') == 1
+    and 'img0.png: is 40 x 30' in text
+    and '(and 3 more: ' in text
+    and '--resize-labels' in text
+  )
   assert prepare(tmp_path, '--resize-labels') == 0
   np.testing.assert_array_equal(label(tmp_path), square())
 
@@ -293,6 +298,14 @@ def test_smoothed_edges_are_refused_and_the_line_works(tmp_path, capsys):
   assert prepare(tmp_path, '--colors', 'colors.txt', '--color-tolerance', 128) == 0  # the path is below the data
   np.testing.assert_array_equal(label(tmp_path), ramp > 127)
   assert '80 pixels took the nearest colour' in said(capsys)
+
+
+@pytest.mark.parametrize(('flags', 'two'), [((), 1), (('--ignore-label', 2), 255)])
+def test_zero_is_void_and_k_is_class_k_minus_1(tmp_path, flags, two):
+  mask_files(tmp_path, np.resize(np.array([0, 1, 2, 3, 255], np.uint8), (HEIGHT, WIDTH)))
+  assert prepare(tmp_path, '--zero-is-void', *flags) == 0
+  assert label(tmp_path).flat[:5].tolist() == [255, 0, two, 2, 255]
+  assert classes(tmp_path) == ['class_0', 'class_1', 'class_2']
 
 
 def test_ids_that_are_mostly_gaps_are_refused_unless_they_are_named(tmp_path, capsys):

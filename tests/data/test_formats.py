@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dataset.formats import coco, cvat, drawing, labelme, masks
+from dataset.formats import annotations, drawing, masks
 from tests.data import labelled, trees
 from utils.errors import InputError
 
@@ -85,10 +85,10 @@ def test_run_lengths_compressed_by_pycocotools_and_plain():
   frame = np.zeros((5, 7), bool)
   frame[1:4, 2:5] = frame[0, 0] = frame[4, 6] = True
   frame[2, 3] = False
-  np.testing.assert_array_equal(coco.draw_segmentation({'counts': FRAME, 'size': [5, 7]}, 5, 7)[2], frame)
+  np.testing.assert_array_equal(annotations.draw_coco({'counts': FRAME, 'size': [5, 7]}, 5, 7)[2], frame)
   rows, columns = np.mgrid[:60, :80]
-  for counts in (DISC, coco.decompress(DISC)):
-    disc = whole(coco.draw_segmentation({'counts': counts, 'size': [60, 80]}, 60, 80), 60, 80)
+  for counts in (DISC, annotations.decompress(DISC)):
+    disc = whole(annotations.draw_coco({'counts': counts, 'size': [60, 80]}, 60, 80), 60, 80)
     np.testing.assert_array_equal(disc, np.hypot(rows - 25, columns - 30) < 17)
 
 
@@ -111,20 +111,20 @@ def test_run_lengths_compressed_by_pycocotools_and_plain():
 )
 def test_segmentations_that_cannot_be_drawn(segmentation):
   with pytest.raises((ValueError, TypeError)):
-    coco.draw_segmentation(segmentation, 9, 12)
+    annotations.draw_coco(segmentation, 9, 12)
 
 
 def test_labelme_shapes():
-  square = labelme.draw_shape('rectangle', [[8, 7], [2, 3]], None, 9, 12)  # any two corners
+  square = annotations.draw_labelme('rectangle', [[8, 7], [2, 3]], None, 9, 12)  # any two corners
   assert square[:2] == (3, 2) and square[2].shape == (4, 6) and square[2].all()
-  circle = whole(labelme.draw_shape('circle', [[20, 20], [23, 24]], None, 40, 40), 40, 40)
+  circle = whole(annotations.draw_labelme('circle', [[20, 20], [23, 24]], None, 40, 40), 40, 40)
   rows, columns = np.mgrid[:40, :40] + 0.5
   np.testing.assert_array_equal(circle, np.hypot(rows - 20, columns - 20) < 5)
 
 
 def test_cvat_masks_run_along_the_rows():
   values = {'rle': '1, 2, 3', 'left': '4', 'top': '2', 'width': '3', 'height': '2', 'label': 'car'}
-  top, left, mask, _ = cvat.draw_shape('mask', values, 9, 12)
+  top, left, mask, _ = annotations.draw_cvat('mask', values, 9, 12)
   assert (top, left) == (2, 4)
   np.testing.assert_array_equal(mask, [[False, True, True], [False, False, False]])
 
@@ -160,12 +160,6 @@ def test_colour_tables_that_cannot_be_read(tmp_path, text, words):
     masks.read_colour_table(str(tmp_path / 'colors.txt'))
 
 
-def test_zero_is_void(tmp_path):
-  trees.save(tmp_path / 'a.png', np.array([[0, 1, 150, 254, 255]], np.uint8))
-  assert masks.read_zero_is_void(str(tmp_path / 'a.png')).tolist() == [[255, 0, 149, 253, 255]]
-  assert masks.read_zero_is_void(str(tmp_path / 'a.png'), 150).tolist() == [[255, 0, 255, 253, 255]]
-
-
 def nodes(value, path=()):
   yield path
   for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -187,7 +181,7 @@ def test_any_part_of_a_json_file_may_be_anything(tmp_path, kind, value):
     inner[last] = value
     path.write_text(json.dumps(content['root']))
     try:
-      found = coco.read(str(path)) if kind == 'coco' else labelme.read(str(tmp_path))[0]
+      found = annotations.read_coco(str(path)) if kind == 'coco' else annotations.read_labelme(str(tmp_path))
       for annotated in found.images:
         names = {region.name for region in annotated.regions}
         drawing.paint(annotated, str(tmp_path / 'a.jpg'), dict.fromkeys(names, 1), 0)

@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from dataset import convert, prepare_voc12
+from dataset import listing, prepare_voc12
 from tests.data import trees
 from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot
 from utils import files, labels, lists
@@ -189,4 +189,4 @@ def test_an_archive_that_grows_is_refused(tmp_path):
   data = b'MATLAB 5.0 MAT-file'.ljust(124) + b'\0\1IM'
   (tmp_path / 'a.mat').write_bytes(data + (15).to_bytes(4, 'little') + len(body).to_bytes(4, 'little') + body)
   with pytest.raises(InputError, match='holds more than 16 MB'):
-    convert.read_mat(str(tmp_path / 'a.mat'), ['x'], 'a MATLAB file', dict)
+    listing.read_mat(str(tmp_path / 'a.mat'), ['x'], 'a MATLAB file', dict)
