@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy.spatial import KDTree
 
 from utils import files, images
 from utils.errors import InputError, one_line
@@ -96,10 +95,12 @@ def read_colours(path: str, table: np.ndarray, advice: str, tolerance: int = 0) 
   unknown = ids < 0
   if tolerance and unknown.any():
     known = np.flatnonzero(table >= 0)
-    palette, colours = np.stack([known >> 16, known >> 8 & 255, known & 255], axis=1), rgb[unknown].astype(int)
-    nearest = KDTree(palette).query(colours)[1]
+    codes, where = np.unique(rgb[unknown] @ RGB_TO_CODE, return_inverse=True)
+    palette, colours = (np.stack([c >> 16, c >> 8 & 255, c & 255], axis=1).astype(np.float32) for c in (known, codes))
+    nearest = np.argmin((palette**2).sum(axis=1) - 2 * colours @ palette.T, axis=1)  # |c - p|^2 without |c|^2
     near = np.abs(palette[nearest] - colours).max(axis=1) <= tolerance
-    ids[unknown] = np.where(near, table[known[nearest]], -1)
+    ids[unknown] = np.where(near, table[known[nearest]], -1)[where]
+    near = near[where]
     tally['nearest|'] += int(near.sum())
     if jpeg and (~near).sum() * 20 <= ids.size:
       ids[ids < 0] = VOID
