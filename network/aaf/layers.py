@@ -4,9 +4,40 @@ A pair is a centre pixel i and its neighbour j = i + offset, offset in {-size, 0
 only if i, j and the pixel opposite to j about i are all inside the image and labelled with a class.
 """
 
+import operator
+
 import tensorflow as tf
 
 IGNORED = -1
+
+
+def class_count(num_classes) -> int:
+  """How many classes `num_classes` means: itself, and 2 for the 1 of a single sigmoid channel.
+
+  Raises:
+    ValueError: not a whole number of at least 1.
+  """
+  try:
+    number = operator.index(num_classes)
+  except TypeError:
+    number = 0
+  if number < 1:
+    raise ValueError(f'num_classes is {num_classes!r}; give how many classes there are, a whole number from 1 on')
+  return max(2, number)
+
+
+def label_maps(labels):
+  """Labels [N, H, W] or [N, H, W, 1] -> [N, H, W].
+
+  Raises:
+    ValueError: one-hot labels.
+  """
+  labels = tf.convert_to_tensor(labels)
+  if labels.shape.rank != 4:
+    return labels
+  if labels.shape[-1] not in (1, None):
+    raise ValueError(f'labels {tuple(labels.shape)} look one-hot; give class ids [N, H, W]: tf.argmax(labels, -1)')
+  return tf.squeeze(labels, -1)
 
 
 def valid_labels(labels, num_classes: int):

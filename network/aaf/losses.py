@@ -8,7 +8,8 @@ Where exactly one of i and j is labelled c, the entry is an *edge* entry and cos
 entry is a *non-edge* entry and costs kl. The losses are means over all edge and over all non-edge entries.
 
 Conventions: labels are integers [N, H, W], ignored unless in [0, C); probs are softmax probabilities
-[N, H, W, C] of any float dtype. All arithmetic is float32. An empty set of entries contributes 0.
+[N, H, W, C] of any float dtype. All arithmetic is float32. An empty set of entries contributes 0. The two functions of
+the mean also take labels [N, H, W, 1], and num_classes 1 for one sigmoid channel p of the classes 0 and 1: [1 - p, p].
 
 No tensor of pairs x classes is stored. XLA compiles the sums over a size's pairs into one loop over [C, pixels], where
 a pixel's eight neighbours are eight shifts (`layers.Layout`). The gradient is written out, so that it is such a loop.
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from .layers import IGNORED, Layout, classes_only, counted
+from .layers import IGNORED, Layout, class_count, classes_only, counted, label_maps
 
 FLOOR = 1e-4  # p and 1 - p are clipped to [FLOOR, 1] before the logarithm
 SIZES = (1, 2, 3)  # of the adaptive loss
@@ -27,7 +28,12 @@ compiled = tf.function(jit_compile=True, autograph=False)  # these take labels f
 
 
 def affinity_loss(labels, probs, num_classes: int, kld_margin: float):
-  """The affinity loss at distance 1 -> scalars (edge, nonedge): means over all entries of the batch."""
+  """The affinity loss at distance 1 -> scalars (edge, nonedge): means over all entries of the batch.
+
+  Raises:
+    ValueError: num_classes is no whole number from 1 on, labels are one-hot, or shapes do not fit.
+  """
+  labels, probs, num_classes = each_class(labels, probs, num_classes)
   edge, nonedge = affinity_sums(labels, probs, num_classes, kld_margin, sizes=(1,))
   edge_count, nonedge_count = affinity_counts(labels, num_classes, sizes=(1,))
   mean = tf.math.divide_no_nan
@@ -40,12 +46,13 @@ def adaptive_affinity_loss(labels, probs, num_classes: int, kld_margin: float, w
   Every entry is multiplied by the weight of its centre pixel's label at that size before the mean.
 
   Args:
-    w_edge, w_nonedge: [C, S], softmaxed over the sizes. They are to be *maximised* over (a minimax): negate their
-      gradient.
+    w_edge, w_nonedge: [C, S], softmaxed over the sizes; [2, S] with num_classes 1. They are to be *maximised* over (a
+      minimax): negate their gradient.
 
   Raises:
-    ValueError: weights of another shape.
+    ValueError: as `affinity_loss`; weights of another shape.
   """
+  labels, probs, num_classes = each_class(labels, probs, num_classes)
   for name, weights in (('w_edge', w_edge), ('w_nonedge', w_nonedge)):
     if tuple(weights.shape) != (num_classes, len(sizes)):
       raise ValueError(f'{name} has shape {tuple(weights.shape)}, not (classes, sizes) = {(num_classes, len(sizes))}')
@@ -56,6 +63,15 @@ def adaptive_affinity_loss(labels, probs, num_classes: int, kld_margin: float, w
     mean(tf.reduce_sum(w_edge * edge, 0), edge_count),
     mean(tf.reduce_sum(w_nonedge * nonedge, 0), nonedge_count),
   )
+
+
+def each_class(labels, probs, num_classes):
+  """-> (labels [N, H, W], probs [N, H, W, C], C): a single channel p becomes [1 - p, p]."""
+  number, probs = class_count(num_classes), tf.convert_to_tensor(probs)
+  if num_classes == 1:
+    tf.debugging.assert_shapes([(probs, ('N', 'H', 'W', 1))])
+    probs = tf.concat([1 - probs, probs], -1)
+  return label_maps(labels), probs, number
 
 
 def affinity_counts(labels, num_classes: int, sizes=SIZES):

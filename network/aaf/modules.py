@@ -10,6 +10,7 @@ import weakref
 
 import tensorflow as tf
 
+from .layers import class_count
 from .losses import SIZES, adaptive_affinity_loss, affinity_loss
 
 registered = tf.keras.utils.register_keras_serializable('adaptive_affinity')  # so that compiled models can be saved
@@ -20,7 +21,9 @@ class AffinityLoss(tf.Module):
   """`lambda_edge * edge + lambda_nonedge * nonedge` of `affinity_loss`; called as `loss(labels, predictions)`.
 
   Labels are integers (or floats that hold them) [N, H, W] or [N, H, W, 1], ignored unless in [0, C); predictions
-  [N, H, W, C] of any float dtype, of the same height and width: probabilities, or logits if `from_logits`.
+  [N, H, W, C] of any float dtype, of the same height and width: probabilities, or logits if `from_logits`. With
+  num_classes 1 they have one channel, a sigmoid's p or its logit, of the classes 0 and 1. `base` is a loss that is
+  added: a Keras loss, or any function of labels and predictions.
   The training scripts also multiply it by 10^(-step / steps); that is the caller's.
   On several replicas each takes the mean over its own pixels, divided by their number, as Keras' losses do: what the
   replicas have, gradients too, is to be added up.
@@ -33,20 +36,27 @@ class AffinityLoss(tf.Module):
     lambda_edge: float = 1.0,
     lambda_nonedge: float = 1.0,
     from_logits: bool = False,
+    base=None,
   ):
+    """
+    Raises:
+      ValueError: num_classes is no whole number from 1 on.
+    """
     super().__init__()
-    self.num_classes, self.kld_margin = num_classes, kld_margin
+    self.classes = class_count(num_classes)
+    self.num_classes, self.kld_margin, self.base = int(num_classes), kld_margin, base
     self.lambda_edge, self.lambda_nonedge = lambda_edge, lambda_nonedge
     self.from_logits = from_logits
 
   def __call__(self, labels, predictions):
-    labels, probs = tf.convert_to_tensor(labels), tf.cast(predictions, tf.float32)
-    if labels.shape.rank == 4:
-      labels = tf.squeeze(labels, -1)
-    edge, nonedge = self.terms(labels, tf.nn.softmax(probs) if self.from_logits else probs)
+    probs = tf.cast(predictions, tf.float32)
+    if self.from_logits:
+      probs = tf.nn.sigmoid(probs) if self.num_classes == 1 else tf.nn.softmax(probs)
+    edge, nonedge = self.terms(labels, probs)
     loss = self.lambda_edge * tf.reduce_sum(edge) + self.lambda_nonedge * tf.reduce_sum(nonedge)
     replicas = tf.distribute.get_replica_context()
-    return loss if replicas is None else loss / replicas.num_replicas_in_sync
+    loss = loss if replicas is None else loss / replicas.num_replicas_in_sync
+    return loss if self.base is None else loss + self.base(labels, predictions)
 
   def terms(self, labels, probs):
     return affinity_loss(labels, probs, self.num_classes, self.kld_margin)
@@ -54,16 +64,18 @@ class AffinityLoss(tf.Module):
   def get_config(self) -> dict:
     """The arguments, as Keras saves them with a model that was compiled with this loss."""
     names = 'num_classes', 'kld_margin', 'lambda_edge', 'lambda_nonedge', 'from_logits'
-    return {name: getattr(self, name) for name in names}
+    base = self.base and tf.keras.losses.serialize(self.base)
+    return {**{name: getattr(self, name) for name in names}, 'base': base}
 
   @classmethod
   def from_config(cls, config: dict):
-    return cls(**config)
+    base = config['base'] and tf.keras.losses.deserialize(config['base'])
+    return cls(**{**config, 'base': base})
 
 
 @registered
 class EdgeWeights(tf.keras.layers.Layer):
-  """Passes its input on, in float32, and owns the variables `edge_w` and `nonedge_w` [num_classes, num_sizes]."""
+  """Passes its input on, in float32, and owns the variables `edge_w` and `nonedge_w` [C, num_sizes]."""
 
   by_key = weakref.WeakValueDictionary()  # key -> the newest layer with it: losses that are loaded find theirs here
 
@@ -79,8 +91,10 @@ class EdgeWeights(tf.keras.layers.Layer):
     """key: what a saved layer and a copy that is loaded have in common; a new one by default."""
     super().__init__(name=name, dtype=dtype, **kwargs)
     self.num_classes, self.num_sizes, self.key = num_classes, num_sizes, key or uuid.uuid4().hex
-    shape = (num_classes, num_sizes)
-    self.edge_w, self.nonedge_w = (self.add_weight(shape, 'zeros', name=name) for name in ('edge_w', 'nonedge_w'))
+    shape = (class_count(num_classes), num_sizes)
+    self.edge_w, self.nonedge_w = (
+      self.add_weight(name=name, shape=shape, initializer='zeros') for name in ('edge_w', 'nonedge_w')
+    )
     self.by_key[self.key] = self
 
   def build(self, input_shape):
@@ -113,7 +127,7 @@ class AdaptiveAffinityLoss(AffinityLoss):
   def __init__(self, num_classes: int, *args, sizes=SIZES, **kwargs):
     super().__init__(num_classes, *args, **kwargs)
     self.sizes = tuple(sizes)
-    shape = [num_classes, len(self.sizes)]
+    shape = [self.classes, len(self.sizes)]
     self.edge_weights = [tf.Variable(tf.zeros(shape), name=name) for name in ('edge_w', 'nonedge_w')]
     self._layer = None  # of the model that has the edge weights
 
@@ -125,13 +139,13 @@ class AdaptiveAffinityLoss(AffinityLoss):
     """A Keras model (TensorFlow backend) like `model`, sharing its layers, that has the edge weights among its own.
 
     They are in a layer `EdgeWeights` behind the model's output, which it passes on, in float32. A model that has such a
-    layer already, because it was loaded or because you put it there, is returned itself. Under a strategy call this
-    inside its scope.
+    layer already, at any depth, because it was loaded or because you put it there, is returned itself. Under a strategy
+    call this inside its scope.
 
     Raises:
       ValueError: a model of several outputs, or not of Keras' functional or sequential kind; give it such a layer.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, EdgeWeights)]
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, EdgeWeights)]
     if not layers:
       inputs, outputs = getattr(model, 'inputs', None), getattr(model, 'outputs', None)
       if not inputs or len(outputs) != 1:
@@ -143,7 +157,7 @@ class AdaptiveAffinityLoss(AffinityLoss):
 
   def _take(self, layer: EdgeWeights) -> None:
     """Makes the layer's variables this loss's."""
-    weights, shape = [layer.edge_w, layer.nonedge_w], (self.num_classes, len(self.sizes))
+    weights, shape = [layer.edge_w, layer.nonedge_w], (self.classes, len(self.sizes))
     if any(tuple(w.shape) != shape for w in weights):
       raise ValueError(f"the model's EdgeWeights are {tuple(weights[0].shape)}, this loss's {shape} (classes, sizes)")
     self._layer, self.edge_weights = layer, weights
@@ -158,7 +172,7 @@ class AdaptiveAffinityLoss(AffinityLoss):
     a model that was compiled with this loss can be loaded and trained on."""
     config = dict(config)
     layer = EdgeWeights.by_key.get(config.pop('layer'))
-    loss = cls(**config)
+    loss = super().from_config(config)
     if layer is not None:
       loss._take(layer)
     return loss

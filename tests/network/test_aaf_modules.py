@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import network.aaf
 from dataset import make_demo
-from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, affinity_loss
+from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, adaptive_affinity_loss, affinity_loss
 from utils.train.objectives import AdaptiveAffinity
 
 # Keras 3.15 reads its variables in a way that NumPy 2 will no longer take.
@@ -46,6 +46,48 @@ def test_affinity_loss_is_the_weighted_sum_of_its_terms():
   plain = AffinityLoss(CLASSES, MARGIN, 2.0, 0.5)
   np.testing.assert_allclose(plain(LABELS[..., np.newaxis].astype(float), tf.nn.softmax(logits)), loss(LABELS, logits))
   assert not loss.trainable_variables
+
+
+@pytest.mark.parametrize('from_logits', [True, False])
+@pytest.mark.parametrize('kind', [AffinityLoss, AdaptiveAffinityLoss])
+def test_one_sigmoid_channel_is_two_classes(kind, from_logits):
+  """p is the second of two classes: softmax of [0, x]."""
+  x = tf.constant(LOGITS[..., :1], tf.float32)
+  labels = np.where(LABELS == CLASSES, 255, LABELS % 2)[..., np.newaxis]
+  one, two = kind(1, MARGIN, from_logits=from_logits), kind(2, MARGIN, from_logits=True)
+  for loss in (one, two) if kind is AdaptiveAffinityLoss else ():
+    randomise_edge_weights(loss)
+  got = loss_and_gradients(one, labels, x if from_logits else tf.sigmoid(x), one.trainable_variables)
+  want = loss_and_gradients(two, labels, tf.concat([tf.zeros_like(x), x], -1), two.trainable_variables)
+  np.testing.assert_allclose(got[0], want[0], 1e-5)
+  by_logit = got[1] if from_logits else got[1] * tf.sigmoid(x) * tf.sigmoid(-x)
+  np.testing.assert_allclose(by_logit, want[1][..., 1:], 1e-4, 1e-6)
+  for g, e in zip(got[2:], want[2:], strict=True):
+    np.testing.assert_allclose(g, e, 1e-4, 1e-6)
+
+
+PROBS, WEIGHTS = np.full((2, 8, 8, CLASSES), 1 / CLASSES, np.float32), np.full((CLASSES, 3), 1 / 3, np.float32)
+CALLS = {
+  'affinity_loss': lambda classes, labels: affinity_loss(labels, PROBS, classes, MARGIN),
+  'adaptive': lambda classes, labels: adaptive_affinity_loss(labels, PROBS, classes, MARGIN, WEIGHTS, WEIGHTS),
+  'AffinityLoss': lambda classes, labels: AffinityLoss(classes)(labels, PROBS),
+  'AdaptiveAffinityLoss': lambda classes, labels: AdaptiveAffinityLoss(classes)(labels, PROBS),
+}
+
+
+@pytest.mark.parametrize('call', CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+  ('classes', 'labels', 'message'),
+  [
+    (0, LABELS, 'num_classes is 0; give how many'),
+    (2.5, LABELS, 'num_classes is 2.5; give how many'),
+    ('7', LABELS, "num_classes is '7'; give how many"),
+    (CLASSES, np.eye(CLASSES + 1)[LABELS], r'labels \(2, 8, 8, 4\) look one-hot; give class ids'),
+  ],
+)
+def test_settings_and_labels_that_do_not_fit(call, classes, labels, message):
+  with pytest.raises(ValueError, match=message):
+    call(classes, labels)
 
 
 @pytest.mark.parametrize('jit_compile', [None, True])
@@ -106,21 +148,27 @@ def test_attached_model_passes_the_output_on_and_owns_the_weights():
   assert len(model.trainable_variables) == len(plain.trainable_variables) + 2
 
 
-def test_saved_model_brings_its_edge_weights(tmp_path):
+@pytest.mark.parametrize('depth', [0, 1, 2])
+def test_saved_model_brings_its_edge_weights_at_any_depth(tmp_path, depth):
   first = AdaptiveAffinityLoss(CLASSES)
   model = first.attach(small_model())
+  for _ in range(depth):
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, model(keras.layers.Rescaling(0.5)(images)))
+  assert first.attach(model) is model
   randomise_edge_weights(first)
   model.save(tmp_path / 'model.keras')
   loaded = keras.models.load_model(tmp_path / 'model.keras')
   second = AdaptiveAffinityLoss(CLASSES)
-  assert second.attach(loaded) is loaded
+  assert second.attach(loaded) is loaded and second.edge_weights[0] is loaded.trainable_variables[-2]
   for a, b in zip(first.edge_weights, second.edge_weights, strict=True):
     np.testing.assert_array_equal(a, b)
 
 
 def test_model_compiled_with_the_loss_is_saved_and_trained_on(tmp_path):
   """The loaded loss' edge weights are the loaded model's: training goes on as if unbroken."""
-  loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, sizes=(1, 2), from_logits=True)
+  cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=CLASSES)
+  loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, sizes=(1, 2), from_logits=True, base=cross_entropy)
   model = loss.attach(small_model())
   saving = keras.callbacks.ModelCheckpoint(tmp_path / 'model.keras')
   fit(loss, model, keras.optimizers.SGD(0.5, momentum=0.9), callbacks=[saving])
@@ -141,6 +189,12 @@ def test_plain_affinity_loss_is_saved_with_a_model(tmp_path):
   model.save(tmp_path / 'model.keras')
   loaded = keras.models.load_model(tmp_path / 'model.keras').loss
   assert loaded.get_config() == model.loss.get_config() and loaded.lambda_nonedge == 4.0
+
+
+def test_another_loss_is_added():
+  base = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=CLASSES)
+  alone, both = (AffinityLoss(CLASSES, MARGIN, from_logits=True, **more) for more in ({}, {'base': base}))
+  np.testing.assert_allclose(both(LABELS, LOGITS), alone(LABELS, LOGITS) + base(LABELS, LOGITS), 1e-6)
 
 
 def test_models_that_cannot_be_attached_to():
@@ -222,6 +276,8 @@ def test_the_example_learns_and_its_edge_weights_ascend(tmp_path, monkeypatch):
   # Ascending, the non-edge weights turn to where probabilities differ most: to the largest distance, for every class.
   assert np.all(nonedge[:, 2] > nonedge[:, 0])
   np.testing.assert_allclose(edge.sum(1), 1, 1e-5)
+  loaded = keras.models.load_model('demo/aaf.keras')
+  np.testing.assert_array_equal(loaded.loss.edge_weights[0], example['loss'].edge_weights[0])
 
 
 def test_the_readme_shows_the_example_whole():
