@@ -20,6 +20,7 @@ from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal,
 from utils import checkpoint, errors
 from utils.train import loop, run_folder
 from utils.train.run_folder import CsvLog
+from utils.train.validation import Validation
 
 data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
 pytestmark = pytest.mark.usefixtures('toy')
@@ -201,7 +202,9 @@ def test_a_folder_with_checkpoints_is_refused_or_cleared(data, tmp_path):
 
 def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
   mious = iter([0.1, 0.5, 0.3, np.nan, 0.4, 0.5])
-  monkeypatch.setattr(loop.Validator, '__call__', lambda self, stop: (next(mious), np.zeros(CLASSES)))
+  monkeypatch.setattr(
+    loop.Validator, '__call__', lambda self, stop: Validation(next(mious), np.zeros(CLASSES), 0.5, [])
+  )
   folder = tmp_path / 'run'
   train(data, folder, num_steps=7, save_pred_every=1, keep=2, val_list=data / 'list.txt', val_every=1)
   assert steps(folder) == [2, 5, 6]
@@ -218,7 +221,9 @@ def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
 
 def test_early_stop_ends_the_run_for_good(data, tmp_path, monkeypatch, capsys):
   folder, mious = tmp_path / 'run', iter([0.1, 0.5, 0.3, 0.5, 0.4, 0.6])
-  monkeypatch.setattr(loop.Validator, '__call__', lambda self, stop: (next(mious), np.zeros(CLASSES)))
+  monkeypatch.setattr(
+    loop.Validator, '__call__', lambda self, stop: Validation(next(mious), np.zeros(CLASSES), 0.5, [])
+  )
   flags = {'num_steps': 50, 'save_pred_every': 50, 'val_list': data / 'list.txt', 'val_every': 2}
 
   def end(**changes):
@@ -307,7 +312,8 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   config = json.loads((folder / 'config').read_text())
   assert (config['batch_size'], config['input_size'], config['objective']) == (2, [32, 32], 'CrossEntropy')
   out = capsys.readouterr().out
-  assert 'batch_size: 2' in out and 'validation mIoU' in out and 'last checkpoint' in out
+  assert f'flags: all in {folder}/config; fcn8s on resnet_v1_14, 3 classes, batches of 1 x 2 crops of 32 x 32' in out
+  assert 'validation mIoU' in out and 'last checkpoint' in out
   tags = {}
   for path in folder.glob('*tfevents*'):
     for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -315,7 +321,8 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
         tags.setdefault(value.tag, []).append(event.step)
   assert {'seg_loss', 'lr', 'images_per_second', 'memory_mb', 'input_truth_prediction'} <= tags.keys()
   assert tags['seg_loss'] == tags['lr'] == [0, 2, 4]
-  assert tags['val/mIoU'] == [3, 5]
+  assert tags['val/mIoU'] == tags['val/loss'] == [3, 5]
+  assert all(tags[f'val/image_truth_prediction/{i}'] == [3, 5] for i in range(3))
 
 
 def damage(path):

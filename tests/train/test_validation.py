@@ -4,11 +4,15 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_mIoU
 from pyscripts.inference import inference
 from tests import tiny
 from tests.tiny import CLASSES, FLAGS, train
+from utils import images
+from utils.lists import Pair
+from utils.train.validation import cross_entropy, read_truth
 
 data = tiny.data
 
@@ -16,16 +20,20 @@ data = tiny.data
 @pytest.mark.parametrize('ema', [{}, {'ema_decay': 0.9}])
 def test_validation_is_inference_and_benchmark(data, tmp_path, capfd, ema):
   """A real network, on images smaller and larger than its window, at several steps of a run."""
-  every_step = {'num_steps': 3, 'val_every': 1, 'save_pred_every': 1}
+  every_step = {'num_steps': 3, 'val_every': 1, 'save_pred_every': 1, 'batch_norm_decay': 0.1}
   train(data, tmp_path / 'run', val_list=data / 'list.txt', val_strides='20,16', **every_step, **ema)
   lines = (tmp_path / 'run' / 'validation.csv').read_text().splitlines()
-  assert lines[0] == 'step,mIoU,class 0,class 1,class 2' and len(lines) == 3
+  assert lines[0] == 'step,mIoU,loss,class 0,class 1,class 2' and len(lines) == 3
   capfd.readouterr()
   for line in lines[1:]:
-    step, miou, *iou = line.split(',')
+    step, miou, loss, *iou = line.split(',')
     flags = [f'--{name}={FLAGS[name.replace("-", "_")]}' for name in ('model', 'backbone', 'num-classes', 'input-size')]
     flags += [f'--data-dir={data}', f'--data-list={data}/list.txt', '--strides=20,16']
-    flags += [f'--restore-from={tmp_path}/run/model.ckpt-{step}', f'--save-dir={tmp_path}/predictions-{step}']
+    flags += [
+      f'--restore-from={tmp_path}/run/model.ckpt-{step}',
+      f'--save-dir={tmp_path}/predictions-{step}',
+      '--save-probs',
+    ]
     inference.main([*flags, *(['--ema'] if ema else [])])
     folders = [f'--pred-dir={tmp_path}/predictions-{step}/gray', f'--gt-dir={data}', f'--num-classes={CLASSES}']
     benchmark_by_mIoU.main(folders)
@@ -34,3 +42,33 @@ def test_validation_is_inference_and_benchmark(data, tmp_path, capfd, ema):
     np.testing.assert_allclose(np.float64(iou), np.float64(classes), atol=1.01e-4)
     [mean] = re.findall(r'^mean IOU: *([\d.]+)%', out, re.M)
     assert float(miou) == pytest.approx(float(mean), abs=1.01e-4)
+    assert float(loss) == pytest.approx(cross_entropy_of_files(data, tmp_path / f'predictions-{step}/probs'), rel=2e-3)
+
+
+def cross_entropy_of_files(data, folder) -> float:
+  """The mean of -ln p over the pixels that are not void, of saved probabilities (float16)."""
+  nats = []
+  for path in folder.glob('*.npy'):
+    label, probabilities = np.asarray(Image.open(data / f'{path.stem}.png')), np.load(path).astype(np.float64)
+    nats += [-np.log(probabilities[..., c][label == c]) for c in range(CLASSES)]
+  return float(np.mean(np.concatenate(nats)))
+
+
+def test_loss_by_hand():
+  score = np.float32([[[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [1, 0, 0], [0, 0, 1]]])
+  assert cross_entropy(score, np.uint8([[1, 2, 0, 255]])) == pytest.approx(np.log(4) - np.log(0.7), rel=1e-6)
+  assert cross_entropy(score, np.uint8([[255, 3, 1, 9]])) == pytest.approx(87.3, abs=0.1)  # probability 0
+
+
+@pytest.mark.parametrize('turn', [1, 3, 6, 8])
+def test_label_is_turned_with_its_photo(tmp_path, turn):
+  """A label that was drawn on the photo as stored is seen as the photo is, one drawn on it as seen stays."""
+  exif = Image.Exif()
+  exif[images.ORIENTATION] = turn
+  Image.new('RGB', (24, 16)).save(tmp_path / 'a.jpg', exif=exif)
+  stored = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
+  seen = np.ascontiguousarray(images.upright(stored, turn))
+  for name, label in (('stored', stored), ('seen', seen))[: 2 if turn >= 5 else 1]:
+    Image.fromarray(label).save(tmp_path / f'{name}.png')
+    pair = Pair(str(tmp_path / 'a.jpg'), str(tmp_path / f'{name}.png'))
+    np.testing.assert_array_equal(read_truth(pair), seen if turn >= 5 else stored)

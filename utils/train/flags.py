@@ -5,6 +5,7 @@ A new flag gets its role (see `utils.arguments.Role`) and one line of help, in t
 
 import argparse
 import functools
+import os
 
 from seg_models.names import size_multiple, size_problem, stride_problem
 from utils.arguments import (
@@ -227,6 +228,16 @@ def first_last(text: str) -> tuple[int, int]:
   if not 0 <= first <= last:
     raise argparse.ArgumentTypeError(f'{text!r}: give first,last with 0 <= first <= last')
   return first, last
+
+
+def described(args: argparse.Namespace) -> str:
+  """One line for the console: where all flags are kept, and the few that matter."""
+  height, width = args.input_size
+  return (
+    f'flags: all in {os.path.join(args.snapshot_dir, "config")}; {args.model} on {args.backbone}, {args.num_classes} '
+    f'classes, batches of {args.iter_size} x {args.batch_size} crops of {height} x {width}, {args.num_steps} steps '
+    f'from rate {args.learning_rate:g}'
+  )
 
 
 def check(args: argparse.Namespace) -> None:

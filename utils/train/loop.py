@@ -74,11 +74,10 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     state = TrainingState.of_flags(model, objective, args)
   devices.apply(model, args.precision)
   with RunFolder(args, objective, chief=devices.is_chief(strategy)) as folder:
-    if folder.writes:
-      print(*(f'{key}: {value}' for key, value in sorted(vars(args).items())), sep='\n')
     history = ValidationHistory()
     origin = set_initial_values(state, history, folder, args)
     if folder.writes:
+      print(flags.described(args))
       print(origin)
       print(devices.described(args.precision))
       if objective.options.class_weights:
@@ -169,12 +168,12 @@ def validate(run: Run, s: int) -> bool:
     return False
   begun = time.monotonic()
   with run.state.averages.in_use() if run.state.averages else contextlib.nullcontext():
-    scores = run.validator(run.stop)
-  if scores is None:
+    found = run.validator(run.stop)
+  if found is None:
     return False
   if run.folder.writes:
-    run.log.validation(s, *scores, time.monotonic() - begun)
-  return run.history.add(s, scores[0])
+    run.log.validation(s, found, time.monotonic() - begun)
+  return run.history.add(s, found.miou)
 
 
 def has_stalled(run: Run) -> bool:

@@ -36,6 +36,7 @@ from utils.lists import list_digest
 from utils.train import flags
 
 LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
+PANEL_HEIGHT = 512  # pixels, of a picture in TensorBoard
 FORECAST_AFTER = 20  # steps that are timed, after the first, which TensorFlow compiles
 
 
@@ -159,9 +160,9 @@ class RunFolder:
 class RunLog:
   """Writes the log of one run into its snapshot folder (`quiet`: nowhere, for workers that are not the chief).
 
-  log.csv has a line a step: step, losses, lr, images/s, seconds waited for data, resident memory in MB. validation.csv
-  has a line a validation: step, mIoU and IoU per class in percent. A resumed run drops the rows after step `validated`,
-  since it repeats these validations.
+  log.csv has one line per step: step, losses, lr, images/s, seconds waited for data, resident memory in MB.
+  validation.csv has one line per validation: step, mIoU in percent, loss in nats, IoU per class in percent. A resumed
+  run drops the rows after step `validated`, since it repeats these validations.
   """
 
   def __init__(self, folder, args, objective, validated: int = -1, quiet: bool = False):
@@ -222,21 +223,31 @@ class RunLog:
     logits = model(tf.constant(images), training=False)
     prediction = np.asarray(tf.argmax(resize_bilinear(logits, images.shape[1:3]), -1))
     pixels = np.clip(images + MEAN, 0, 255).astype(np.uint8)
-    panel = np.concatenate([pixels, colour(labels, self.palette), colour(prediction, self.palette)], 2)
     with self.events.as_default(step=np.int64(s)):
-      tf.summary.image('input_truth_prediction', panel, max_outputs=number)
+      tf.summary.image('input_truth_prediction', self._panel(pixels, labels, prediction), max_outputs=number)
 
-  def validation(self, s: int, miou: float, iou: np.ndarray, seconds: float) -> None:
-    """The validation's mIoU and IoU per class (NaN: absent) to the console, validation.csv and TensorBoard."""
-    classes = ', '.join(f'{n} {100 * v:.1f}' for n, v in zip(self.names, iou, strict=True) if np.isfinite(v))
-    tqdm.write(f'step {s}: validation mIoU {100 * miou:.2f}% in {seconds:.0f} s ({classes})')
-    percent = {name: f'{100 * v:.4f}' for name, v in zip(self.names, iou, strict=True)}
-    self.validations.write({'step': s, 'mIoU': f'{100 * miou:.4f}', **percent})
+  def _panel(self, pixels, labels, prediction) -> np.ndarray:
+    """[N, h, w, 3] and two [N, h, w] side by side, every k-th pixel where that keeps the height below PANEL_HEIGHT."""
+    panel = np.concatenate([pixels, colour(labels, self.palette), colour(prediction, self.palette)], 2)
+    every = -(-panel.shape[1] // PANEL_HEIGHT)
+    return panel[:, ::every, ::every]
+
+  def validation(self, s: int, found, seconds: float) -> None:
+    """A `Validation` to the console, validation.csv and TensorBoard, its pictures as `pictures` shows them."""
+    iou = dict(zip(self.names, found.iou, strict=True))
+    classes = ', '.join(f'{name} {100 * value:.1f}' for name, value in iou.items() if np.isfinite(value))
+    scores = f'mIoU {100 * found.miou:.2f}%, loss {found.loss:.4f}'
+    tqdm.write(f'step {s}: validation {scores} in {seconds:.0f} s ({classes})')
+    percent = {name: f'{100 * value:.4f}' for name, value in iou.items()}
+    self.validations.write({'step': s, 'mIoU': f'{100 * found.miou:.4f}', 'loss': found.loss, **percent})
     with self.events.as_default(step=np.int64(s)):
-      scalar('val/mIoU', miou)
-      for name, value in zip(self.names, iou, strict=True):
+      scalar('val/mIoU', found.miou)
+      scalar('val/loss', found.loss)
+      for name, value in iou.items():
         if np.isfinite(value):
           scalar(f'val/IoU/{name}', value)
+      for i, picture in enumerate(found.pictures):
+        tf.summary.image(f'val/image_truth_prediction/{i}', self._panel(*(x[np.newaxis] for x in picture)))
     self.events.flush()
 
   def profile(self, s: int) -> None:

@@ -1,16 +1,34 @@
-"""Validation while training: mIoU on a list, by the single-scale prediction of the inference scripts."""
+"""Validation while training: scores on a list, by the single-scale prediction of the inference scripts."""
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from seg_models.image_reader import read_image
 from utils import checkpoint, devices, metrics
+from utils.checks import stored_size
 from utils.errors import InputError, RunError, one_line
-from utils.images import read_label
+from utils.images import read_label, upright_label
 from utils.predict.outputs import class_map
 from utils.predict.windows import probability_function, scores, windows_at_once
+
+PICTURES = 3  # that a validation keeps: the first of the list
+
+
+class Validation(NamedTuple):
+  """What a validation found.
+
+  miou: a fraction. iou: [C], NaN for classes with neither truth nor prediction. loss: see `cross_entropy`.
+  pictures: (image uint8 [h, w, 3], truth [h, w], predicted classes [h, w]) of the first images.
+  """
+
+  miou: float
+  iou: np.ndarray
+  loss: float
+  pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 class Validator:
@@ -19,30 +37,60 @@ class Validator:
   def __init__(self, strategy, model, pairs, args):
     rank, workers = devices.worker(strategy)
     self.strategy, self.pairs, self.args = strategy, pairs[rank::workers], args
+    self.quiet = rank > 0
     self.probabilities = probability_function(model, args.input_size)
     self.windows = {'window': args.input_size, 'strides': args.val_strides, 'batch_size': windows_at_once()}
 
-  def __call__(self, stop) -> tuple[float, np.ndarray] | None:
-    """-> (mIoU, IoU [C] with NaN for classes with neither truth nor prediction); None if `stop.signum` cut it off."""
+  def __call__(self, stop) -> Validation | None:
+    """None if `stop.signum` cut it off."""
     classes = self.args.num_classes
-    matrix = np.zeros((classes, classes + 1), np.int64)
+    matrix, loss, pictures = np.zeros((classes, classes + 1), np.int64), 0.0, []
     images = itertools.takewhile(lambda _: not stop.signum, map(read, self.pairs))
-    for pair, score in scores(images, self.probabilities, **self.windows):
-      matrix += metrics.confusion(class_map(score), read_label(pair.label), classes)
-    cut_off = stop.signum > 0
-    *matrix, cut_off = devices.sum_over_workers(self.strategy, np.append(matrix, cut_off))
+    found = scores(images, self.probabilities, **self.windows)
+    bar = tqdm(found, 'validation', len(self.pairs), leave=False, disable=self.quiet, mininterval=0.5, unit='image')
+    for (pair, image), score in bar:
+      truth, predicted = read_truth(pair), class_map(score)
+      matrix += metrics.confusion(predicted, truth, classes)
+      loss += cross_entropy(score, truth)
+      if len(pictures) < PICTURES:
+        pictures.append((image, truth, predicted))
+    found = np.array([*matrix.ravel(), loss, stop.signum > 0], np.float64)  # counts below 2^53 are exact
+    *matrix, loss, cut_off = devices.sum_over_workers(self.strategy, found)
     if cut_off:
       return None
-    iou = metrics.iou(np.reshape(matrix, [classes, classes + 1]))
-    return metrics.mean(iou), iou
+    matrix = np.reshape(matrix, [classes, classes + 1]).astype(np.int64)
+    iou = metrics.iou(matrix)
+    return Validation(metrics.mean(iou), iou, float(metrics.ratio(loss, matrix.sum())), pictures)
+
+
+def cross_entropy(score: np.ndarray, truth: np.ndarray) -> float:
+  """The sum over the pixels that are not void of -ln p, in nats: p is the probability of the true class there.
+
+  Over the number of these pixels it is the mean cross-entropy of the prediction, `loss` in validation.csv: at the size
+  of the image, of probabilities averaged over the windows, while training's `seg_loss` is at the size of the logits.
+
+  score: probabilities float32 [h, w, C]; truth: integers [h, w], void where >= C. A probability of 0 counts as the
+  smallest number above it, 87 nats.
+  """
+  classes = score.shape[-1]
+  probability = np.take_along_axis(score, np.minimum(truth, classes - 1)[..., np.newaxis], -1)[..., 0]
+  nats = -np.log(np.maximum(probability[truth < classes], np.finfo(np.float32).tiny))
+  return float(nats.sum(dtype=np.float64))
 
 
 def read(pair):
-  """-> (pair, its image)."""
+  """-> ((pair, its image), its image): what is known of an image when it is scored, and what is predicted."""
   try:
-    return pair, read_image(pair.image)
+    image = read_image(pair.image)
   except (InputError, OSError, tf.errors.OpError) as e:
     raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); fix it and --resume') from None
+  return (pair, image), image
+
+
+def read_truth(pair) -> np.ndarray:
+  """The label [h, w] as its photo is seen: turned with it where only that fits, as the reader of training does."""
+  (width, height), turn = stored_size(pair.image)
+  return upright_label(read_label(pair.label), (height, width), turn)
 
 
 class ValidationHistory:
