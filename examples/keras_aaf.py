@@ -1,4 +1,4 @@
-"""Trains a small Keras model with the adaptive affinity loss on the demo data, in a minute or two: `pip install .`, then
+"""Trains a small Keras model with the adaptive affinity loss on the demo data, in about a minute: `pip install .`, then
 
 python dataset/make_demo.py --out-dir demo && python examples/keras_aaf.py
 """

@@ -1,4 +1,4 @@
-"""The affinity losses: equal to a slow loop over the pixels and to the recorded values, and sound where it is hard."""
+"""The affinity losses: equal to the reference and to the recorded values, and sound where it is hard."""
 
 import pathlib
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from network.aaf import losses, reference
 from network.aaf.losses import adaptive_affinity_loss, affinity_counts, affinity_loss, affinity_sums
 from pyscripts.profile import loss as loss_profile
-from tests.network import slow_losses
-from tests.network.drawn import SHAPE, draw, numeric_gradient, relative_error, softmax
+from tests.network.drawn import SHAPE, draw, relative_error, softmax
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / 'golden/losses.npz')
 SIZES, MARGIN = (1, 2, 3), 1.0  # of most cases here, as SHAPE: every new one is compiled anew
@@ -40,12 +40,26 @@ def value_and_gradient(labels, probs, weights):
     ((1, 1, 1, 2), 3.0, (1,)),
   ],
 )
-def test_equals_a_loop_over_the_pixels(shape, margin, sizes):
+def test_equals_the_reference(shape, margin, sizes):
+  """Values, gradients and counts; the reference in float64."""
   labels, logits, _ = draw(shape)
-  probs = softmax(logits)
-  sums, counts = slow_losses.sums_and_counts(labels, probs, shape[-1], margin, sizes)
-  np.testing.assert_allclose(affinity_sums(labels, probs, shape[-1], margin, sizes), sums, 1e-5, 1e-5)
-  np.testing.assert_array_equal(affinity_counts(labels, shape[-1], sizes), counts)
+  weights = np.random.default_rng(1).random((2, shape[-1], len(sizes)))
+
+  def of(module, dtype):
+    x, w = tf.constant(softmax(logits), dtype), tf.constant(weights, dtype)
+    with tf.GradientTape() as tape:
+      tape.watch([x, w])
+      plain = tf.stack(module.affinity_loss(labels, x, shape[-1], margin))
+      adaptive = tf.stack(module.adaptive_affinity_loss(labels, x, shape[-1], margin, w[0], w[1], sizes))
+      loss = 2 * plain[0] + 3 * plain[1] + tf.reduce_sum(adaptive)
+    return plain, adaptive, *tape.gradient(loss, [x, w])
+
+  for got, want in zip(of(losses, tf.float32), of(reference, tf.float64), strict=True):
+    np.testing.assert_allclose(got, want, 1e-5, 1e-5)
+  for s, size in enumerate(sizes):
+    both = reference.entries(labels, softmax(logits), shape[-1], margin, size)
+    for counts, (_, counted) in zip(affinity_counts(labels, shape[-1], sizes), both, strict=True):
+      assert counts[s] == np.sum(counted)
 
 
 def test_settings_may_be_numpy_scalars():
@@ -57,42 +71,6 @@ def test_settings_may_be_numpy_scalars():
     got = affinity_sums(labels, probs, np.int64(SHAPE[-1]), margin, np.array(SIZES))
     np.testing.assert_allclose(got, want, 1e-6)
   np.testing.assert_array_equal(affinity_counts(labels, np.int64(SHAPE[-1])), affinity_counts(labels, SHAPE[-1]))
-
-
-def test_means_of_both_losses():
-  labels, logits, weights = draw()
-  probs, weights = softmax(logits), softmax(weights)
-  plain = slow_losses.losses(labels, probs, SHAPE[-1], MARGIN, 1.0, (1,))
-  np.testing.assert_allclose(affinity_loss(labels, probs, SHAPE[-1], MARGIN), plain[:, 0], 1e-5)
-  adaptive = slow_losses.losses(labels, probs, SHAPE[-1], MARGIN, weights, SIZES)
-  got = adaptive_affinity_loss(labels, probs, SHAPE[-1], MARGIN, *weights.astype(np.float32))
-  np.testing.assert_allclose(got, adaptive, 1e-5)
-
-
-def test_gradient_of_the_logits_is_the_numeric_one():
-  shape = (1, 5, 5, 3)
-  labels, logits, weights = draw(shape, seed=3)
-  weights = softmax(weights)
-
-  def slow(x):
-    return slow_losses.losses(labels, softmax(x), shape[-1], MARGIN, weights, SIZES).sum()
-
-  numeric = numeric_gradient(slow, logits)
-  logits = tf.constant(logits)
-  with tf.GradientTape() as tape:
-    tape.watch(logits)
-    loss = total(labels, tf.nn.softmax(logits), tf.constant(weights, tf.float32), shape[-1])
-  assert relative_error(tape.gradient(loss, logits), numeric) < 1e-5
-
-
-def test_gradient_of_the_weights_is_the_weighted_mean_by_class():
-  labels, logits, weights = draw()
-  sums, counts = slow_losses.sums_and_counts(labels, softmax(logits), SHAPE[-1], MARGIN, SIZES)
-  weights = tf.constant(softmax(weights), tf.float32)
-  with tf.GradientTape() as tape:
-    tape.watch(weights)
-    loss = total(labels, tf.nn.softmax(logits), weights)
-  np.testing.assert_allclose(tape.gradient(loss, weights), sums / counts[:, np.newaxis], 1e-5, 1e-6)
 
 
 def test_gradient_stops_where_a_probability_is_clipped():
@@ -241,6 +219,16 @@ def test_recorded_values(case):
 
   counts = np.concatenate([affinity_counts(labels, classes, sizes) for sizes in ((1,), SIZES)], 1)
   np.testing.assert_array_equal(counts.T, recorded['counts'])
+
+
+@pytest.mark.parametrize('case', ['soft', 'voc'])
+def test_the_reference_has_the_recorded_values(case):
+  names = 'labels', 'logits', 'kld_margin', 'edge_w', 'nonedge_w', 'affinity_edge_nonedge', 'aaf_edge_nonedge_by_size'
+  labels, logits, margin, *raw, affinity, adaptive = (tf.constant(GOLDEN[f'{case}/{name}']) for name in names)
+  settings = labels, tf.nn.softmax(logits), logits.shape[-1], float(margin)
+  assert relative_error(reference.affinity_loss(*settings), affinity) < 2e-5
+  terms = reference.adaptive_affinity_loss(*settings, *map(tf.nn.softmax, raw))
+  assert relative_error(np.transpose(terms), adaptive) < 2e-5
 
 
 def test_profile_compares_two_forms_of_the_same_loss():
