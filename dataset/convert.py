@@ -117,6 +117,8 @@ def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
     return one_line(e), False
   except OSError as e:
     return os_error_line(e), False
+  except MemoryError:
+    return f'{job.source}: does not fit into memory', False
   try:
     _write(job, content)
   except InputError as e:  # a folder or a link in the file's place

@@ -34,6 +34,14 @@ def list_dir(path: str) -> str:
   return path
 
 
+def find_folder(flag: str, places: list[pathlib.Path], inside: str, advice: str) -> pathlib.Path:
+  """The first of these places that holds the folder `inside`; an InputError with the `advice` where none does."""
+  for place in places:
+    if (place / inside).is_dir():
+      return place
+  raise InputError(f'{flag} {places[0]}: holds no {inside}; {advice}')
+
+
 def walk(root, faults: list[str]) -> Iterator[str]:
   """The paths of the files in a folder and its sub-folders, sorted; links are followed, hidden names and folders of
   converted files are left out. A folder that cannot be read becomes a line of `faults`."""

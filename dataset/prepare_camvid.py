@@ -11,16 +11,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from dataset import listing
 from utils import errors, labels
-from utils.errors import InputError
 
 OFFICIAL = {'train': 367, 'val': 101, 'test': 233}
 
 
 def main(argv=None):
   args = listing.parser(__doc__, 'camvid', 'the folder that holds train, trainannot, ...').parse_args(argv)
-  root = pathlib.Path(args.data_dir)
-  if not (root / 'train').is_dir() or not (root / 'trainannot').is_dir():
-    raise InputError(f"--data-dir {root}: holds no train and trainannot; give CamVid's folder in SegNet's layout")
+  places = [pathlib.Path(args.data_dir)]
+  for folder in ('train', 'trainannot'):
+    root = listing.find_folder('--data-dir', places, folder, "give CamVid's folder in SegNet's layout")
   for split, official in OFFICIAL.items():
     images = listing.files_by_stem(root / split, ('.png', '.jpg', '.jpeg'))
     masks = listing.files_by_stem(root / f'{split}annot', ('.png',))

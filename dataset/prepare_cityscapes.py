@@ -23,10 +23,9 @@ TRAIN_IDS = labels.cityscapes_train_ids()
 
 def main(argv=None):
   args = listing.parser(__doc__, 'cityscapes', 'the folder that holds leftImg8bit and gtFine').parse_args(argv)
-  root = pathlib.Path(args.data_dir)
-  for folder, archive in (('leftImg8bit', 'leftImg8bit_trainvaltest.zip'), ('gtFine', 'gtFine_trainvaltest.zip')):
-    if not (root / folder).is_dir():
-      raise InputError(f'--data-dir {root}: holds no {folder}; unpack {archive} there')
+  for folder in ('leftImg8bit', 'gtFine'):
+    advice = f'unpack {folder}_trainvaltest.zip there'
+    root = listing.find_folder('--data-dir', [pathlib.Path(args.data_dir)], folder, advice)
   faults = []
   for kind, make in (('labelIds', train_ids), ('instanceIds', checked_copy)):
     faults += convert.run(jobs(root, kind, make), kind).values()

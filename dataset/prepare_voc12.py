@@ -7,7 +7,6 @@ Without SBD, VOC2012/SegmentationClassAug (the merged masks of class ids that ma
 The originals are only read. Run it again after an interruption or after adding files: it does what is left.
 """
 
-import functools
 import pathlib
 import sys
 
@@ -26,7 +25,6 @@ MASKS = {
   'segcls': ('SegmentationClass', 'cls', 'GTcls', len(VOC_CLASSES) - 1),
   'seginst': ('SegmentationObject', 'inst', 'GTinst', 254),
 }
-
 MERGED = 'SegmentationClassAug'
 
 
@@ -38,8 +36,13 @@ def parse(argv):
 
 def main(argv=None):
   args = parse(argv)
-  devkit = find_devkit(pathlib.Path(args.data_dir))
-  sbd = find_sbd(pathlib.Path(args.sbd_dir)) if args.sbd_dir else None
+  root, sbd, sbd_dir = pathlib.Path(args.data_dir), None, pathlib.Path(args.sbd_dir)
+  advice = 'unpack VOCtrainval_11-May-2012.tar and give its VOCdevkit'
+  places = [root, root / 'VOCdevkit', root.parent]
+  devkit = listing.find_folder('--data-dir', places, 'VOC2012/JPEGImages', advice)
+  if args.sbd_dir:
+    places = [sbd_dir, sbd_dir / 'dataset', sbd_dir / 'benchmark_RELEASE' / 'dataset']
+    sbd = listing.find_folder('--sbd-dir', places, 'cls', 'unpack benchmark.tgz and give its benchmark_RELEASE')
   faults = []
   for folder in MASKS:
     faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder).values()
@@ -48,37 +51,18 @@ def main(argv=None):
   return errors.report(faults)
 
 
-def find_devkit(folder: pathlib.Path) -> pathlib.Path:
-  for devkit in (folder, folder / 'VOCdevkit', folder.parent):
-    if (devkit / 'VOC2012' / 'JPEGImages').is_dir():
-      return devkit
-  raise InputError(
-    f'--data-dir {folder}: holds no VOC2012/JPEGImages; unpack VOCtrainval_11-May-2012.tar and give its VOCdevkit'
-  )
-
-
-def find_sbd(folder: pathlib.Path) -> pathlib.Path:
-  for dataset in (folder / 'dataset', folder, folder / 'benchmark_RELEASE' / 'dataset'):
-    if (dataset / 'cls').is_dir():
-      return dataset
-  raise InputError(f'--sbd-dir {folder}: holds no dataset/cls; unpack benchmark.tgz and give its benchmark_RELEASE')
-
-
 def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[convert.Job]:
   """One conversion for every image that has a mask."""
   official_folder, sbd_folder, struct, highest = MASKS[folder]
-  sbd_masks = listing.files_by_stem(sbd / sbd_folder, ('.mat',)) if sbd else {}
-  merged = listing.files_by_stem(voc / MERGED, ('.png',)) if folder == 'segcls' and not sbd else {}
-  official_masks = listing.files_by_stem(voc / official_folder, ('.png',))
-  sources = {name: (path, functools.partial(read_sbd, struct=struct)) for name, path in sbd_masks.items()}
-  sources |= {name: (path, images.read_label) for name, path in merged.items()}
-  sources |= {name: (path, images.read_label) for name, path in official_masks.items()}
+  sources = listing.files_by_stem(sbd / sbd_folder, ('.mat',)) if sbd else {}
+  if folder == 'segcls' and not sbd:
+    sources = listing.files_by_stem(voc / MERGED, ('.png',))
+  sources |= listing.files_by_stem(voc / official_folder, ('.png',))
 
-  def job(name: str) -> convert.Job:
-    path, read = sources[name]
-    return convert.Job(path, str(voc / folder / f'{name}.png'), lambda path: checked(path, read(path), highest))
+  def make(path: str) -> np.ndarray:
+    return checked(path, read_sbd(path, struct) if path.endswith('.mat') else images.read_label(path), highest)
 
-  return [job(name) for name in sorted(sources)]
+  return [convert.Job(path, str(voc / folder / f'{name}.png'), make) for name, path in sorted(sources.items())]
 
 
 def read_sbd(path: str, struct: str) -> np.ndarray:

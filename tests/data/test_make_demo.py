@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import make_demo, painter
+from dataset import make_demo
 from utils import labels, lists
 from utils.errors import InputError
 
@@ -37,25 +37,25 @@ def test_lists_name_every_file_and_labels_are_class_ids_shown_in_voc_colours(tmp
     pairs = lists.read_list(str(tmp_path / f'{split}.txt'), str(tmp_path / 'VOCdevkit'), need_label=True)
     assert len(pairs) == count
     for i, pair in enumerate(pairs):
-      scene = painter.draw_scene(np.random.default_rng([0, number, i]), 96, 120)
+      scene = make_demo.draw_scene(np.random.default_rng([0, number, i]), 96, 120)
       for path, ids in ((pair.label, scene.classes), (pair.label.replace('segcls', 'seginst'), scene.instances)):
         with Image.open(path) as label:
           np.testing.assert_array_equal(np.asarray(label), ids)
           np.testing.assert_array_equal(np.asarray(label.convert('RGB')), labels.voc_colours()[ids])
-  assert (tmp_path / 'classes.txt').read_text().split() == list(painter.CLASSES)
+  assert (tmp_path / 'classes.txt').read_text().split() == list(make_demo.CLASSES)
 
 
 def test_every_class_is_drawn_and_instances_agree_with_classes():
   seen = set()
   for i in range(20):
-    scene = painter.draw_scene(np.random.default_rng(i), 144, 144)
+    scene = make_demo.draw_scene(np.random.default_rng(i), 144, 144)
     assert scene.image.dtype == np.uint8 and scene.image.shape == (144, 144, 3)
     np.testing.assert_array_equal(scene.classes == 255, scene.instances == 255)
     np.testing.assert_array_equal(scene.classes == 0, scene.instances == 0)
     for instance in set(np.unique(scene.instances)) - {0, 255}:
       assert len(np.unique(scene.classes[scene.instances == instance])) == 1
     seen |= set(np.unique(scene.classes))
-  assert seen == {*range(len(painter.CLASSES)), 255}
+  assert seen == {*range(len(make_demo.CLASSES)), 255}
 
 
 def test_does_not_mix_with_a_real_devkit(tmp_path):
