@@ -39,22 +39,25 @@ def main(argv=None):
   images, labels = (listing.files_by_stem(root / folder, ('.png',)) for folder in ('images', 'labels'))
   if not images or not labels:
     raise InputError(f'--data-dir {root}: holds no images/*.png and labels/*.png; unpack the archives there')
-  splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root)}
+  splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root / 'split.mat')}
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
-  faults = convert.run(jobs, 'trainids')
+  faults = list(convert.run(jobs, 'trainids').values())
   converted = listing.files_by_stem(root / 'trainids', ('.png',))
-  pairs = {i: (images[i], converted[i]) for i in images if i in converted}
-  sizes = parallel.in_threads(same_size, pairs.values(), 'sizes')
-  found = dict(zip(pairs, sizes, strict=True))
-  unequal = {i for i, same in found.items() if same is False}
-  damaged = {i: fault for i, fault in found.items() if isinstance(fault, str)}
+  both, unequal, damaged = sorted(images.keys() & converted), set(), set()
+  pairs = [(images[i], converted[i]) for i in both]
+  for i, found in zip(both, parallel.in_threads(same_size, pairs, 'sizes'), strict=True):
+    if isinstance(found, str):
+      damaged.add(i)
+      faults.append(found)
+    elif not found:
+      unequal.add(i)
   for name, ids in splits.items():
-    rest = [i for i in ids if i not in unequal and i not in damaged]
     left_out = {'with a label of another size': sorted(unequal.intersection(ids))}
-    left_out['that cannot be read'] = sorted(damaged.keys() & set(ids))
+    left_out['that cannot be read'] = sorted(damaged.intersection(ids))
+    rest = [i for i in ids if i not in unequal | damaged]
     listing.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
   write_classes(args.list_dir, known_classes(CITYSCAPES_CLASSES))
-  return errors.report([*faults.values(), *damaged.values()])
+  return errors.report(faults)
 
 
 def same_size(pair: tuple[str, str]) -> bool | str:
@@ -65,20 +68,17 @@ def same_size(pair: tuple[str, str]) -> bool | str:
     return errors.one_line(e)
 
 
-def read_splits(split_file: str, root: pathlib.Path) -> dict[str, list[str]]:
+def read_splits(split_file: str, default: pathlib.Path) -> dict[str, list[str]]:
   """The ids of trainIds, valIds and testIds, numbers that count from 1 and name files 00001.png and so on."""
-  path = pathlib.Path(split_file) if split_file else root / 'split.mat'
-  if not path.exists() and not split_file:
-    listing.warn(f'{path}: is missing, so only the list all is written; it is in the archive read_mapping.zip')
+  if not split_file and not default.exists():
+    listing.warn(f'{default}: is missing, so only the list all is written; it is in the archive read_mapping.zip')
     return {}
-  if split_file and not path.exists():
-    raise InputError(f'--split-file {path}: no such file')
-  names = [f'{name}Ids' for name in ('train', 'val', 'test')]
 
   def ids(found):
-    return {name.removesuffix('Ids'): [f'{int(i):05d}' for i in found[name].ravel()] for name in names}
+    return {name: [f'{int(i):05d}' for i in found[f'{name}Ids'].ravel()] for name in ('train', 'val', 'test')}
 
-  return listing.read_mat(str(path), names, 'a MATLAB file with trainIds, valIds and testIds', ids)
+  names, kind = ['trainIds', 'valIds', 'testIds'], 'a MATLAB file with trainIds, valIds and testIds'
+  return listing.read_mat(split_file or str(default), names, kind, ids)
 
 
 def train_ids(path: str) -> np.ndarray:

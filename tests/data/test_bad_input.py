@@ -119,11 +119,28 @@ def own_file(folder):
   return folder / 'masks' / 'b.png'
 
 
-def gta5_image(folder):
+def gta5_image(folder, end):
+  """A second pair, whose image ends at byte `end`, beside folders that are named like images."""
   flat_mask(gta5(folder) / 'labels' / '00002.png', 7)
-  broken(folder / 'images' / '00002.png')
+  photo(folder / 'images' / '00002.png')
+  broken(folder / 'images' / '00002.png', (folder / 'images' / '00002.png').read_bytes()[:end])
+  for name in ('images', 'labels'):
+    (folder / name / '00003.png').mkdir()
 
 
+def unreadable(folder):
+  photo(own(folder) / 'images' / 'private' / 'b.png')
+  (folder / 'images' / 'private').chmod(0)
+
+
+def long_names(folder):
+  """Names of 254 bytes, and one mask that cannot be read."""
+  Image.new('RGB', (7, 5)).save(own_file(folder).parents[1] / 'images' / f'{"n" * 250}.tif')
+  flat_mask(folder / 'masks' / f'{"n" * 250}.png', 255)
+  broken(folder / 'masks' / 'b.png')
+
+
+NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason='root may read every folder')
 RGB, CMYK = Image.new('RGB', (8, 6)), Image.new('CMYK', (8, 6))
 BAD_FILES = [
   (check, lambda f: pair(f, line='a.jpg a.png\nb.jpg b.png\n'), LIST, 'b.jpg is not a file'),
@@ -138,10 +155,13 @@ BAD_FILES = [
   (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
-  (prepare_gta5, gta5_image, [], '00002.png: cannot be decoded'),
+  (prepare_gta5, lambda f: gta5_image(f, 0), [], '00002.png: cannot be decoded (it is empty)'),
+  (prepare_gta5, lambda f: gta5_image(f, -20), [], '00002.png: cannot be decoded (its end is missing)'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
   (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a pipe, not a file'),
   (prepare_own, lambda f: broken(own_file(f)), [], 'b.png: cannot be decoded'),
+  (prepare_own, long_names, ['--val-fraction', '0'], 'b.png: cannot be decoded'),
+  pytest.param(prepare_own, unreadable, [], 'private: Permission denied; its files are left out', marks=NOT_ROOT),
 ]
 
 
