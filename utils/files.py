@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from utils import records
 from utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def read_bytes(path, kind: str, limit: int = LARGEST_TEXT) -> bytes:
   Raises:
     InputError: it cannot be read, is not a regular file, or is larger; the message says what `kind` it should be.
   """
+  if records.is_record(path):
+    return records.read(path)
   check_regular(path, kind)
   try:
     with open(path, 'rb') as file:

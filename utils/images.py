@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from utils import files
+from utils import files, records
 from utils.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def open_label(path: str):
 def open_picture(path: str):
   """An image opened by Pillow, not yet decoded. Decoding errors inside the block become InputErrors too."""
   try:
-    files.check_regular(path, 'an image')
-    with open(path, 'rb') as file, Image.open(file, formats=FORMATS) as image:
+    with _open(path) as file, Image.open(file, formats=FORMATS) as image:
       yield image
   except FileNotFoundError:
     raise InputError(f'{path}: no such file') from None
@@ -74,6 +73,13 @@ def open_picture(path: str):
     empty = os.path.isfile(path) and not os.path.getsize(path)
     reason = 'it is empty' if empty else re.sub(" (<_io.*>|'.*')$", '', one_line(e))
     raise InputError(f'{path}: cannot be decoded ({reason}); replace the file') from None
+
+
+def _open(path: str):
+  if records.is_record(path):
+    return io.BytesIO(records.read(path))
+  files.check_regular(path, 'an image')
+  return open(path, 'rb')
 
 
 def _raise(error: OSError):

@@ -5,7 +5,7 @@ import pathlib
 import zlib
 from typing import NamedTuple
 
-from utils import files
+from utils import files, records
 from utils.errors import InputError
 
 LINE = 'one line an image, `image label`'
@@ -29,6 +29,8 @@ def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
     InputError: the list is missing, empty or not text; a line cannot be split, lacks a needed label, or names no file.
   """
   lines = list_lines(list_path)
+  if records.is_file(list_path):
+    return [Pair(*pair) for pair in records.contents(list_path)[1]]
   return [read_line(line, where, data_dir, need_label, allow_missing_label=not need_label) for where, line in lines]
 
 
@@ -38,6 +40,9 @@ def list_lines(list_path: str) -> list[tuple[str, str]]:
     raise InputError(f'--data-list is empty; give a list file: {LINE}')
   if not os.path.exists(list_path):
     raise InputError(f'{list_path}: no such list file; {_how_to_make(list_path)}')
+  if records.is_file(list_path):
+    files.check_regular(list_path, 'a record file')
+    return [(f'{list_path} line {i}', line) for i, line in enumerate(records.contents(list_path)[0], 1)]
   text = files.text_lines(list_path, f'a list file: {LINE}')
   lines = [(f'{list_path} line {i}', line.strip()) for i, line in enumerate(text, 1) if line.strip()]
   if not lines:
