@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import scipy.special
 
-from dataset import make_demo, painter, suspects
+from dataset import make_demo, suspects
 from tests.data import trees
 from tests.predict import predicted
 from utils import errors, images, lists
@@ -34,7 +34,7 @@ def simulated(random, truth: np.ndarray, classes: int) -> np.ndarray:
   smooth noise."""
   moved = np.roll(truth, random.integers(-2, 3, 2), (0, 1))
   evidence = cv2.GaussianBlur(np.eye(classes, dtype=np.float32)[moved], (0, 0), 2)
-  noise = np.concatenate([painter.noise(random, *truth.shape, 12) for _ in range(classes)], -1)
+  noise = np.concatenate([make_demo.noise(random, *truth.shape, 12) for _ in range(classes)], -1)
   return scipy.special.softmax(7 * evidence + noise, -1).astype(np.float32)
 
 
