@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import time
+import zlib
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -78,26 +78,32 @@ def _devices(number: int) -> list[str]:
 
 
 def multi_worker_strategy(args, workers: 'Cluster', gpus, equal) -> tf.distribute.Strategy:
-  """Waits for the other workers and joins them."""
+  """Waits for the other workers, joins them, and checks that all have the same flags."""
   if gpus:
     tf.config.set_visible_devices(gpus[: args.num_gpu], 'GPU')
   else:
     print('no GPU here: one replica a machine, on its CPU')
-  wait_for_workers(workers, common_settings(args, equal), args.worker_timeout)
+  meet(workers, args.worker_timeout)
   os.environ['TF_CONFIG'] = workers.tf_config()
   options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=args.worker_timeout)
   try:
-    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    compare_flags(strategy, args, equal)
   except tf.errors.OpError as e:
     raise RunError(f'the workers could not be joined; start all of them again ({one_line(e)[:300]})') from None
+  return strategy
 
 
-def common_settings(args, equal) -> dict:
-  """The flags that must be equal on all workers."""
-  flags = {name: value for name, value in vars(args).items() if name in equal}
-  flags |= {name: list_digest(path) for name in ('data_list', 'val_list') if (path := getattr(args, name))}
-  settings = {f'--{name.replace("_", "-")}': value for name, value in flags.items()}
-  return {'script': os.path.basename(sys.argv[0]), **settings}
+def compare_flags(strategy, args, equal: Collection[str]) -> None:
+  """Raises InputError, on all workers, if one has another value of a flag in `equal` or lists of other contents."""
+  values = {name: getattr(args, name, None) for name in equal}
+  values |= {name: list_digest(path) if (path := getattr(args, name)) else '' for name in ('data_list', 'val_list')}
+  checksums = np.array([zlib.crc32(json.dumps(value).encode()) for value in values.values()])
+  table = np.array(of_all_workers(strategy, checksums))
+  for worker_index, column in np.argwhere(table != table[0])[:1]:
+    wait_for_all(strategy)
+    flag = '--' + list(values)[column].replace('_', '-')
+    raise InputError(f'worker {worker_index} has another {flag} than worker 0; start all workers with the same command')
 
 
 def is_multi_worker(strategy) -> bool:
@@ -105,16 +111,11 @@ def is_multi_worker(strategy) -> bool:
 
 
 def worker(strategy) -> tuple[int, int]:
-  """(index of this worker, number of workers): (0, 1) on one machine."""
+  """(index of this worker, number of workers): (0, 1) on one machine. Worker 0, the chief, alone writes."""
   if not is_multi_worker(strategy):
     return 0, 1
   resolver = strategy.cluster_resolver
   return resolver.task_id, resolver.cluster_spec().num_tasks('worker')
-
-
-def is_chief(strategy) -> bool:
-  """Whether this process writes checkpoints, summaries and the progress bar."""
-  return worker(strategy)[0] == 0
 
 
 def sum_over_workers(strategy, value):
@@ -129,34 +130,33 @@ def sum_over_workers(strategy, value):
   return strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None).numpy()
 
 
-def of_all_workers(strategy, number: int) -> list[int]:
-  """The whole numbers that the workers have, in the workers' order; all must call it."""
+def of_all_workers(strategy, numbers) -> list:
+  """The whole number (or list of them) that each worker has, in the workers' order; all must call it."""
   rank, workers = worker(strategy)
-  return sum_over_workers(strategy, np.eye(workers, dtype=np.int64)[rank] * number).tolist()
+  return sum_over_workers(strategy, np.multiply.outer(np.eye(workers, dtype=np.int64)[rank], numbers)).tolist()
+
+
+def wait_for_all(strategy) -> None:
+  """Returns when every worker has called it. One that exits earlier would make the others fail."""
+  sum_over_workers(strategy, np.zeros(1))
+  with contextlib.suppress(tf.errors.OpError):  # another worker got past the first wait and has exited
+    sum_over_workers(strategy, np.zeros(1))
 
 
 @contextlib.contextmanager
 def exit_together(strategy):
-  """No worker exits before the chief has saved the last checkpoint, after the last step or after a stop that all make.
-
-  A worker that exits earlier would make the others fail, the chief among them while it saves.
-  """
-  stopped = None
+  """No worker exits before the chief has saved the last checkpoint, after the last step or a stop that all make."""
   try:
     yield
-  except Stopped as e:
-    stopped = e
-  sum_over_workers(strategy, np.zeros(1))
-  with contextlib.suppress(tf.errors.OpError):  # another worker got past the first wait and has exited: all is saved
-    sum_over_workers(strategy, np.zeros(1))
-  if stopped:
-    raise stopped
+  except Stopped:
+    wait_for_all(strategy)
+    raise
+  wait_for_all(strategy)
 
 
+ANSWER_SECONDS = 5  # that an open connection may take to say who it is
+GO = b'go'  # the chief's answer
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
-
-
-ANSWER_SECONDS = 5  # that an open connection may take to send a line
 
 
 class Cluster(NamedTuple):
@@ -168,10 +168,6 @@ class Cluster(NamedTuple):
   def tf_config(self) -> str:
     task = {'type': 'worker', 'index': self.index}
     return json.dumps({'cluster': {'worker': self.workers}, 'task': task})
-
-  @property
-  def port(self) -> int:
-    return host_and_port(self.workers[self.index])[1]
 
 
 def find(kind: str | None) -> Cluster | None:
@@ -203,8 +199,6 @@ def from_tf_config(text: str) -> Cluster | None:
     tasks = {(role, i): address for role in ('chief', 'worker') for i, address in enumerate(roles.get(role, []))}
     for address in tasks.values():
       host_and_port(address)
-    if len(set(tasks.values())) < len(tasks):
-      raise ValueError('an address occurs twice')
     this = task.get('type'), int(task.get('index', -1))
     if this not in tasks:
       raise ValueError(f'its task (type, index) is {this}, none of {", ".join(map(str, tasks))}')
@@ -243,102 +237,64 @@ def from_slurm(environment) -> Cluster:
     raise InputError(f'--cluster slurm: cannot read {values} ({e})') from None
 
 
-def wait_for_workers(cluster: Cluster, settings: dict, seconds: float) -> None:
-  """Returns when all workers of the cluster have called it with equal `settings` (JSON values by name).
+def meet(cluster: Cluster, seconds: float) -> None:
+  """Returns when every worker of the cluster has called it: they connect to the chief's port, and it answers.
 
-  This protects hours of many machines: TensorFlow itself waits an hour, and ignores Ctrl-C, for a worker that never
-  starts, and hangs in the first step if one has other flags. So the workers first connect to the chief's port here,
-  before its TensorFlow listens there. Each sends one line of JSON and gets one, when all have come or something is
-  wrong.
+  TensorFlow itself waits an hour, and ignores Ctrl-C, for a worker that never starts; the timeout of its coordination
+  service does not shorten that (2.21).
 
   Raises:
-    InputError: the settings differ, a port is taken, or a host is unknown.
+    InputError: a port is taken, or a host is unknown.
     RunError: a worker is missing after `seconds`.
   """
-  number, here = len(cluster.workers), cluster.workers[cluster.index]
-  print(f'worker {cluster.index} of {number}, {here}: waiting up to {seconds:g} s for the others', flush=True)
-  deadline = time.monotonic() + seconds
+  here, deadline = cluster.workers[cluster.index], time.monotonic() + seconds
+  print(f'{here}, of {len(cluster.workers)} workers: waiting up to {seconds:g} s for the others', flush=True)
+  port = host_and_port(here)[1]
   try:
-    server = socket.create_server(('', cluster.port), backlog=number)
+    server = socket.create_server(('', port), backlog=len(cluster.workers))
   except OSError as e:
-    raise InputError(f'{here}: cannot listen on port {cluster.port} here ({e.strerror}); give another') from None
+    raise InputError(f'{here}: cannot listen on port {port} here ({e.strerror}); give another') from None
   with server:
     if cluster.index == 0:
-      gather_workers(server, cluster.workers, settings, deadline)
+      answer_workers(server, cluster.workers, deadline)
   if cluster.index:
-    report_to_chief(cluster, settings, deadline)
+    call_chief(cluster, deadline)
 
 
-def gather_workers(server, workers: list[str], settings: dict, deadline: float) -> None:
-  """The chief's part: waits for every other worker, compares the settings, and sends the outcome to all."""
-  connections, outcome = {}, {}
+def answer_workers(server, workers: list[str], deadline: float) -> None:
+  missing, connections = {b'worker %d' % i: f'{i} ({address})' for i, address in enumerate(workers) if i}, []
   with contextlib.ExitStack() as opened:
-    try:
-      while len(connections) + 1 < len(workers):
-        server.settimeout(max(deadline - time.monotonic(), 0.01))
-        try:
-          connection = opened.enter_context(server.accept()[0])
-        except TimeoutError:
-          missing = ', '.join(f'{i} ({address})' for i, address in enumerate(workers) if i and i not in connections)
-          raise RunError(f'worker {missing} did not connect within --worker-timeout; start all workers') from None
-        connection.settimeout(ANSWER_SECONDS)
-        message = receive(connection)
-        if message.get('index') in range(1, len(workers)):  # other programs may connect too
-          connections[message['index']] = connection  # of a worker that was restarted: the latest
-          compare(message.get('settings', {}), settings, message['index'])
-      outcome = {'exit_code': 0}
-    except (InputError, RunError) as e:
-      outcome = {'exit_code': e.exit_code, 'error': str(e)}
-      raise
-    finally:
-      for connection in connections.values():
-        with contextlib.suppress(OSError):  # it has ended: TensorFlow's own waiting reports it
-          send(connection, outcome)
-          connection.recv(1)  # until the other side has closed: then this port is free at once
+    while missing:
+      server.settimeout(max(deadline - time.monotonic(), 0.01))
+      try:
+        connections.append(opened.enter_context(server.accept()[0]))
+      except TimeoutError:
+        names = ', '.join(missing.values())
+        raise RunError(f'worker {names} did not connect within --worker-timeout; start all workers') from None
+      connections[-1].settimeout(ANSWER_SECONDS)
+      with contextlib.suppress(OSError):  # other programs may connect too
+        missing.pop(connections[-1].recv(64), None)
+    for connection in connections:
+      with contextlib.suppress(OSError):  # it has ended: TensorFlow's own waiting reports it
+        connection.sendall(GO)
+        connection.recv(1)  # until the other side has closed: then this port is free at once
 
 
-def compare(theirs: dict, ours: dict, index: int) -> None:
-  ours = json.loads(json.dumps(ours))
-  for name in sorted(theirs.keys() | ours.keys()):
-    if theirs.get(name) != ours.get(name):
-      raise InputError(
-        f'worker {index} was started with {name} {theirs.get(name)}, worker 0 with {ours.get(name)}; '
-        'start all workers with the same command'
-      )
-
-
-def report_to_chief(cluster: Cluster, settings: dict, deadline: float) -> None:
-  """The part of the other workers: sends its settings to the chief and waits for the outcome."""
-  chief, outcome, reason = cluster.workers[0], {}, 'another program answers there'
-  while 'exit_code' not in outcome:
+def call_chief(cluster: Cluster, deadline: float) -> None:
+  chief, reason = cluster.workers[0], 'no answer from there'
+  while time.monotonic() < deadline:
     try:
       with socket.create_connection(host_and_port(chief), timeout=ANSWER_SECONDS) as connection:
-        send(connection, {'index': cluster.index, 'settings': settings})
+        connection.sendall(b'worker %d' % cluster.index)
         connection.settimeout(max(deadline - time.monotonic(), 0) + ANSWER_SECONDS)
-        outcome = receive(connection)  # {} from another program, for example a TensorFlow of the run before
+        if connection.recv(64) == GO:  # not another program, for example a TensorFlow of the run before
+          return
     except socket.gaierror as e:
       raise InputError(f'worker 0, {chief}: no such host ({e.strerror}); check the addresses') from None
     except OSError as e:
       reason = e
-    if time.monotonic() > deadline and not outcome:
-      raise RunError(f'worker 0, {chief}, cannot be reached within --worker-timeout ({reason}); start all workers')
     time.sleep(0.2)
-  if outcome['exit_code']:
-    raise (InputError if outcome['exit_code'] == InputError.exit_code else RunError)(outcome['error'])
-
-
-def receive(connection) -> dict:
-  """A line of JSON from the other side; {} if something else or nothing comes."""
-  try:
-    with connection.makefile('rb') as lines:
-      message = json.loads(lines.readline(1 << 20))
-  except (OSError, ValueError):
-    return {}
-  return message if isinstance(message, dict) else {}
-
-
-def send(connection, message: dict) -> None:
-  connection.sendall(json.dumps(message).encode() + b'\n')
+  raise RunError(f'worker 0, {chief}, cannot be reached within --worker-timeout ({reason}); start all workers')
 
 
 def apply(model, precision: str) -> None:

@@ -73,7 +73,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     objective = make_objective()
     state = TrainingState.of_flags(model, objective, args)
   devices.apply(model, args.precision)
-  with RunFolder(args, objective, chief=devices.is_chief(strategy)) as folder:
+  with RunFolder(args, objective, chief=devices.worker(strategy)[0] == 0) as folder:
     history = ValidationHistory()
     origin = set_initial_values(state, history, folder, args)
     if folder.writes:
