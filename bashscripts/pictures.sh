@@ -18,19 +18,38 @@ done
 DEMO="$DEMO" OUT="$STUDY" bash "$root/bashscripts/study/demo.sh"
 PYTHON="$(bash "$root/bashscripts/setup.sh")"
 mkdir -p "$OUT"
-seed="$(find "$STUDY" -maxdepth 1 -name 'seed-*' | sort | head -n 1)"
-last="$(find "$seed/aaf" -name 'model.ckpt-*.index' | sort -V | tail -n 1)"
-
-cp "$STUDY/study.png" "$OUT/predictions.png"
+seed="$(find "$(cd "$STUDY" && pwd)" -maxdepth 1 -name 'seed-*' | sort | head -n 1)"
+methods=(baseline affinity aaf)
+folders=()
+for method in "${methods[@]}"; do
+  folders+=("$(find "$seed" -maxdepth 1 -name "$method-*" | head -n 1)")
+done
+last="$(find "${folders[2]}" -name 'model.ckpt-*.index' | sort -V | tail -n 1)"
 "$PYTHON" "$root/pyscripts/export/plot_edge_weights.py" "${last%.index}" "$OUT/edge_weights.png" --names "$DEMO/classes.txt"
-"$PYTHON" "$root/pyscripts/benchmark/report.py" --title "Demo scenes" --name baseline affinity aaf \
-  --pred-dir "$seed/baseline/val/gray" "$seed/affinity/val/gray" "$seed/aaf/val/gray" \
-  --gt-dir "$DEMO/VOCdevkit/VOC2012/segcls" --image-dir "$DEMO/VOCdevkit/VOC2012/JPEGImages" \
-  --num-classes "$(grep -c . "$DEMO/classes.txt")" --class-names "$DEMO/classes.txt" --out "$STUDY/report.html"
+"$PYTHON" "$root/pyscripts/benchmark/report.py" --title "Demo scenes" --name "${methods[@]}" \
+  --pred-dir "${folders[@]/%//val/gray}" --gt-dir "$STUDY/val/truth" --image-dir "$STUDY/val/images" --out "$STUDY/report.html"
+
 photo="$(mktemp -d)"
 trap 'rm -rf "$photo"' EXIT
-"$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$photo/profile" \
-  --virtual-time-budget=3000 --window-size=1240,2500 --screenshot="$photo/report.png" "file://$(realpath "$STUDY/report.html")" \
-  2>"$photo/log" || { cat "$photo/log" >&2; exit 1; }
-mv "$photo/report.png" "$OUT/report.png"
+photograph() { # page, picture, size
+  "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$photo/profile" \
+    --virtual-time-budget=3000 --window-size="$3" --screenshot="$photo/$2" "file://$1" 2>"$photo/log" ||
+    { cat "$photo/log" >&2 && exit 1; }
+  mv "$photo/$2" "$OUT/$2"
+}
+photograph "$(realpath "$STUDY/report.html")" report.png 1240,2500
+
+# Four scenes, spread evenly over the list: nobody picked them.
+cell() { echo "<td><img src='file://$1'></td>"; }
+{
+  echo '<style>body{margin:0;font:14px sans-serif}table{border-spacing:4px 2px}img{width:288px;image-rendering:pixelated}</style>'
+  echo "<table><tr><td>image<td>truth$(printf '<td>%s' "${methods[@]}")</tr>"
+  find "$seed/../val/truth" -name '*.png' | sort | awk '{ all[NR] = $0 } END { for (i = 1; i < 8; i += 2) print all[int(i * NR / 8) + 1] }' |
+    while read -r truth; do
+      name="$(basename "$truth" .png)"
+      echo "<tr>$(cell "$seed/../val/images/$name.jpg")$(cell "$truth")"
+      for folder in "${folders[@]}"; do cell "$folder/val/color/$name.png"; done
+    done
+} >"$photo/page.html"
+photograph "$photo/page.html" predictions.png 1464,1192
 echo "drawn: $OUT/predictions.png $OUT/report.png $OUT/edge_weights.png"

@@ -1,4 +1,4 @@
-"""The choices that a study varies: distances, uniform against adaptive weights, decay."""
+"""The settings of the affinity losses: distances, uniform against adaptive weights, decay."""
 
 import json
 
