@@ -19,6 +19,7 @@ from utils.errors import InputError, one_line
 from utils.labels import VOID
 
 TOLERANCE = 1.0  # pixels that a point may lie outside the image unsaid: tools round, and let outlines end on the border
+CHUNK = 1 << 20  # crossings of rows by edges that are computed at once: a zigzag of 10^5 points has 10^9
 LARGEST_PARTS = 1 << 28  # bytes of one image's drawn regions; others are drawn again when they are painted
 FARTHEST = 1e7  # pixels from the corner: what lies beyond is damage, not an outline over the border
 
@@ -182,17 +183,19 @@ def _points(outline) -> np.ndarray:
 
 def _inside(ring: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
   """Each edge toggles, in every row whose centre line it crosses, all pixels to the right of the crossing. The crossing
-  is computed from the upper end down, so that it is the same number for both neighbours of a shared edge. One edge at a
-  time: all crossings of a zigzag of 10^5 points would take gigabytes."""
-  toggles = np.zeros((height, width + 1), bool)
-  for edge in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
-    (x0, y0), (x1, y1) = sorted(edge, key=lambda point: point[1])
-    first, last = (min(max(math.ceil(y - 0.5), top), top + height) for y in (y0, y1))
-    if first < last:
-      crossings = x0 + (np.arange(first, last) + 0.5 - y0) / (y1 - y0) * (x1 - x0)
-      columns = np.clip(np.ceil(crossings - 0.5).astype(int) - left, 0, width)
-      toggles[np.arange(first - top, last - top), columns] ^= True
-  return np.bitwise_xor.accumulate(toggles[:, :width], axis=1)
+  is computed from the upper end down, so that it is the same number for both neighbours of a shared edge."""
+  ends = np.stack([ring, np.roll(ring, -1, axis=0)])
+  order = np.argsort(ends[..., 1], axis=0, kind='stable')[..., None]
+  (x0, y0), (x1, y1) = np.take_along_axis(ends, order, axis=0).transpose(0, 2, 1)
+  first, last = (np.clip(np.ceil(y - 0.5).astype(int), top, top + height) for y in (y0, y1))
+  toggles, lengths = np.zeros((height, width + 1), np.uint8), last - first
+  for part in np.array_split(np.arange(len(ring)), 1 + len(ring) * height // CHUNK):
+    edges, starts = np.repeat(part, lengths[part]), np.cumsum(lengths[part]) - lengths[part]
+    rows = np.arange(len(edges)) - np.repeat(starts, lengths[part]) + first[edges]
+    crossings = x0[edges] + (rows + 0.5 - y0[edges]) / (y1 - y0)[edges] * (x1 - x0)[edges]
+    columns = np.clip(np.ceil(crossings - 0.5).astype(int) - left, 0, width)
+    np.add.at(toggles, (rows - top, columns), np.uint8(1))  # the last bit counts; much faster than xor
+  return np.bitwise_xor.accumulate(toggles[:, :width] & 1, axis=1).astype(bool)
 
 
 def box(left: float, top: float, right: float, bottom: float, degrees: float = 0) -> list[tuple[float, float]]:
