@@ -75,6 +75,7 @@ BAD_USE = [
   (prepare_own, own, ['--masks', 'gone'], '--masks gone: is not a folder'),
   (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
   (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of a label'),
+  (prepare_own, own, ['--coco', 'x.json', '--zero-is-void'], '--zero-is-void and --coco are labels of two kinds'),
   (prepare_own, own, ['--val-fraction', '1'], '1 is out of range'),
   (prepare_own, own, ['--val-fraction', 'nan'], 'nan is out of range'),
   (prepare_own, own, ['--val-fraction', '.6', '--test-fraction', '.5'], 'leave no train'),

@@ -1,13 +1,24 @@
-"""Your own images and masks: how they are matched, split and listed, and the names of their classes."""
+"""prepare_own: how images and labels are matched, split and listed, the names of the classes, and what is wrong with
+labels, in one line. Every form of labels gives the same masks."""
+
+import json
+import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from dataset import prepare_own
+from tests.data import brought, labelled
+from tests.data.brought import classes, label, lines
 from tests.data.trees import flat_mask, photo, save
-from utils.errors import InputError
+from utils.labels import voc_colours
 
 ENDING = ('--mask-ending', '_mask')
+SPLIT = ('--images', 'images/{split}', '--masks', 'masks/{split}')
+
+
+def prepare(folder, *flags) -> int:
+  return brought.prepare(folder, '--val-fraction', '0.5', *flags)
 
 
 def mask(path, *values):
@@ -17,50 +28,10 @@ def mask(path, *values):
 @pytest.fixture
 def own(tmp_path):
   for i in range(20):
-    photo(tmp_path / 'images' / ('deep' if i < 4 else '') / f'{i:02d} né.jpg')
-    flat_mask(tmp_path / 'masks' / ('deep' if i < 4 else '') / f'{i:02d} né_mask.png')
+    sub = 'deep' if i < 4 else ''
+    photo(tmp_path / 'images' / sub / f'{i:02d} né.jpg')
+    flat_mask(tmp_path / 'masks' / sub / f'{i:02d} né_mask.png')
   return tmp_path
-
-
-def prepare(folder, *flags):
-  """Exit code, lists by name, classes.txt."""
-  lists = folder / 'lists'
-  code = prepare_own.main(['--data-dir', str(folder), '--list-dir', str(lists), *flags])
-  written = {path.stem: path.read_text().splitlines() for path in lists.glob('*.txt')}
-  return code, written, written.pop('classes', None)
-
-
-def test_pairs_are_matched_by_name_and_split_by_seed(own):
-  flags = ['--val-fraction', '0.2', '--test-fraction', '0.1']
-  code, lists, _ = prepare(own, *ENDING, *flags)
-  assert code == 0 and {name: len(lines) for name, lines in lists.items()} == {'train': 14, 'val': 4, 'test': 2}
-  assert len({line for lines in lists.values() for line in lines}) == 20
-  assert prepare(own, *ENDING, *flags)[1] == lists
-  assert prepare(own, *ENDING, *flags, '--seed', '1')[1] != lists
-  for lines_of_one in lists.values():
-    for line in lines_of_one:
-      image, mask = line.split('\t')
-      assert mask == image.replace('images', 'masks').replace('.jpg', '_mask.png') and (own / mask).exists()
-
-
-def test_files_added_later_hardly_move_the_rest(own):
-  before = set(prepare(own, *ENDING, '--val-fraction', '0.5')[1]['val'])
-  for i in range(20, 24):
-    photo(own / 'images' / f'{i} new.jpg')
-    flat_mask(own / 'masks' / f'{i} new_mask.png')
-  after = set(prepare(own, *ENDING, '--val-fraction', '0.5')[1]['val'])
-  assert len(before - after) <= 4
-
-
-def test_what_cannot_be_listed_is_named_and_left_out(own, capsys):
-  flat_mask(own / 'masks' / '05 né_mask.png', 0, 7, 5)
-  photo(own / 'images' / 'alone.jpg')
-  photo(own / 'images' / 'a\tb.jpg')
-  flat_mask(own / 'masks' / 'a\tb_mask.png')
-  code, lists, _ = prepare(own, *ENDING)
-  assert code == 1 and sum(map(len, lists.values())) == 19
-  err = capsys.readouterr().err
-  assert '05 né_mask.png: is 5 x 7 while' in err and 'holds a tab' in err and '1 files have no label' in err
 
 
 @pytest.fixture
@@ -73,77 +44,270 @@ def split(tmp_path):
   return tmp_path
 
 
-SPLIT = ('--images', 'images/{split}', '--masks', 'masks/{split}')
+def test_pairs_are_matched_by_name_and_split_by_seed(own):
+  flags = [*ENDING, '--val-fraction', '0.2', '--test-fraction', '0.1']
+  written = []
+  for seed in ('0', '0', '1'):
+    assert prepare(own, *flags, '--seed', seed) == 0
+    written.append([lines(own, name) for name in ('train', 'val', 'test')])
+  assert [len(part) for part in written[0]] == [14, 4, 2] and written[0] == written[1] != written[2]
+  listed = sum(written[0], [])
+  assert len(set(listed)) == 20
+  for line in listed:
+    image, mask = line.split('\t')
+    assert mask == image.replace('images', 'masks').replace('.jpg', '_mask.png') and (own / mask).exists()
 
 
-def test_folders_that_are_split_already_are_the_lists(split):
-  code, lists, _ = prepare(split, *SPLIT)
-  pairs = {'train': ['train/a', 'train/b'], 'val': ['val/c']}
-  assert code == 0 and lists == {
-    name: [f'images/{pair}.jpg masks/{pair}.png' for pair in pairs[name]] for name in ('train', 'val')
-  }
+def test_files_added_later_hardly_move_the_rest(own):
+  prepare(own, *ENDING)
+  before = set(lines(own, 'val'))
+  for i in range(20, 24):
+    photo(own / 'images' / f'{i} new.jpg')
+    flat_mask(own / 'masks' / f'{i} new_mask.png')
+  prepare(own, *ENDING)
+  assert len(before - set(lines(own, 'val'))) <= 4
 
 
-def test_test_images_without_masks_are_listed_alone(split):
+def test_what_cannot_be_listed_is_named_and_left_out(own, capsys):
+  flat_mask(own / 'masks' / '05 né_mask.png', 0, 7, 5)
+  photo(own / 'images' / 'alone.jpg')
+  photo(own / 'images' / 'a\tb.jpg')
+  flat_mask(own / 'masks' / 'a\tb_mask.png')
+  assert prepare(own, *ENDING) == 1 and len(lines(own)) == 19
+  err = capsys.readouterr().err
+  assert '05 né_mask.png: is 5 x 7 while' in err and 'holds a tab' in err and '1 files have no label' in err
+
+
+def test_folders_that_are_split_already_are_the_lists(split, capsys):
+  assert prepare(split, *SPLIT) == 0
+  assert lines(split) == [f'images/{name}.jpg masks/{name}.png' for name in ('train/a', 'train/b', 'val/c')]
+  assert classes(split) == ['class_0', 'class_1', 'class_2', 'class_3']
+  assert 'hold ids up to 3 but never 2' in capsys.readouterr().err
   photo(split / 'images' / 'test' / 'd.jpg')
-  assert prepare(split, *SPLIT)[1]['test'] == ['images/test/d.jpg']
+  assert prepare(split, *SPLIT) == 0 and lines(split, 'test') == ['images/test/d.jpg']
   mask(split / 'masks' / 'test' / 'd.png', 1)
-  assert prepare(split, *SPLIT)[1]['test'] == ['images/test/d.jpg masks/test/d.png']
+  assert prepare(split, *SPLIT) == 0 and lines(split, 'test') == ['images/test/d.jpg masks/test/d.png']
 
 
 def test_segnets_layout_with_a_void_of_its_own(tmp_path):
   for folder in ('train', 'val', 'test'):
     photo(tmp_path / folder / 'a.png')
     mask(tmp_path / f'{folder}annot' / 'a.png', 0, 1, 2)
-  code, lists, classes = prepare(
-    tmp_path, '--images', '{split}', '--masks', '{split}annot', '--ignore-label', '2', '--val-fraction', '0.5'
-  )
-  assert code == 0 and lists == {name: [f'{name}/a.png {name}annot/a.png'] for name in ('train', 'val', 'test')}
-  assert classes == ['class_0', 'class_1']
+  assert prepare(tmp_path, '--images', '{split}', '--masks', '{split}annot', '--ignore-label', '2') == 0
+  for name in ('train', 'val', 'test'):
+    assert lines(tmp_path, name) == [f'{name}/a.png {name}annot/a.png']
+  assert classes(tmp_path) == ['class_0', 'class_1']
 
 
 @pytest.mark.parametrize(
   ('flags', 'words'),
   [
-    (('--images', 'images/{split}', '--masks', 'masks'), r'--masks masks: holds no \{split\}'),
+    (('--images', 'images/{split}', '--masks', 'masks'), '--masks masks: holds no {split}'),
     (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train does not exist'),
     (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train does not exist'),
     (('--images', 'images/{split}', '--masks', '{split}'), '--masks train: is not a folder'),
     (('--images', '/usr/bin', '--masks', 'masks/train'), '--images /usr/bin: is not a folder below --data-dir'),
+    ((*SPLIT, '--ignore-label', '1'), '--ignore-label 1: the masks hold 3 too'),
   ],
 )
-def test_a_split_that_is_not_there_is_refused(split, flags, words):
-  with pytest.raises(InputError, match=words):
-    prepare(split, *flags)
-  assert not (split / 'lists').exists()
+def test_flags_that_do_not_fit_the_folders_are_refused(split, capsys, flags, words):
+  assert prepare(split, *flags) == 2
+  assert words in capsys.readouterr().err and not (split / 'lists').exists()
 
 
-def test_classes_follow_the_ids_in_the_masks(split, capsys):
-  assert prepare(split, *SPLIT)[2] == ['class_0', 'class_1', 'class_2', 'class_3']
-  assert 'hold ids up to 3 but never 2' in capsys.readouterr().err
-
-
-def test_names_of_the_user_are_kept(split):
+def test_names_of_the_user_are_kept(split, capsys):
   names = split / 'classes.txt'
   names.write_text('road\n\nsky\nwide tree\ncar\nrare\n')
-  assert prepare(split, *SPLIT)[2] == ['road', 'sky', 'wide tree', 'car', 'rare']
+  assert prepare(split, *SPLIT) == 0
+  assert (split / 'lists' / 'classes.txt').read_text() == 'road\nsky\nwide tree\ncar\nrare\n'
   assert names.read_text() == 'road\n\nsky\nwide tree\ncar\nrare\n'
   names.write_text('road\nsky\n')
-  with pytest.raises(InputError, match='classes.txt: has 2 names while the masks hold id 3'):
-    prepare(split, *SPLIT)
+  assert prepare(split, *SPLIT) == 2
+  assert 'classes.txt: has 2 names while the masks hold id 3' in capsys.readouterr().err
 
 
-def test_void_among_the_classes_is_refused(split):
-  with pytest.raises(InputError, match='--ignore-label 1: the masks hold 3 too'):
-    prepare(split, *SPLIT, '--ignore-label', '1')
+def originals(folder):
+  made = {'label_ids', 'lists'}
+  return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file() and not made & set(path.parts)}
 
 
-def test_binary_masks_are_told_from_ids(tmp_path, capsys):
-  photo(tmp_path / 'images' / 'a.jpg')
-  photo(tmp_path / 'images' / 'b.jpg')
-  for name in 'ab':
-    mask(tmp_path / 'masks' / f'{name}.png', 0, 255)
-  prepare(tmp_path)
-  assert 'two classes, 0 is background and 255 is object' in capsys.readouterr().out
-  (tmp_path / 'colors.txt').write_text('0 0 0 background\n255 255 255 object\n')
-  assert prepare(tmp_path, '--colors', str(tmp_path / 'colors.txt'))[2] == ['background', 'object']
+@pytest.mark.parametrize('form', labelled.FORMS)
+def test_every_form_gives_the_same_masks_once_and_again_after_changes(capsys, tmp_path, form):
+  flags = labelled.write(tmp_path, form)
+  before = originals(tmp_path)
+  assert prepare(tmp_path, *flags) == 0 and capsys.readouterr().err == ''
+  np.testing.assert_array_equal(label(tmp_path, 'a'), labelled.truth())
+  np.testing.assert_array_equal(label(tmp_path, 'b'), 0)
+  with Image.open(tmp_path / 'label_ids' / 'a.png') as image:
+    np.testing.assert_array_equal(np.asarray(image.convert('RGB')), voc_colours()[labelled.truth()])
+  assert classes(tmp_path) == (['class_0', 'class_1', 'class_2'] if form == 'zero-is-void' else labelled.NAMES)
+  assert sorted(lines(tmp_path)) == [f'images/{name}.jpg label_ids/{name}.png' for name in 'ab']
+  assert originals(tmp_path) == before
+  first = (tmp_path / 'label_ids' / 'a.png').stat().st_mtime_ns
+  prepare(tmp_path, *flags)
+  assert (tmp_path / 'label_ids' / 'a.png').stat().st_mtime_ns == first
+  (tmp_path / 'classes.txt').write_text('tree\nhouse\ncar\nbackground\n')
+  prepare(tmp_path, *flags)
+  ids = [0, 1, 2] if form == 'zero-is-void' else [3, 2, 0]
+  np.testing.assert_array_equal(label(tmp_path, 'a'), np.array(ids)[labelled.truth()])
+  assert classes(tmp_path) == ['tree', 'house', 'car', 'background']
+
+
+def edited(form, **changes):
+  """Writes the scene with a part of its first image, category, annotation or shape replaced."""
+
+  def make(folder):
+    content = getattr(labelled, form)()
+    for place, value in changes.items():
+      kind, key = place.split('__')
+      content[kind][0][key] = value
+    path = folder / 'coco.json' if form == 'coco' else folder / 'json' / 'a.json'
+    path.write_text(json.dumps(content))
+
+  return make
+
+
+def replace(name, text):
+  return lambda folder: (folder / name).write_text(text)
+
+
+def shapes(text, **kwargs):
+  return replace('cvat.xml', labelled.cvat(text, **kwargs))
+
+
+def crowd(folder):
+  content = labelled.coco()
+  content['annotations'][0]['iscrowd'] = 1
+  content['annotations'].append({'id': 3, 'image_id': 11, 'category_id': 7, 'segmentation': [[0, 0, 3, 0, 3, 3, 0, 3]]})
+  (folder / 'coco.json').write_text(json.dumps(content))
+
+
+RENAMED = json.dumps(labelled.coco()).replace('"tree"', '"Unlabelled"')
+CAR = '<box label="car" xtl="2" ytl="3" xbr="8" ybr="7"/><polyline label="car" points="1,1;2,2"/>'
+DONE = [  # form, what is done to its files, more flags, what is said, the value of background, car and tree
+  ('coco', lambda f: None, '--unlabelled void', '1 labels are void everywhere', [255, 0, 1]),
+  ('coco', lambda f: None, '', '16.7% of the outlined pixels of car are covered by outlines of other', [0, 1, 2]),
+  ('coco', crowd, '', '1 annotations of car are crowds (iscrowd): void', [0, 255, 2]),
+  ('coco', replace('coco.json', RENAMED), '', '', [0, 1, 255]),
+  ('cvat', shapes(CAR), '', '1 classes have no annotation and are left out: tree', None),
+  ('cvat', shapes(CAR), '', '1 annotations of car were skipped: polyline', None),
+]
+
+
+@pytest.mark.parametrize(('form', 'change', 'more', 'words', 'values'), DONE)
+def test_what_was_done_is_said(capsys, tmp_path, form, change, more, words, values):
+  flags = labelled.write(tmp_path, form)
+  change(tmp_path)
+  assert prepare(tmp_path, *flags, *more.split()) == 0 and words in ''.join(capsys.readouterr())
+  if values:
+    np.testing.assert_array_equal(label(tmp_path, 'a'), np.array(values)[labelled.truth()])
+
+
+def test_what_the_ids_mean_is_written_down(tmp_path):
+  (tmp_path / 'label_ids').mkdir()
+  (tmp_path / 'label_ids' / 'conversion.txt').write_bytes(b'\xff damaged')
+  prepare(tmp_path, *labelled.write(tmp_path, 'coco'))
+  record = (tmp_path / 'label_ids' / 'conversion.txt').read_text().splitlines()
+  assert '--coco coco.json: pixels without a label are background' in record[0]
+  assert record[1:4] == ['0 background', '1 car (category 7)', '2 tree (category 3)']
+  assert (tmp_path / 'label_ids' / 'classes.txt').read_text().split() == labelled.NAMES
+
+
+def test_split_files_and_names_that_begin_with_folders(tmp_path):
+  for split, names in (('train', 'ab'), ('val', 'c'), ('test', 'd')):
+    for name in names:
+      labelled.photo(tmp_path / f'{split}2017' / f'{name}.jpg')
+    if split != 'test':
+      content = labelled.coco([f'coco/{split}2017/{name}.jpg' for name in names])
+      (tmp_path / f'instances_{split}.json').write_text(json.dumps(content))
+  assert prepare(tmp_path, '--images', '{split}2017', '--coco', 'instances_{split}.json') == 0
+  line = '{0}2017/{1}.jpg label_ids/{0}/{1}.png'.format
+  assert lines(tmp_path) == [line('train', 'a'), line('train', 'b'), line('val', 'c')]
+  assert lines(tmp_path, 'test') == ['test2017/d.jpg']
+
+
+def test_splits_of_one_folder_of_images_and_other_spellings(tmp_path):
+  for name in 'abc':
+    labelled.photo(tmp_path / 'images' / f'{name}.jpg')
+  for split, names in (('training', 'ab'), ('valid', 'c')):
+    (tmp_path / f'{split}.json').write_text(json.dumps(labelled.coco([f'{name}.jpg' for name in names])))
+  assert prepare(tmp_path, '--coco', '{split}.json') == 0
+  assert len(lines(tmp_path, 'train')) == 2 and lines(tmp_path, 'val') == ['images/c.jpg label_ids/val/c.png']
+
+
+OUTSIDE = [[13.5, 1], [15, 1], [15, 30]]
+OTHER_IMAGES = json.dumps(labelled.coco(['c.jpg', 'd.jpg']))
+MASK = '<mask label="car" rle="4" left="13" top="0" width="4" height="1"/>'
+# form, what is done to its files, exit code (2: nothing is written, 1: the rest is done), what the line holds
+BAD = [
+  ('coco', replace('coco.json', '{"images": ['), 2, 'coco.json: is damaged'),
+  ('coco', replace('coco.json', '[]'), 2, 'coco.json: is not COCO JSON'),
+  ('coco', replace('coco.json', '{"images": []}'), 2, "coco.json: has no 'categories'"),
+  ('coco', lambda f: (f / 'coco.json').unlink(), 2, 'coco.json: no such file'),
+  ('coco', edited('coco', annotations__category_id=9), 2, 'annotation 1 has category_id 9'),
+  ('coco', edited('coco', annotations__image_id=9), 2, 'annotation 1 has image_id 9'),
+  ('coco', edited('coco', images__file_name='b.jpg'), 2, 'has two images of the name b'),
+  ('coco', edited('coco', images__file_name='old/b.jpg'), 2, 'has two images of the name b'),
+  ('coco', edited('coco', images__file_name='gone.jpg'), 0, '1 of its images are missing (gone); put them below --im'),
+  ('coco', replace('coco.json', OTHER_IMAGES), 2, '2 of its images are missing (c, d)'),
+  ('coco', edited('coco', images__file_name='go\nne.jpg'), 0, 'are missing (go ne); put them below --images'),
+  ('coco', edited('coco', images__file_name=None), 2, 'coco.json: is not COCO JSON (file_name None is not text)'),
+  ('coco', edited('coco', categories__name='a\nb'), 2, "class name 'a\\nb': is empty, holds a line end"),
+  ('coco', edited('coco', categories__name=' '), 2, "class name '': is empty"),
+  ('coco', edited('coco', categories__name='\ud800'), 2, "class name '\\ud800': is empty, holds a line end or is not"),
+  ('coco', edited('coco', images__width=13), 1, 'was made for 13 x 9 while'),
+  ('coco', edited('coco', annotations__segmentation=[sum(OUTSIDE, [])]), 1, 'annotation 1 (car) of'),
+  ('coco', edited('coco', annotations__segmentation={'counts': [80], 'size': [8, 10]}), 1, 'mask of the size [8, 10]'),
+  ('labelme', replace('json/a.json', '{'), 1, 'a.json: is damaged'),
+  ('labelme', replace('json/a.json', '{"images": []}'), 1, "a.json: has no 'shapes' where LabelMe JSON has it"),
+  ('labelme', replace('classes.txt', 'background\ncar\n'), 2, "classes.txt: has no class 'tree'"),
+  ('labelme', replace('classes.txt', 'car\ntree\n'), 2, 'classes.txt: has no class background'),
+  ('labelme', replace('classes.txt', 'background\ncar\ntree\nvoid\n'), 2, "classes.txt: 'void' is not a class"),
+  ('labelme', edited('labelme', shapes__points=OUTSIDE), 1, 'shape 1 (car) of'),
+  ('labelme', edited('labelme', shapes__shape_type='mask'), 1, 'is a mask of 4 points'),
+  ('labelme', lambda f: os.rename(f / 'images/b.jpg', f / 'images/c.jpg'), 0, '1 of its images are missing (b)'),
+  ('labelme', lambda f: labelled.photo(f / 'images/b.png'), 2, 'b.png: differs from images/b.jpg'),
+  ('labelme', lambda f: save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 12 x 9 while'),
+  ('cvat', replace('cvat.xml', '<annotations><image'), 2, 'cvat.xml: is damaged'),
+  ('cvat', replace('cvat.xml', '<svg/>'), 2, 'cvat.xml: holds no annotated image'),
+  ('cvat', replace('cvat.xml', '<annotations><track/></annotations>'), 2, 'cvat.xml: is CVAT for video 1.1'),
+  ('cvat', replace('cvat.xml', '<annotations><image name="a.jpg"/></annotations>'), 2, "has no 'width' where CVAT"),
+  ('cvat', shapes('<box label="bus"/>'), 2, "box 1 of a.jpg has the label 'bus'"),
+  ('cvat', shapes(None, names=('a.jpg', 'a.png')), 2, 'has two images of the name a'),
+  ('cvat', shapes(None, names=('a.jpg', 'gone.jpg')), 0, '1 of its images are missing (gone)'),
+  ('cvat', shapes('<box label="car" xtl="2"/>'), 1, 'box 1 of a.jpg (car) of'),
+  ('cvat', shapes('<polygon label="car" points="1,1;2,x;3,3"/>'), 1, 'polygon 1 of a.jpg (car)'),
+  ('cvat', shapes(MASK), 1, 'is a mask of 4 x 1 at (13, 0), outside 12 x 9'),
+  ('cvat', shapes(MASK.replace('"4"', '"99999"')), 1, 'is a mask of 99999 x 1'),
+  ('colors', replace('colors.txt', '0 0 0 background\n'), 1, 'pixel at x 6, y 1 has the colour (10, 200, 10)'),
+  ('colors', replace('colors.txt', 'black\n'), 2, 'colors.txt line 1: `black` is not `r g b name`'),
+  ('colors', lambda f: (f / 'colors.txt').unlink(), 2, 'colors.txt: no such file; give a colour table'),
+  ('colors', lambda f: labelled.photo(f / 'masks' / 'c.png'), 0, 'masks: 1 files have no image and are left out: c'),
+  ('colors', lambda f: Image.new('RGB', (5, 5)).save(f / 'masks' / 'b.png'), 1, 'label_ids/b.png: is 5 x 5 while'),
+  ('colors', lambda f: labelled.photo(f / 'label_ids' / 'x.png'), 2, 'label_ids: is there and was not written'),
+  ('zero-is-void', lambda f: labelled.photo(f / 'masks' / 'b.png'), 0, '1 labels are void everywhere'),
+  ('zero-is-void', lambda f: Image.new('I;16', (12, 9), 300).save(f / 'masks/b.png'), 1, 'b.png: holds 300, and class'),
+]
+
+
+@pytest.mark.parametrize(('form', 'spoil', 'code', 'words'), BAD)
+def test_what_is_wrong_is_one_line(capsys, tmp_path, form, spoil, code, words):
+  flags = labelled.write(tmp_path, form)
+  spoil(tmp_path)
+  before = sorted(tmp_path.rglob('*'))
+  found, err = prepare(tmp_path, *flags), capsys.readouterr().err
+  assert found == code and words in err and 'Traceback' not in err
+  if code == 2:
+    assert err.startswith('error: ') and err.count('\n') == 1
+    assert sorted(tmp_path.rglob('*')) == before
+  else:
+    assert (tmp_path / 'lists' / 'train.txt').is_file() and not list(tmp_path.rglob('.*'))
+    assert sum(words in line for line in err.splitlines()) == 1
+
+
+def test_a_mask_that_became_faulty_is_not_listed_any_more(tmp_path):
+  flags = labelled.write(tmp_path, 'coco')
+  prepare(tmp_path, *flags)
+  edited('coco', annotations__segmentation=[sum(OUTSIDE, [])])(tmp_path)
+  assert prepare(tmp_path, *flags) == 1
+  assert not any('images/a.jpg' in path.read_text() for path in (tmp_path / 'lists').glob('t*.txt'))
