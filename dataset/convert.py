@@ -63,8 +63,8 @@ def run(jobs: Iterable[Job], title: str, again: bool = False, root: str | None =
   failed, each with a line that says why.
 
   Raises:
-    InputError: an output would replace its own source, its folder is a link below `root`, or another process is
-      converting into the same folder.
+    InputError: an output would replace its own source, its folder cannot be made or is a link below `root`, or another
+      process is converting into the same folder.
     RunError: an output cannot be written (a full disk, a folder without permission): the other jobs would fail too.
   """
   jobs, faults, written = list(jobs), {}, 0
@@ -74,11 +74,8 @@ def run(jobs: Iterable[Job], title: str, again: bool = False, root: str | None =
       raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
   if root is not None:
     refuse_links({os.path.dirname(job.output) for job in jobs}, root)
-  with contextlib.ExitStack() as stack:
-    if jobs:
-      folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs])
-      _make_folder(folder)
-      stack.enter_context(files.claim(folder, 'converting'))
+  folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs]) if jobs else ''
+  with files.claim(folder, 'converting') if jobs else contextlib.nullcontext():
     for job, (fault, new) in zip(
       jobs, parallel.in_threads(functools.partial(_convert, again=again), jobs, title), strict=True
     ):
@@ -98,13 +95,6 @@ def refuse_links(folders: Iterable[str], root) -> None:
       if os.path.islink(path):
         raise InputError(f'{path}: is a link, and nothing is written through links below {root}; remove it')
       path = os.path.dirname(path)
-
-
-def _make_folder(folder: str) -> None:
-  try:
-    os.makedirs(folder, exist_ok=True)
-  except OSError as e:
-    raise RunError(f'{folder}: cannot be made ({e.strerror or e}); what is there already is kept') from None
 
 
 def _convert(job: Job, again: bool) -> tuple[str | None, bool]:

@@ -13,7 +13,7 @@ import scipy.io
 from utils import arguments, files
 from utils.errors import InputError, one_line, os_error_line
 
-SHOWN = 20  # names in a warning; a longer list of missing ids goes into a file
+SHOWN = 20  # names in a warning
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONVERTED, CONVERTED_IMAGES = 'label_ids', 'images_png'  # the folders below DATA_DIR where converted files go
 LARGEST_MAT = 1 << 24  # bytes: a mask of SBD has 40 KB, and the lists of GTA5 200 KB
@@ -144,8 +144,7 @@ def write_official(
     official: the length of the official list.
     images, labels: id -> path; the list's paths are relative to `data_dir`. No labels: images are listed alone.
     without: what an id may lack, for the warning.
-    left_out: reason -> ids of the official list that the caller left out. Long lists of missing ids go to
-      LIST_DIR/NAME.missing.txt.
+    left_out: reason -> ids of the official list that the caller left out.
   """
   lines, missing = [], {reason: ids for reason, ids in (left_out or {}).items() if ids}
   sources = [images] if labels is None else [images, labels]
@@ -156,17 +155,11 @@ def write_official(
     else:
       lines.append(line(*(os.path.relpath(paths[i], data_dir) for paths in sources)))
   write(list_dir, name, lines)
-  path, number = pathlib.Path(list_dir) / f'{name}.missing.txt', sum(map(len, missing.values()))
-  if number > SHOWN:
-    files.write_text(path, ''.join(f'{i} {reason}\n' for reason, ids in missing.items() for i in ids))
-  else:
-    path.unlink(missing_ok=True)
   if len(lines) != official or missing:
     reasons = [f'{len(ids)} {reason} ({first_names(ids)})' for reason, ids in missing.items()]
-    if len(lines) < official - number or not reasons:
+    if len(lines) < official - sum(map(len, missing.values())) or not reasons:
       reasons.append('the rest is not on this disk' if len(lines) < official else 'more than the official number')
-    more = f'; all are in {path}' if number > SHOWN else ''
-    warn(f'{name}: {len(lines)} of the official {official} images: {"; ".join(reasons)}{more}')
+    warn(f'{name}: {len(lines)} of the official {official} images: {"; ".join(reasons)}')
 
 
 def first_names(names: Collection[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dataset import pairing
 from dataset.formats import annotations, classes, drawing, masks
-from utils import checks, parallel
+from utils import parallel
 from utils.errors import InputError
 from utils.labels import VOID, voc_colours
 
@@ -215,18 +215,12 @@ def _renumbered(args, by_value: dict[int, str]) -> tuple[list[str], dict[int, in
 
 def _refuse_grey_levels(values: Counter, given: list[str] | None) -> None:
   between = {value: pixels for value, pixels in values.items() if 0 < value < VOID}
-  if given is not None or len(between) < 2:
-    return
-  if values[0] and values[VOID] and len(between) > 4 and sum(between.values()) < values.total() / 4:
+  smoothed = values[0] and values[VOID] and len(between) > 4 and sum(between.values()) < values.total() / 4
+  if smoothed and given is None:
     raise InputError(
       f'the masks hold 0, 255 and {len(between)} levels between: ids are mostly gaps, so these are smoothed edges of '
       'black and white masks; give --colors colors.txt --color-tolerance 128, with the lines `0 0 0 background` and '
       '`255 255 255 object` in that file'
-    )
-  if max(between) > 36 and between.keys() <= checks.VOC_LUMINANCES:
-    raise InputError(
-      "the masks hold VOC's colours turned to grey: ids are mostly gaps; take the original palette masks, or give "
-      '--colors for masks of colours'
     )
 
 

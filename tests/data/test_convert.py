@@ -12,7 +12,7 @@ import pytest
 from dataset import convert
 from tests.data.trees import ROOT, flat_mask, png, save
 from utils import files, images, labels
-from utils.errors import InputError, RunError
+from utils.errors import InputError
 
 
 def test_killed_in_the_middle_and_continued(tmp_path, rng):
@@ -55,7 +55,7 @@ def test_a_folder_that_cannot_be_made_ends_the_run_and_one_in_a_files_place_does
   (tmp_path / 'file').write_text('')
   (tmp_path / 'taken' / 'a.png').mkdir(parents=True)
   jobs = [convert.Job(source, str(tmp_path / name), images.read_label) for name in ('taken/a.png', 'taken/b.png')]
-  with pytest.raises(RunError, match='cannot be made'):
+  with pytest.raises(InputError, match='cannot be written'):
     convert.run([jobs[0]._replace(output=str(tmp_path / 'file/a.png'))], 'test')
   failed = convert.run(jobs, 'test')
   assert list(failed) == [jobs[0].output] and 'is a folder, not a file' in failed[jobs[0].output]
