@@ -16,7 +16,9 @@ def folder(tmp_path):
   config |= {'precision': 'bfloat16', 'input_size': [48, 64], 'val_strides': [40, 48], 'ema_decay': 0.99}
   (tmp_path / 'config').write_text(json.dumps(config))
   for step in (5, 9, 10):
-    (tmp_path / f'model.ckpt-{step}.index').touch()
+    for part in runs.PARTS:
+      (tmp_path / f'model.ckpt-{step}{part}').touch()
+  (tmp_path / 'model.ckpt-11.index').touch()  # half written
   (tmp_path / 'best').write_text(json.dumps({'checkpoint': 'model.ckpt-5', 'step': 5, 'miou': 0.5}))
   labels.write_classes(tmp_path, labels.Classes(['sky', 'road', 'car', 'tree'], labels.voc_colours(4)))
   return tmp_path

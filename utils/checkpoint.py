@@ -10,18 +10,17 @@ import glob
 import os
 import re
 import shutil
-import tempfile
 
 import numpy as np
 import tensorflow as tf
 
 from utils.errors import InputError, RunError, one_line
 from utils.files import write_text
+from utils.runs import PARTS, PREFIX, path_of, steps_in
 
-PREFIX = 'model.ckpt'
+WRITING = '.writing'  # the folder in which a checkpoint is written before its parts are renamed
 STATE = 'training/'  # begins the names of the run's own state: step counts, loss scale, best score
 AVERAGE = '/ExponentialMovingAverage'  # ends the names of the averages of --ema-decay, as in TensorFlow 1
-PARTS = ('.data-00000-of-00001', '.index')  # in the order in which they are put in place
 UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 
 
@@ -33,10 +32,9 @@ def save(prefix: str, tensors: dict) -> None:
   """
   folder, base = os.path.split(prefix)
   folder = folder or '.'
-  temporary = None
+  temporary = os.path.join(folder, WRITING)
   try:
-    os.makedirs(folder, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix='.writing-', dir=folder)
+    os.makedirs(temporary, exist_ok=True)
     names = sorted(tensors)
     arrays = [np.asarray(tensors[name]) for name in names]
     tf.raw_ops.SaveV2(
@@ -53,8 +51,7 @@ def save(prefix: str, tensors: dict) -> None:
       f'{prefix}: the checkpoint could not be written ({one_line(e)}); the earlier ones are whole'
     ) from None
   finally:
-    if temporary:
-      shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _sync(path):
@@ -160,20 +157,6 @@ def name_of(variable) -> str:
 # Folders of checkpoints.
 
 
-def path_of(folder: str, step: int) -> str:
-  return os.path.join(folder, f'{PREFIX}-{step}')
-
-
-def steps_in(folder: str) -> list[int]:
-  """Steps of the whole checkpoints in a snapshot folder, ascending."""
-  pattern = re.compile(re.escape(PREFIX) + r'-(\d+)\.index')
-  with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-    found = (pattern.fullmatch(name) for name in os.listdir(folder))
-    steps = sorted(int(match[1]) for match in found if match)
-    return [step for step in steps if os.path.exists(path_of(folder, step) + PARTS[0])]
-  return []
-
-
 def mark_damaged(prefix: str) -> str:
   """Renames a checkpoint to PREFIX.damaged, which no run reads; returns the new prefix."""
   for part in reversed(PARTS):
@@ -204,9 +187,8 @@ def clear(folder: str) -> None:
 def remove_unfinished(folder: str) -> None:
   """Removes what a run killed while it wrote or removed a checkpoint has left: no whole checkpoint is touched."""
   steps = steps_in(folder)
+  shutil.rmtree(os.path.join(folder, WRITING), ignore_errors=True)
   for name in os.listdir(folder):
     part = re.fullmatch(rf'{re.escape(PREFIX)}-(\d+)({"|".join(map(re.escape, PARTS))})', name)
-    if name.startswith('.writing-'):
-      shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
-    elif part and int(part[1]) not in steps:
+    if part and int(part[1]) not in steps:
       os.remove(os.path.join(folder, name))

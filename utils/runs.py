@@ -5,6 +5,7 @@ checkpoints `model.ckpt-STEP`. Checkpoints without a `config` beside them (of 20
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from utils.errors import InputError
 NETWORK = arguments.names_of(arguments.shared_flags(), arguments.Role.NETWORK)  # one that contradicts a run is refused
 SHARED = arguments.names_of(arguments.shared_flags(), arguments.Role.NETWORK | arguments.Role.SHARED)
 LARGEST_CONFIG = 2**24  # bytes
+PREFIX = 'model.ckpt'  # of checkpoints; -STEP follows
+PARTS = ('.data-00000-of-00001', '.index')  # of a checkpoint, in the order in which they are put in place
 
 
 class Run(NamedTuple):
@@ -83,14 +86,29 @@ def _json(path: str) -> dict:
 
 def _checkpoint(folder: str) -> str:
   """The prefix of the best checkpoint, else of the newest whole one."""
-  steps = [int(m[1]) for name in os.listdir(folder) if (m := re.fullmatch(r'model\.ckpt-(\d+)\.index', name))]
+  steps = steps_in(folder)
   if os.path.isfile(best := os.path.join(folder, 'best')):
     step = _json(best).get('step')
     if step in steps:
-      return os.path.join(folder, f'model.ckpt-{step}')
+      return path_of(folder, step)
   if not steps:
     raise InputError(f'{folder}: holds no checkpoint yet; wait for the first, or name another --run')
-  return os.path.join(folder, f'model.ckpt-{max(steps)}')
+  return path_of(folder, steps[-1])
+
+
+def path_of(folder: str, step: int) -> str:
+  """The prefix of checkpoint `step`."""
+  return os.path.join(folder, f'{PREFIX}-{step}')
+
+
+def steps_in(folder: str) -> list[int]:
+  """Steps of the whole checkpoints in a folder, ascending; none where there is no such folder."""
+  pattern = re.compile(re.escape(PREFIX) + r'-(\d+)\.index')
+  with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    found = (pattern.fullmatch(name) for name in os.listdir(folder))
+    steps = sorted(int(match[1]) for match in found if match)
+    return [step for step in steps if os.path.exists(path_of(folder, step) + PARTS[0])]
+  return []
 
 
 def named(argv) -> Run | None:

@@ -365,7 +365,7 @@ def test_two_workers_are_one_process(data, tmp_path):
   assert [code for code, _ in done] == [0, 0], done
   assert 'validation mIoU' in done[0][1] and 'validation mIoU' not in done[1][1]  # only the chief speaks and writes
   assert len(list(folder.glob('events.out.tfevents.*'))) == 2  # the chief's, of each part of the run
-  assert not list(folder.glob('.writing-*'))
+  assert not list(folder.glob('.writing*'))
 
   one = tmp_path / 'one'
   tiny.train(data, one, 'train_aaf', val_list=data / 'list.txt', val_every=2, batch_size=4, **averaged)

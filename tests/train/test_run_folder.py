@@ -258,10 +258,10 @@ def test_what_a_killed_run_leaves_is_removed(data, tmp_path):
   train(data, folder)
   want = last_checkpoint(folder)
   shutil.copy(folder / 'model.ckpt-5.data-00000-of-00001', folder / 'model.ckpt-7.data-00000-of-00001')
-  (folder / '.writing-1').mkdir()
-  (folder / '.writing-1' / 'model.ckpt-7.index').touch()
+  (folder / '.writing').mkdir()
+  (folder / '.writing' / 'model.ckpt-7.index').touch()
   train(data, folder, resume=True)
-  assert not list(folder.glob('*ckpt-7*')) and not (folder / '.writing-1').exists()
+  assert not list(folder.glob('*ckpt-7*')) and not (folder / '.writing').exists()
   assert_same(want, last_checkpoint(folder))
 
 

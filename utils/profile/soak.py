@@ -90,7 +90,7 @@ def train_with_kills(folder, snapshot: pathlib.Path, steps: int, kills: int, see
       else:
         wait_until(lambda step=step: last_step(snapshot) >= step, process)
       if kill % 3 == 1:
-        wait_until(lambda: any(snapshot.glob('.writing-*')), process)
+        wait_until(lambda: any(snapshot.glob('.writing*')), process)
       process.kill()
       process.wait()
       resumed_from.append(max(checkpoint.steps_in(str(snapshot)), default=-1))
