@@ -1,8 +1,8 @@
 """One training step: the counts of a batch, the gradients of the joint loss on each replica, and the update.
 
 Conventions: step s counts from 0. `batches` is a list of (images, labels), each replica's own: float32 [B, H, W, 3],
-int32 [B, H, W]. Counts and terms are {name: float32 scalar}. Nothing here or below asks Python about a tensor's value, so
-the functions are traced without AutoGraph, which takes half the time.
+int32 [B, H, W]. Counts and terms are {name: float32 scalar}. Nothing here or below asks Python about a tensor's value,
+so the functions are traced without AutoGraph, which takes half the time.
 """
 
 import tensorflow as tf
