@@ -58,7 +58,10 @@ case "$question" in
     fi
     variants=()
     ;;
-  *) echo "error: '$question' is no question; give rivals, settings, settings-stride-8, options, converged or scratch" >&2 && exit 2 ;;
+  *)
+    echo "error: '$question' is no question; give rivals, settings, settings-stride-8, options, converged or scratch" >&2
+    exit 2
+    ;;
 esac
 : "${OUT:=$root/snapshots/camvid/$question}" "${RECIPE:=$adamw}" "${CROP:=224,224}" "${WINDOW:=368,480}"
 
@@ -70,9 +73,10 @@ training=(--model "${MODEL:-deeplabv3plus}" --backbone "$BACKBONE" --num-classes
   --random-scale --random-crop --val-list "$OUT/curve.txt" --keep 1 --save-pred-every 250)
 start=()
 if [ "$question" = converged ]; then
-  [[ " $* " == *" --dry-run "* ]] || "$PYTHON" "$root/pyscripts/train/train.py" --data-dir "$DATA_DIR" --data-list "$LISTS/train.txt" "${training[@]}" \
-    --num-steps "$START_STEPS" --learning-rate 3e-3 --batch-norm-decay 0.97 --val-every "$((START_STEPS / 6 + 1))" \
-    --snapshot-dir "$OUT/start" --resume
+  [[ " $* " == *" --dry-run "* ]] ||
+    "$PYTHON" "$root/pyscripts/train/train.py" --data-dir "$DATA_DIR" --data-list "$LISTS/train.txt" "${training[@]}" \
+      --num-steps "$START_STEPS" --learning-rate 3e-3 --batch-norm-decay 0.97 --val-every "$((START_STEPS / 6 + 1))" \
+      --snapshot-dir "$OUT/start" --resume
   start=(--restore-from "$OUT/start/model.ckpt-$((START_STEPS - 1))")
 elif [ "$BACKBONE" != resnet_v1_14 ]; then
   [ -e "$IMAGENET/$BACKBONE.ckpt.index" ] ||

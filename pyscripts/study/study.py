@@ -174,7 +174,7 @@ def _columns(path: pathlib.Path) -> dict[str, list]:
   """The columns of a run's log; None for NaN, which JSON has not."""
   with open(path, newline='', encoding='utf-8') as f:
     rows = list(csv.DictReader(f))
-  return {name: [None if row[name] == 'nan' else float(row[name]) for row in rows] for name in rows[0]}
+  return {name: [None if row[name] in ('', 'nan') else float(row[name]) for row in rows] for name in rows[0]}
 
 
 def call(run: Run, command: list[str], what: str) -> float:

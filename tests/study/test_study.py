@@ -169,6 +169,24 @@ def test_rows_of_another_machine_are_taken_from_its_json(data, scripts, tmp_path
   assert content(tmp_path / 'b') == content(tmp_path / 'all')
 
 
+def test_a_start_may_move_but_not_change(data, scripts, tmp_path):
+  def started(folder, weights) -> int:
+    folder.mkdir(exist_ok=True)
+    (folder / 'model.ckpt-3.index').write_text(weights)
+    scripts.calls.clear()
+    assert run(words(data, tmp_path / 'out', seeds='1', training=['--restore-from', folder / 'model.ckpt-3'])) == 0
+    return len(scripts.calls)
+
+  found = started(tmp_path / 'here', 'a'), started(tmp_path / 'there', 'a'), started(tmp_path / 'here', 'b')
+  assert found == (6, 0, 6)
+
+
+def test_a_script_that_fails_is_quoted(tmp_path):
+  failing = study.Run({}, tmp_path, [])
+  with pytest.raises(RunError, match=r'run.log: training failed, exit code 2: error: --data-list is empty'):
+    study.call(failing, ['pyscripts/train/train.py', '--snapshot-dir', str(tmp_path)], 'training')
+
+
 BAD = {
   'no training list': (['--train-list', ''], ['--train-list is empty']),
   'validation list missing': (['--val-list', 'none.txt'], ['none.txt: no such list file']),

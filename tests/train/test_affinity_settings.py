@@ -1,5 +1,6 @@
 """The settings of the affinity losses: distances, uniform against adaptive weights, decay."""
 
+import csv
 import json
 
 import numpy as np
@@ -64,3 +65,18 @@ def test_flags_reach_the_run_and_are_held_to_when_it_goes_on(data, tmp_path):
   assert last_checkpoint(tmp_path)['edge_w'].shape == (1, 1, 1, CLASSES, 1, 2)
   assert '--kld-sizes [1, 2]' in refusal(data, tmp_path, 'train_aaf', num_steps=1, kld_decay=1, resume=True)
   assert arguments(data, tmp_path, affinity=True).kld_sizes == (1,)
+
+
+@pytest.mark.usefixtures('toy')
+def test_methods_of_a_seed_see_equal_data_from_equal_weights(data, tmp_path):
+  """At a rate of almost 0 nothing is learned, and every step's cross-entropy is that of the data alone."""
+  curves = {}
+  for seed in (1, 2):
+    for script in ('train', 'train_affinity', 'train_aaf'):
+      folder = tmp_path / f'{script}-{seed}'
+      train(data, folder, script, random_seed=seed, learning_rate=1e-30)
+      with open(folder / 'log.csv', newline='') as f:
+        curves[seed, script] = [float(row['seg_loss']) for row in csv.DictReader(f)]
+      assert curves[seed, script] == pytest.approx(curves[seed, 'train'], rel=1e-5)
+  assert abs(curves[1, 'train'][0] - curves[2, 'train'][0]) > 1e-3
+  assert len({round(loss, 4) for loss in curves[1, 'train']}) == 6
