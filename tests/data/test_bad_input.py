@@ -47,18 +47,10 @@ BAD_USE = [
   (check, pair, ['--data-list', 'HERE/a.jpg'], 'is not UTF-8 text'),
   (check, lambda f: pair(f, line=''), LIST, 'holds no line'),
   (check, lambda f: pair(f, line=' \n\n'), LIST, 'holds no line'),
-  (check, pair, [*LIST, '--num-classes', '0'], '0 is out of range'),
-  (check, pair, [*LIST, '--num-classes', '257'], 'from 1 to 256'),
-  (check, pair, [*LIST, '--num-classes', 'many'], "'many' is not a whole number"),
   (check, pair, [*LIST, '--num-classes', '256'], '--ignore-label 255 is a class'),
   (check, pair, [*LIST, '--ignore-label', '3'], '--ignore-label 3 is a class (0 to 20'),
-  (check, pair, [*LIST, '--ignore-label', '-1'], '-1 is out of range'),
-  (check, pair, [*LIST, '--num-clases', '3'], 'unrecognized arguments'),
-  (make_demo, lambda f: f, ['--num-train', '0'], '0 is out of range'),
-  (make_demo, lambda f: f, ['--num-train', '9' * 20], 'from 1 to 100000'),
   (check, pair, ['--data-list', '/dev/zero'], '/dev/zero: is a device'),
   (check, pair, ['--data-list', '/proc/self/mem'], 'give a list file'),
-  (make_demo, lambda f: f, ['--image-size', '96'], 'is not height,width'),
   (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
   (make_demo, lambda f: f, ['--image-size', '9999,96'], 'must lie between 64 and 4096'),
   (make_demo, lambda f: (f / 'VOCdevkit').mkdir() or f, [], 'a VOCdevkit that is not demo data'),
@@ -76,8 +68,6 @@ BAD_USE = [
   (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
   (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of a label'),
   (prepare_own, own, ['--coco', 'x.json', '--zero-is-void'], '--zero-is-void and --coco are labels of two kinds'),
-  (prepare_own, own, ['--val-fraction', '1'], '1 is out of range'),
-  (prepare_own, own, ['--val-fraction', 'nan'], 'nan is out of range'),
   (prepare_own, own, ['--val-fraction', '.6', '--test-fraction', '.5'], 'leave no train'),
 ]
 
@@ -92,13 +82,6 @@ def test_refused_in_one_line_with_nothing_written(capsys, tmp_path, script, make
   assert err.startswith('error: ') and err.count('\n') == 1
   assert words in err
   assert sorted(tmp_path.rglob('*')) == before
-
-
-@pytest.mark.parametrize('script', [*TREES, make_demo])
-def test_needs_its_folder(capsys, script):
-  with pytest.raises(SystemExit) as caught:
-    script.main([])
-  assert caught.value.code == 2 and 'required' in capsys.readouterr().err
 
 
 # What a bad file in a good folder leads to: it is named, the rest is done, the code is 1.
@@ -144,15 +127,11 @@ def long_names(folder):
 NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason='root may read every folder')
 RGB, CMYK = Image.new('RGB', (8, 6)), Image.new('CMYK', (8, 6))
 BAD_FILES = [
-  (check, lambda f: pair(f, line='a.jpg a.png\nb.jpg b.png\n'), LIST, 'b.jpg is not a file'),
   (check, lambda f: pair(f, line='a.jpg a.png extra\n'), LIST, 'is not `image label`'),
   (check, lambda f: broken(pair(f) / 'a.png', b'\x89PNG\r\n\x1a\n' + b'x' * 40), LIST, 'a.png: cannot be decoded'),
   (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is not a file'),
   (check, lambda f: pair(f, line='a.jpg a\0.png\n'), LIST, 'is not a file'),
-  (check, lambda f: Image.new('RGBA', (8, 6)).save(pair(f) / 'a.png'), LIST, 'is a RGBA picture'),
   (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
-  (check, lambda f: pair(f, line='a.jpg a.png\na.png a.png\n'), LIST, 'would both be predicted to a.png'),
-  (check, lambda f: pair(f, line='a.jpg a.png\n../gone.jpg a.png\n'), LIST, 'gone.jpg is not a file'),
   (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dataset import check
 from dataset.formats import drawing, masks
-from tests.data.brought import (
+from tests.data.labelled import (
   COLUMNS,
   HEIGHT,
   POLYGON,
@@ -18,15 +18,15 @@ from tests.data.brought import (
   SQUARE,
   WIDTH,
   classes,
-  coco,
-  cvat,
+  coco_file,
+  cvat_file,
   grey_png,
   images,
   label,
-  labelme,
-  labelme_mask,
+  labelme_files,
   lines,
   mask_files,
+  mask_shape,
   prepare,
   square,
 )
@@ -48,63 +48,91 @@ RAMP = square(255)
 RAMP[20:40, 29] = np.linspace(1, 254, 20)
 ALPHA = np.where(COLUMNS < 10, 0, 255).astype(np.uint8)
 FIVE_VOID = np.where(COLUMNS < 5, 255, square())
-KINDS = {'leaf': 'polygon', 'night': 'tag', 'joint': 'points', 'body': 'skeleton'}
+KINDS = {'car': 'polygon', 'night': 'tag', 'joint': 'points', 'body': 'skeleton'}
 LABELS = ''.join(f'<label><name>{name}</name><type>{kind}</type></label>' for name, kind in KINDS.items())
 LABELS += '<label><name>arm</name><type>any</type><parent>body</parent></label>'
+
+
+def shape(kind, points):
+  return {'shape_type': kind, 'points': points}
+
 
 # make(folder), flags, exit code, what is said, the first label (None: not converted, or refused), the classes
 Case = collections.namedtuple('Case', 'make flags code said label classes', defaults=('', 0, '', None, None))
 A_COCO, A_LABELME, COLOURS = '--coco a.json', '--labelme json', '--colors colors.txt'
 CASES = {
   'a category of crowds alone is drawn as its class': Case(
-    lambda f: coco(f, {**CAR, 'iscrowd': 1}), A_COCO, 0, '4 annotations of car are marked as crowd', square()
+    lambda f: coco_file(f, {**CAR, 'iscrowd': 1}), A_COCO, 0, '4 annotations of car are marked as crowd', square()
   ),
-  'ids as text are those as numbers': Case(lambda f: coco(f, {**CAR, 'category_id': '1'}), A_COCO, label=square()),
+  'ids as text are those as numbers': Case(lambda f: coco_file(f, {**CAR, 'category_id': '1'}), A_COCO, label=square()),
   'thin outlines are left out': Case(
-    lambda f: coco(f, {'segmentation': [SQUARE, [40.0, 30.0]]}), A_COCO, 0, '4 annotations of car have an', square()
+    lambda f: coco_file(f, {'segmentation': [SQUARE, [40.0, 30.0]]}),
+    A_COCO,
+    0,
+    '4 annotations of car have an',
+    square(),
   ),
   'no outline': Case(
-    lambda f: coco(f, CAR, {'segmentation': []}, {'bbox': [1, 1, 2, 2]}), A_COCO, 0, '8 annotations of car were skipp'
+    lambda f: coco_file(f, CAR, {'segmentation': []}, {'bbox': [1, 1, 2, 2]}),
+    A_COCO,
+    0,
+    '8 annotations of car were skipp',
   ),
-  'boxes alone': Case(lambda f: coco(f, {'bbox': [1, 1, 20, 20]}), A_COCO, 2, 'boxes without a single outline'),
-  'two images of one id': Case(lambda f: coco(f, CAR, images={'file_name': 'b'}), A_COCO, 2, "'img0.jpg' and 'b' have"),
-  'two classes of one id': Case(lambda f: coco(f, CAR, categories={'name': 'b'}), A_COCO, 2, 'have the same id 1'),
-  'no id': Case(lambda f: coco(f, CAR, images={'id': None}), A_COCO, 2, 'has no id'),
+  'boxes alone': Case(lambda f: coco_file(f, {'bbox': [1, 1, 20, 20]}), A_COCO, 2, 'boxes without a single outline'),
+  'two images of one id': Case(
+    lambda f: coco_file(f, CAR, images={'file_name': 'b'}), A_COCO, 2, "'img0.jpg' and 'b' have"
+  ),
+  'two classes of one id': Case(lambda f: coco_file(f, CAR, categories={'name': 'b'}), A_COCO, 2, 'have the same id 1'),
+  'no id': Case(lambda f: coco_file(f, CAR, images={'id': None}), A_COCO, 2, 'has no id'),
   'small over large': Case(
-    lambda f: coco(f, CAR, FACADE, names=('window', 'facade')),
+    lambda f: coco_file(f, CAR, FACADE, names=('window', 'facade')),
     A_COCO,
     said='11.8% of the outlined pixels of facade are covered',
     label=np.where(square(), 1, square(2, rows=(4, 56), columns=(5, 70))),
   ),
   'what an order covers is no silent loss': Case(
-    lambda f: coco(f, CAR, FACADE, names=('window', 'facade')),
+    lambda f: coco_file(f, CAR, FACADE, names=('window', 'facade')),
     f'{A_COCO} --order file',
     2,
     'no pixel of the labels is window',
   ),
   'a class map merges, renames and leaves out': Case(
-    lambda f: coco(f, CAR, SMALL, DIRT, names=('sedan', 'lorry', 'dirt'), text=MAP),
+    lambda f: coco_file(f, CAR, SMALL, DIRT, names=('sedan', 'lorry', 'dirt'), text=MAP),
     f'{A_COCO} --class-map map.txt',
     label=square() + square(1, rows=(5, 15), columns=(60, 70)) + square(255, rows=(5, 15), columns=(5, 15)),
     classes=['background', 'car'],
   ),
   'a class map of another set': Case(
-    lambda f: coco(f, CAR, text='sedann -> car\n'), f'{A_COCO} --class-map map.txt', 2, "no class 'sedann'"
+    lambda f: coco_file(f, CAR, text='sedann -> car\n'), f'{A_COCO} --class-map map.txt', 2, "no class 'sedann'"
   ),
   'an archive': Case(lambda f: images(f) and (f / 'a.json').write_bytes(b'PK\3\4rest'), A_COCO, 2, 'is a .zip archive'),
   'another encoding': Case(
     lambda f: images(f) and (f / 'a.json').write_bytes('{"name": "Stra\u00dfe"}'.encode('cp1252')), A_COCO, 2, 'UTF-8'
   ),
   'a circle over the border': Case(
-    lambda f: labelme(f, 'circle', [[6, 30], [20, 30]]), A_LABELME, 0, '4 outlines of cell reach over the b', CIRCLE
+    lambda f: labelme_files(f, shape('circle', [[6, 30], [20, 30]])),
+    A_LABELME,
+    0,
+    '4 outlines of cell reach over the b',
+    CIRCLE,
   ),
-  'an oriented rectangle': Case(lambda f: labelme(f, 'oriented_rectangle', TURNED), A_LABELME, label=DIAMOND),
-  'a rotation': Case(lambda f: labelme(f, 'rotation', TURNED), A_LABELME, label=DIAMOND),
-  'a mask at whole numbers': Case(lambda f: labelme_mask(f, 30.0, 20.0), A_LABELME, label=square()),
-  'a mask is rounded': Case(lambda f: labelme_mask(f, 30.7, 20.3), A_LABELME, label=square(columns=(31, 51))),
-  'a mask is clipped': Case(lambda f: labelme_mask(f, -5.0, 20.0), A_LABELME, label=square(columns=(0, 15))),
+  'an oriented rectangle': Case(
+    lambda f: labelme_files(f, shape('oriented_rectangle', TURNED)), A_LABELME, label=DIAMOND
+  ),
+  'a rotation': Case(lambda f: labelme_files(f, shape('rotation', TURNED)), A_LABELME, label=DIAMOND),
+  'a mask at whole numbers': Case(
+    lambda f: labelme_files(f, mask_shape('cell', 30.0, 20.0)), A_LABELME, label=square()
+  ),
+  'a mask is rounded': Case(
+    lambda f: labelme_files(f, mask_shape('cell', 30.7, 20.3)), A_LABELME, label=square(columns=(31, 51))
+  ),
+  'a mask is clipped': Case(
+    lambda f: labelme_files(f, mask_shape('cell', -5.0, 20.0)), A_LABELME, label=square(columns=(0, 15))
+  ),
   'labels without area are no classes': Case(
-    lambda f: cvat(f, LABELS, POLYGON + '<tag label="night"/>'), '--cvat a.xml', classes=['background', 'leaf']
+    lambda f: cvat_file(f, POLYGON + '<tag label="night"/>', labels=LABELS),
+    '--cvat a.xml',
+    classes=['background', 'car'],
   ),
   'black and white': Case(
     lambda f: mask_files(f, square(255)), '', 0, '0 is background and 255 is object', square(), ['background', 'object']
@@ -191,7 +219,7 @@ def test_what_users_bring(tmp_path, capsys, case):
 
 
 def test_absent_images_are_named_and_the_rest_is_prepared_in_sub_folders_too(tmp_path, capsys):
-  coco(tmp_path, CAR)
+  coco_file(tmp_path, CAR)
   for name in ('img1', 'img2'):
     (tmp_path / 'images' / f'{name}.jpg').unlink()
   (tmp_path / 'images' / 'deep').mkdir()
@@ -202,7 +230,7 @@ def test_absent_images_are_named_and_the_rest_is_prepared_in_sub_folders_too(tmp
 
 
 def test_cvat_subsets_are_folders(tmp_path):
-  cvat(tmp_path, subsets=('Train', 'Validation'))
+  cvat_file(tmp_path, subsets=('Train', 'Validation'))
   assert prepare(tmp_path, '--cvat', 'a.xml') == 0
   assert len(lines(tmp_path, 'train')) == 6 and label(tmp_path, 'Validation/img1').sum() == 400
 
@@ -282,7 +310,7 @@ def test_tables_of_other_tools(tmp_path):
 
 def test_equal_names_in_sub_folders_are_different_images(tmp_path):
   for sub in ('clip0', 'clip1'):
-    images(tmp_path, 2, sub=sub)
+    images(tmp_path, ('img0', 'img1'), sub)
     for i in range(2):
       save(tmp_path / 'masks' / sub / f'img{i}.png', square())
   assert prepare(tmp_path) == 0
@@ -299,7 +327,7 @@ def test_a_photo_that_is_stored_upside_down_is_named(tmp_path, capsys):
 
 
 def test_a_folder_that_another_process_prepares_is_left_alone(tmp_path, capsys):
-  coco(tmp_path, CAR)
+  coco_file(tmp_path, CAR)
   assert prepare(tmp_path, '--coco', 'a.json') == 0
   record = (tmp_path / 'label_ids' / 'conversion.txt').read_bytes()
   with files.claim(tmp_path / 'label_ids', 'preparing'):
@@ -329,7 +357,7 @@ def test_links_to_images_and_folders_are_read(tmp_path):
 
 def test_a_conversion_of_other_settings_is_not_taken_for_this_one(tmp_path):
   """What was converted by other settings is made again, even where a run was killed in between."""
-  coco(tmp_path, CAR)
+  coco_file(tmp_path, CAR)
   assert prepare(tmp_path, '--coco', 'a.json') == 0
   times = (tmp_path / 'label_ids' / 'img0.png').stat().st_mtime_ns
   assert prepare(tmp_path, '--coco', 'a.json') == 0

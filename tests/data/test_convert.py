@@ -11,7 +11,7 @@ import pytest
 
 from dataset import convert
 from tests.data.trees import ROOT, flat_mask, png, save
-from utils import files, images, labels
+from utils import images, labels
 from utils.errors import InputError
 
 
@@ -43,13 +43,6 @@ def test_killed_in_the_middle_and_continued(tmp_path, rng):
     np.testing.assert_array_equal(png(path)[0], labels.cityscapes_train_ids()[png(source)[0]])
 
 
-def test_originals_are_never_replaced(tmp_path):
-  source = flat_mask(tmp_path / 'originals' / 'a.png')
-  (tmp_path / 'out').symlink_to(tmp_path / 'originals')
-  with pytest.raises(InputError, match='is the original itself'):
-    convert.run([convert.Job(source, str(tmp_path / 'out' / 'a.png'), images.read_label)], 'test')
-
-
 def test_a_folder_that_cannot_be_made_ends_the_run_and_one_in_a_files_place_does_not(tmp_path):
   source = flat_mask(tmp_path / 'a.png')
   (tmp_path / 'file').write_text('')
@@ -60,17 +53,6 @@ def test_a_folder_that_cannot_be_made_ends_the_run_and_one_in_a_files_place_does
   failed = convert.run(jobs, 'test')
   assert list(failed) == [jobs[0].output] and 'is a folder, not a file' in failed[jobs[0].output]
   assert (tmp_path / 'taken' / 'b.png').is_file()
-
-
-def test_two_processes_do_not_convert_into_one_folder(tmp_path):
-  source, out = flat_mask(tmp_path / 'a.png'), tmp_path / 'out'
-  out.mkdir()
-  jobs = [convert.Job(source, str(out / 'a.png'), images.read_label)]
-  taken = pytest.raises(InputError, match=f'process {os.getpid()} on .* is writing there')
-  with files.claim(str(out), 'converting'), taken:
-    convert.run(jobs, 'test')
-  assert convert.run(jobs, 'test') == {}
-  assert os.listdir(out) == ['a.png']
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data import brought, labelled
-from tests.data.brought import classes, label, lines
+from tests.data import labelled
+from tests.data.labelled import classes, label, lines
 from tests.data.trees import flat_mask, photo, save
 from utils.labels import voc_colours
 
@@ -18,7 +18,7 @@ SPLIT = ('--images', 'images/{split}', '--masks', 'masks/{split}')
 
 
 def prepare(folder, *flags) -> int:
-  return brought.prepare(folder, '--val-fraction', '0.5', *flags)
+  return labelled.prepare(folder, '--val-fraction', '0.5', *flags)
 
 
 def mask(path, *values):
@@ -183,10 +183,10 @@ def crowd(folder):
 
 
 RENAMED = json.dumps(labelled.coco()).replace('"tree"', '"Unlabelled"')
-CAR = '<box label="car" xtl="2" ytl="3" xbr="8" ybr="7"/><polyline label="car" points="1,1;2,2"/>'
+CAR = '<box label="car" xtl="30" ytl="20" xbr="50" ybr="40"/><polyline label="car" points="1,1;2,2"/>'
 DONE = [  # form, what is done to its files, more flags, what is said, the value of background, car and tree
   ('coco', lambda f: None, '--unlabelled void', '1 labels are void everywhere', [255, 0, 1]),
-  ('coco', lambda f: None, '', '16.7% of the outlined pixels of car are covered by outlines of other', [0, 1, 2]),
+  ('coco', lambda f: None, '', '15.0% of the outlined pixels of car are covered by outlines of other', [0, 1, 2]),
   ('coco', crowd, '', '1 annotations of car are crowds (iscrowd): void', [0, 255, 2]),
   ('coco', replace('coco.json', RENAMED), '', '', [0, 1, 255]),
   ('cvat', shapes(CAR), '', '1 classes have no annotation and are left out: tree', None),
@@ -235,9 +235,9 @@ def test_splits_of_one_folder_of_images_and_other_spellings(tmp_path):
   assert len(lines(tmp_path, 'train')) == 2 and lines(tmp_path, 'val') == ['images/c.jpg label_ids/val/c.png']
 
 
-OUTSIDE = [[13.5, 1], [15, 1], [15, 30]]
+OUTSIDE = [[81.5, 1], [83, 1], [83, 30]]
 OTHER_IMAGES = json.dumps(labelled.coco(['c.jpg', 'd.jpg']))
-MASK = '<mask label="car" rle="4" left="13" top="0" width="4" height="1"/>'
+MASK = '<mask label="car" rle="4" left="81" top="0" width="4" height="1"/>'
 # form, what is done to its files, exit code (2: nothing is written, 1: the rest is done), what the line holds
 BAD = [
   ('coco', replace('coco.json', '{"images": ['), 2, 'coco.json: is damaged'),
@@ -255,7 +255,7 @@ BAD = [
   ('coco', edited('coco', categories__name='a\nb'), 2, "class name 'a\\nb': is empty, holds a line end"),
   ('coco', edited('coco', categories__name=' '), 2, "class name '': is empty"),
   ('coco', edited('coco', categories__name='\ud800'), 2, "class name '\\ud800': is empty, holds a line end or is not"),
-  ('coco', edited('coco', images__width=13), 1, 'was made for 13 x 9 while'),
+  ('coco', edited('coco', images__width=13), 1, 'was made for 13 x 60 while'),
   ('coco', edited('coco', annotations__segmentation=[sum(OUTSIDE, [])]), 1, 'annotation 1 (car) of'),
   ('coco', edited('coco', annotations__segmentation={'counts': [80], 'size': [8, 10]}), 1, 'mask of the size [8, 10]'),
   ('labelme', replace('json/a.json', '{'), 1, 'a.json: is damaged'),
@@ -267,7 +267,7 @@ BAD = [
   ('labelme', edited('labelme', shapes__shape_type='mask'), 1, 'is a mask of 4 points'),
   ('labelme', lambda f: os.rename(f / 'images/b.jpg', f / 'images/c.jpg'), 0, '1 of its images are missing (b)'),
   ('labelme', lambda f: labelled.photo(f / 'images/b.png'), 2, 'b.png: differs from images/b.jpg'),
-  ('labelme', lambda f: save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 12 x 9 while'),
+  ('labelme', lambda f: save(f / 'images/a.jpg', np.zeros((9, 9), np.uint8)), 1, 'was made for 80 x 60 while'),
   ('cvat', replace('cvat.xml', '<annotations><image'), 2, 'cvat.xml: is damaged'),
   ('cvat', replace('cvat.xml', '<svg/>'), 2, 'cvat.xml: holds no annotated image'),
   ('cvat', replace('cvat.xml', '<annotations><track/></annotations>'), 2, 'cvat.xml: is CVAT for video 1.1'),
@@ -277,16 +277,21 @@ BAD = [
   ('cvat', shapes(None, names=('a.jpg', 'gone.jpg')), 0, '1 of its images are missing (gone)'),
   ('cvat', shapes('<box label="car" xtl="2"/>'), 1, 'box 1 of a.jpg (car) of'),
   ('cvat', shapes('<polygon label="car" points="1,1;2,x;3,3"/>'), 1, 'polygon 1 of a.jpg (car)'),
-  ('cvat', shapes(MASK), 1, 'is a mask of 4 x 1 at (13, 0), outside 12 x 9'),
+  ('cvat', shapes(MASK), 1, 'is a mask of 4 x 1 at (81, 0), outside 80 x 60'),
   ('cvat', shapes(MASK.replace('"4"', '"99999"')), 1, 'is a mask of 99999 x 1'),
-  ('colors', replace('colors.txt', '0 0 0 background\n'), 1, 'pixel at x 6, y 1 has the colour (10, 200, 10)'),
+  ('colors', replace('colors.txt', '0 0 0 background\n'), 1, 'pixel at x 44, y 10 has the colour (10, 200, 10)'),
   ('colors', replace('colors.txt', 'black\n'), 2, 'colors.txt line 1: `black` is not `r g b name`'),
   ('colors', lambda f: (f / 'colors.txt').unlink(), 2, 'colors.txt: no such file; give a colour table'),
   ('colors', lambda f: labelled.photo(f / 'masks' / 'c.png'), 0, 'masks: 1 files have no image and are left out: c'),
   ('colors', lambda f: Image.new('RGB', (5, 5)).save(f / 'masks' / 'b.png'), 1, 'label_ids/b.png: is 5 x 5 while'),
   ('colors', lambda f: labelled.photo(f / 'label_ids' / 'x.png'), 2, 'label_ids: is there and was not written'),
   ('zero-is-void', lambda f: labelled.photo(f / 'masks' / 'b.png'), 0, '1 labels are void everywhere'),
-  ('zero-is-void', lambda f: Image.new('I;16', (12, 9), 300).save(f / 'masks/b.png'), 1, 'b.png: holds 300, and class'),
+  (
+    'zero-is-void',
+    lambda f: Image.new('I;16', (80, 60), 300).save(f / 'masks/b.png'),
+    1,
+    'b.png: holds 300, and class',
+  ),
 ]
 
 
