@@ -1,11 +1,33 @@
-"""What was recorded on the 2018 code: its models' variables, and the weights that its values were taken with."""
+"""What was recorded on the 2018 code: its models' variables, the weights that its values were taken with, and how close
+to its values this machine's device must come."""
 
 import pathlib
 import zlib
 
 import numpy as np
 
+from tests.network.drawn import relative_error
+from utils import devices
+
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
+# Relative errors: in float32; and where a GPU cuts products to TF32, which has ten bits of mantissa in place of 23.
+TOLERANCES = {
+  'loss': (2e-5, 1e-3),
+  'gradient': (2e-4, 1e-3),
+  'logits, frozen': (2e-4, 2e-2),
+  'logits, batch': (2e-3, 5e-2),
+  'moving average': (5e-6, 1e-2),
+}
+
+devices.obey_tf32_override()  # as a training does
+
+
+def assert_close(kind: str, name: str, got, recorded) -> None:
+  """Prints the relative error (a row of gpu_check.sh's table), and holds it to the tolerance of the kind."""
+  cut = devices.cuts_float32()
+  error, tolerance = relative_error(got, recorded), TOLERANCES[kind][cut]
+  print(f'\n| {name} | {"TF32" if cut else "float32"} | {error:.1e} | {tolerance:g} |')
+  assert error <= tolerance, name
 
 
 def variables(model: str) -> dict[str, tuple[tuple, bool]]:

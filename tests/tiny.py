@@ -134,8 +134,8 @@ def refusal(data, snapshot, script='train', **changes) -> str:
   return str(e.value)
 
 
-def start(data, snapshot, script='train', before=None, **changes) -> subprocess.Popen:
-  """Runs a training script in a process of its own; `before` is Python that it runs first."""
+def start(data, snapshot, script='train', before=None, output=subprocess.PIPE, **changes) -> subprocess.Popen:
+  """Runs a training script in a process of its own, which prints to `output`; `before` is Python that runs first."""
   words = flags(data, snapshot, **changes)
   code = (
     f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
@@ -146,7 +146,7 @@ def start(data, snapshot, script='train', before=None, **changes) -> subprocess.
   )
   environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
   return subprocess.Popen(
-    [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    [sys.executable, '-c', code], stdout=output, stderr=subprocess.STDOUT, text=True, env=environment
   )
 
 

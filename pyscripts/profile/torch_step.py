@@ -8,11 +8,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
+from pyscripts.profile.measure import show
 from utils import arguments, errors
-from utils.profile import figures
 
-BLOCKS = ((3, 64), (4, 128), (23, 256), (3, 512))  # units and base depth
-RATES = (1, 1, 2, 4)  # at output stride 8
+BLOCKS = ((3, 64, 1), (4, 128, 1), (23, 256, 2), (3, 512, 4))  # units, base depth, rate at output stride 8
 
 
 def main(argv=None) -> None:
@@ -24,37 +23,36 @@ def main(argv=None) -> None:
   parser.add_argument('--precision', choices=('float32', 'bfloat16'), default='bfloat16', help='by autocast')
   parser.add_argument('--no-compile', action='store_true', help='without torch.compile')
   parser.add_argument('--repeat', type=arguments.whole(1), default=5, help='measurements; the median is printed')
-  figures.add_flag(parser)
+  parser.add_argument('--json', default='', metavar='FILE', help='write the figures there too, as a row')
   args = parser.parse_args(argv)
   if args.side % 48:
     raise errors.InputError(f'--side {args.side} is no multiple of 48; give {48 * max(1, round(args.side / 48))}')
-  row = measure(args)
-  print(*(f'{name}: {figures.shown(value)}' for name, value in row.items()), sep='\n')
-  figures.write(args.json, [row])
-
-
-def measure(args) -> dict:
   try:
     import torch
   except ModuleNotFoundError:
     raise errors.InputError('PyTorch is not installed for this Python; name one that has it') from None
+  show([measure(torch, args)], args.json)
 
+
+def measure(torch, args) -> dict:
+  """The row of figures."""
   device = 'cuda' if torch.cuda.is_available() else 'cpu'
   torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
   torch.backends.cudnn.benchmark = True
-  network = pspnet(args.num_classes, args.units).to(device, memory_format=torch.channels_last).train()
+  network = pspnet(torch, args.num_classes, args.units).to(device, memory_format=torch.channels_last).train()
   compiled = network if args.no_compile else torch.compile(network)
-  decayed = [p for p in network.parameters() if p.ndim > 1]
-  others = [p for p in network.parameters() if p.ndim <= 1]
-  groups = [{'params': decayed, 'weight_decay': 5e-4}, {'params': others, 'weight_decay': 0.0}]
+  decays = {
+    5e-4: [p for p in network.parameters() if p.ndim > 1],
+    0.0: [p for p in network.parameters() if p.ndim <= 1],
+  }
+  groups = [{'params': parameters, 'weight_decay': decay} for decay, parameters in decays.items()]
   optimiser = torch.optim.SGD(groups, lr=1e-4, momentum=0.9)
   images = 60 * torch.randn(args.batch_size, 3, args.side, args.side, device=device)
   images = images.contiguous(memory_format=torch.channels_last)
   labels = torch.randint(args.num_classes, (args.batch_size, args.side // 8, args.side // 8), device=device)
-  dtype = getattr(torch, args.precision)
 
   def step():
-    with torch.autocast(device, dtype, enabled=args.precision != 'float32'):
+    with torch.autocast(device, getattr(torch, args.precision), enabled=args.precision != 'float32'):
       logits = compiled(images)
     loss = torch.nn.functional.cross_entropy(logits.float(), labels)
     optimiser.zero_grad(set_to_none=True)
@@ -62,52 +60,35 @@ def measure(args) -> dict:
     optimiser.step()
     return loss.item()  # waits for the device
 
-  begun = time.perf_counter()
-  step()
-  first = time.perf_counter() - begun
-  seconds = median_seconds(step, args.repeat)
-  peak = {'memory MB': torch.cuda.max_memory_allocated() / 1e6} if device == 'cuda' else {}
-  return {
-    'PyTorch': torch.__version__,
-    'step s': seconds,
-    'images/s': args.batch_size / seconds,
-    'first step s': first,
-    **peak,
-  }
-
-
-def median_seconds(call, repeat: int) -> float:
   times = []
-  for _ in range(repeat + 2):
+  for _ in range(args.repeat + 3):
     begun = time.perf_counter()
-    call()
+    step()
     times.append(time.perf_counter() - begun)
-  return statistics.median(times[2:])
+  seconds = statistics.median(times[3:])
+  speed = {'PyTorch': torch.__version__, 'step s': seconds, 'images/s': args.batch_size / seconds}
+  return {**speed, 'first step s': times[0], 'GPU memory MB': torch.cuda.max_memory_allocated() / 1e6}
 
 
-def pspnet(num_classes: int, most_units: int):
+def pspnet(torch, num_classes: int, most_units: int):
   """The layers of seg_models.models.pspnet and network.common.resnet_v1 at output stride 8."""
-  import torch
-  from torch import nn
+  nn = torch.nn
 
-  def conv(channels_in, channels, kernel, stride=1, rate=1, activation=True):
-    padding = rate * (kernel - 1) // 2
-    layers = [
-      nn.Conv2d(channels_in, channels, kernel, stride, padding, rate, bias=False),
-      nn.BatchNorm2d(channels, 1e-3, 0.0003),
-    ]
-    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activation else []))
+  def conv(channels_in, channels, kernel, stride=1, rate=1, activation=nn.ReLU):
+    convolution = nn.Conv2d(channels_in, channels, kernel, stride, rate * (kernel - 1) // 2, rate, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels, 1e-3, 0.0003), activation(inplace=True))
 
   class Bottleneck(nn.Module):
     def __init__(self, channels_in, depth, stride, rate):
       super().__init__()
       self.stride = stride
-      project = channels_in != 4 * depth
-      self.shortcut = conv(channels_in, 4 * depth, 1, stride, activation=False) if project else None
+      self.shortcut = None
+      if channels_in != 4 * depth:
+        self.shortcut = conv(channels_in, 4 * depth, 1, stride, activation=nn.Identity)
       self.body = nn.Sequential(
         conv(channels_in, depth, 1),
         conv(depth, depth, 3, stride, rate),
-        conv(depth, 4 * depth, 1, activation=False),
+        conv(depth, 4 * depth, 1, activation=nn.Identity),
       )
 
     def forward(self, x):
@@ -118,7 +99,7 @@ def pspnet(num_classes: int, most_units: int):
     def __init__(self):
       super().__init__()
       units, channels = [conv(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)], 64
-      for block, ((number, depth), rate) in enumerate(zip(BLOCKS, RATES, strict=True)):
+      for block, (number, depth, rate) in enumerate(BLOCKS):
         number = min(number, most_units)
         for unit in range(number):
           units.append(Bottleneck(channels, depth, 2 if (block, unit) == (0, number - 1) else 1, rate))
@@ -130,11 +111,9 @@ def pspnet(num_classes: int, most_units: int):
     def forward(self, images):
       x = self.backbone(images)
       side = x.shape[-1]
-      branches = []
-      for bins, pool in zip((1, 2, 3, 6), self.pools, strict=True):
-        pooled = pool(nn.functional.avg_pool2d(x, side // bins))
-        branches.append(nn.functional.interpolate(pooled, size=(side, side), mode='bilinear'))
-      return self.classifier(torch.cat([*branches, x], 1))
+      pooled = [pool(nn.functional.avg_pool2d(x, side // n)) for n, pool in zip((1, 2, 3, 6), self.pools, strict=True)]
+      resized = [nn.functional.interpolate(branch, size=(side, side), mode='bilinear') for branch in pooled]
+      return self.classifier(torch.cat([*resized, x], 1))
 
   return PSPNet()
 

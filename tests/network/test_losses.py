@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from network.aaf import losses, reference
 from network.aaf.losses import adaptive_affinity_loss, affinity_counts, affinity_loss, affinity_sums
-from pyscripts.profile import loss as loss_profile
+from tests import recorded
 from tests.network.drawn import SHAPE, draw, relative_error, softmax
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / 'golden/losses.npz')
@@ -195,30 +195,33 @@ def test_shapes_that_do_not_fit_are_refused():
 
 @pytest.mark.parametrize('case', ['soft', 'voc'])
 def test_recorded_values(case):
-  recorded = {name.split('/')[1]: GOLDEN[name] for name in GOLDEN.files if name.startswith(f'{case}/')}
-  labels, logits = recorded['labels'], tf.constant(recorded['logits'])
-  classes, margin = logits.shape[-1], float(recorded['kld_margin'])
-  lambdas = recorded['lambda_edge'], recorded['lambda_nonedge']
+  values = {name.split('/')[1]: GOLDEN[name] for name in GOLDEN.files if name.startswith(f'{case}/')}
+  labels, logits = values['labels'], tf.constant(values['logits'])
+  classes, margin = logits.shape[-1], float(values['kld_margin'])
+  lambdas = values['lambda_edge'], values['lambda_nonedge']
+
+  def check(kind, name, got):
+    recorded.assert_close(kind, f'{name}, {case}', got, values[name])
 
   with tf.GradientTape() as tape:
     tape.watch(logits)
     terms = affinity_loss(labels, tf.nn.softmax(logits), classes, margin)
     loss = lambdas[0] * terms[0] + lambdas[1] * terms[1]
-  assert relative_error(terms, recorded['affinity_edge_nonedge']) < 2e-5
-  assert relative_error(tape.gradient(loss, logits), recorded['affinity_grad_logits']) < 2e-4
+  check('loss', 'affinity_edge_nonedge', terms)
+  check('gradient', 'affinity_grad_logits', tape.gradient(loss, logits))
 
-  variables = {'logits': logits, **{name: tf.constant(recorded[name]) for name in ('edge_w', 'nonedge_w')}}
+  variables = {'logits': logits, **{name: tf.constant(values[name]) for name in ('edge_w', 'nonedge_w')}}
   with tf.GradientTape() as tape:
     tape.watch(variables)
     weights = [tf.nn.softmax(variables[name]) for name in ('edge_w', 'nonedge_w')]
     terms = adaptive_affinity_loss(labels, tf.nn.softmax(logits), classes, margin, *weights)
     loss = tf.reduce_sum(lambdas[0] * terms[0] + lambdas[1] * terms[1])
-  assert relative_error(np.transpose(terms), recorded['aaf_edge_nonedge_by_size']) < 2e-5
+  check('loss', 'aaf_edge_nonedge_by_size', np.transpose(terms))
   for name, gradient in tape.gradient(loss, variables).items():
-    assert relative_error(gradient, recorded[f'aaf_grad_{name}']) < 2e-4, name
+    check('gradient', f'aaf_grad_{name}', gradient)
 
   counts = np.concatenate([affinity_counts(labels, classes, sizes) for sizes in ((1,), SIZES)], 1)
-  np.testing.assert_array_equal(counts.T, recorded['counts'])
+  np.testing.assert_array_equal(counts.T, values['counts'])
 
 
 @pytest.mark.parametrize('case', ['soft', 'voc'])
@@ -229,8 +232,3 @@ def test_the_reference_has_the_recorded_values(case):
   assert relative_error(reference.affinity_loss(*settings), affinity) < 2e-5
   terms = reference.adaptive_affinity_loss(*settings, *map(tf.nn.softmax, raw))
   assert relative_error(np.transpose(terms), adaptive) < 2e-5
-
-
-def test_profile_compares_two_forms_of_the_same_loss():
-  loop, tensors = (loss_profile.step(name, (1, 18, 20, 3))() for name in loss_profile.LOSSES)
-  np.testing.assert_allclose(loop, tensors, 1e-4)

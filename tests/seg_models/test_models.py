@@ -37,14 +37,14 @@ def test_recorded_logits_and_averages_of_pspnet():
 
   values = np.load(recorded.GOLDEN / 'forward_pspnet.npz')
   frozen = network(values['pspnet/frozen/images'], training=False)
-  assert relative_error(frozen, values['pspnet/frozen/logits']) < 2e-4
+  recorded.assert_close('logits, frozen', 'logits, frozen statistics', frozen, values['pspnet/frozen/logits'])
   batch = network(values['pspnet/batch/images'], training=True)
-  assert relative_error(batch, values['pspnet/batch/logits']) < 2e-3
+  recorded.assert_close('logits, batch', 'logits, batch statistics', batch, values['pspnet/batch/logits'])
   variables = {name(v): v for v in network.variables}
   averages = {key.split('/after/')[1]: values[key] for key in values.files if '/after/' in key}
   assert len(averages) == 6
   for key, value in averages.items():
-    assert relative_error(variables[key], value) < 5e-6, key
+    recorded.assert_close('moving average', key, variables[key], value)
 
 
 def test_deeplab_sums_four_atrous_convolutions():

@@ -1,52 +1,18 @@
-"""Long jobs in small: memory that stays level, and outputs that are whole and equal however often a run was killed.
-
-`python pyscripts/profile/endurance.py` does the same over 2,000 images and 20,000 pairs.
-"""
+"""What a folder of images may hold, what a kill leaves in the folder of outputs, and who may write there."""
 
 import os
 import pathlib
-import re
 import signal
 
 import pytest
 
-from pyscripts.profile import endurance
 from tests.predict import predicted
 from tests.predict.predicted import files, flags, run
 from utils import errors
-from utils.profile import soak
+from utils.predict import flags as inference_flags
+from utils.predict import outputs
 
 checkpoint, folder = predicted.checkpoint, predicted.folder
-
-
-shows_memory = pytest.mark.skipif(
-  not os.path.exists('/proc/self/statm'), reason='this system does not show the memory of processes'
-)
-
-
-@shows_memory
-def test_memory_of_the_benchmarks_stays_level(capsys):
-  for pairs in (6000, 12000, 24000, 48000):  # a fast machine needs more of them to tell
-    errors.run(endurance.main, ['--steps', '0', '--images', '0', '--pairs', str(pairs)])
-    out = capsys.readouterr().out
-    if 'too short to tell' not in out:
-      break
-  growths = [float(percent) for percent in re.findall(r'([+-][\d.]+)%', out)]
-  assert max(growths) < 100 * endurance.GROWTH and out.count('itself') == 3, out
-
-
-def test_a_killed_training_ends_as_an_unbroken_one(tmp_path, capsys):
-  """Memory is no part of it: in so few steps it is still growing."""
-  _, *kept = soak.training(tmp_path / 'training', steps=40, kills=2, seed=0)
-  assert all(kept) and capsys.readouterr().out.count('equal, bit for bit') == 3
-
-
-@shows_memory
-@pytest.mark.skipif('LONG' not in os.environ, reason='takes minutes; set LONG=1')
-def test_memory_stays_level_and_a_killed_prediction_ends_as_an_undisturbed_one(capsys):
-  code = errors.run(endurance.main, ['--steps', '0'])
-  out = capsys.readouterr().out
-  assert code == 0 and out.count('itself') == 4 and 'equal, byte for byte' in out, out
 
 
 def test_what_a_kill_in_the_middle_of_a_write_leaves_is_removed(checkpoint, folder, tmp_path):
@@ -74,9 +40,6 @@ def test_what_a_kill_in_the_middle_of_a_write_leaves_is_removed(checkpoint, fold
 def test_two_processes_share_a_folder_only_by_parts_that_do_not_overlap(
   checkpoint, folder, tmp_path, capsys, first, second, refused
 ):
-  from utils.predict import flags as inference_flags
-  from utils.predict import outputs
-
   shard = lambda text: ['--shard', text] if text else []  # noqa: E731
   words = [flags(checkpoint, tmp_path / 'out', '--image-dir', folder, *shard(text)) for text in (first, second)]
   args = inference_flags.parse('', words[0])

@@ -1,0 +1,80 @@
+"""measure.py: each of its measurements runs to the end on a tiny network, and its ratios are those of its figures."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from pyscripts.profile import measure
+from utils import errors
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = ['--model', 'fcn8s', '--backbone', 'resnet_v1_14', '--num-classes', '3', '--input-size', '48,48']
+
+
+def rows_of(tmp_path, *words) -> list[dict]:
+  path = tmp_path / 'rows.json'
+  assert errors.run(measure.main, [*words, '--repeat', '1', '--json', str(path)]) == 0
+  return json.loads(path.read_text())
+
+
+def test_step(tmp_path):
+  forward, step = rows_of(tmp_path, 'step', *TINY, '--plain')
+  assert forward['what'] == 'forward to softmax' and step['what'] == 'cross-entropy'
+  assert step['images/s'] == pytest.approx(2 / step['s']) and step['of plain step'] == 1
+  assert step['of matrix product'] / forward['of matrix product'] == pytest.approx(3 * forward['s'] / step['s'])
+  assert 0 < step['s'] < step['first step s']
+  assert step['memory MB'] > 100 or not os.path.exists('/proc/self/status')
+
+
+def test_replicas_train_as_one(tmp_path):
+  one, two = rows_of(tmp_path, 'replicas', *TINY, '--use-global-status')
+  assert [one['replicas'], two['replicas']] == [1, 2]
+  assert two['of 1 replica'] == pytest.approx(two['step s'] / one['step s'])
+  assert 0 < two['update differs by'] < 1e-4  # of several numbers in another order: not the same to the last bit
+  assert min(one['first step s'], two['first step s']) > 0
+
+
+def test_loss_equals_the_tensors_of_pairs_times_classes(tmp_path):
+  (row,) = rows_of(tmp_path, 'loss', '--shape', '1', '18', '20', '3')
+  assert row['logits'] == '1x18x20x3' and row['differ by'] < 1e-4
+  assert row['times faster than pairs x classes'] > 0 and row['first call s'] > row['s']
+
+
+def test_predict(tmp_path):
+  size = ['--image-size', '60,60', '--strides', '48,48', '--batch-sizes', '1', '2']
+  *of_windows, image = rows_of(tmp_path, 'predict', *TINY, *size)
+  assert [row['windows'] for row in of_windows] == [1, 2]
+  assert image['windows'] == 2 * (1 + 1 + 4 + 4 + 4 + 9)  # sides of 30, 45, 60, 75, 90, 105 pixels
+  assert image['s'] > 0 and image['of matrix product'] > 0
+
+
+def test_reader(tmp_path):
+  cropped, *others = rows_of(tmp_path, 'reader', '--batches', '2', '--batch-size', '2', '--input-size', '48,48')
+  assert cropped['times only cropped'] == 1 and len(others) == 4
+  for row in others:
+    assert row['times only cropped'] == pytest.approx(cropped['images/s'] / row['images/s'])
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+  (['step', '--input-size', '100,100'], '--input-size: pspnet needs an input size of a multiple of 48'),
+  (['loss', '--json', '/dev/full'], '--json /dev/full: is a device, not a file'),
+])  # fmt: skip
+def test_is_refused_in_one_line(words, message, capsys):
+  assert errors.run(measure.main, words) == 2
+  assert capsys.readouterr().err.startswith(f'error: {message}')
+
+
+@pytest.mark.skipif('LONG' not in os.environ, reason='takes minutes; set LONG=1')
+def test_gpu_check_writes_its_page_without_a_gpu(tmp_path):
+  page, python = tmp_path / 'page.md', sys.prefix
+  environment = {**os.environ, 'VENV': python, 'CUDA_VISIBLE_DEVICES': '-1'}
+  result = subprocess.run(
+    ['bash', ROOT / 'bashscripts/gpu_check.sh', page], env=environment, capture_output=True, text=True
+  )
+  text = page.read_text()
+  assert result.returncode == 0, result.stderr + text
+  assert '**No GPU' in text and 'FAILED' not in text and text.count('first step s') >= 2
