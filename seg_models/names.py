@@ -1,4 +1,4 @@
-"""The one table of models and backbones: what flags, checks, builders and weights ask of a network by its name.
+"""The one table of models and backbones: what flags, checks and builders ask of a network by its name.
 
 Loads no TensorFlow. A new network is one module and one line here; a test may add a toy of its own.
 """
@@ -32,13 +32,10 @@ class Backbone(NamedTuple):
   up to its `output_stride`, with feature (i, j) of stride s on pixel (s i, s j). `with_auxiliary(images, training)`
   returns these and the features that an auxiliary head takes, of stride `auxiliary_stride`. Its variables' scope is its
   name. It is built as `class_name(name, seed, output_stride)`.
-
-  weights: the program that brings ImageNet's weights, or None.
   """
 
   module: str
   class_name: str
-  weights: str | None = None
 
 
 MODELS = {
@@ -48,12 +45,12 @@ MODELS = {
   'deeplabv3plus': Model('seg_models.models.deeplabv3plus', 'DeepLabV3Plus', output_stride=16, logits_stride=4),
 }
 
-_RESNET = 'network.common.resnet_v1', 'ResNet'
-_EFFICIENTNET = Backbone('network.common.efficientnet_lite', 'EfficientNetLite', 'dataset/fetch_efficientnet.py')
+_RESNET = Backbone('network.common.resnet_v1', 'ResNet')
+_EFFICIENTNET = Backbone('network.common.efficientnet_lite', 'EfficientNetLite')
 BACKBONES = {
-  'resnet_v1_101': Backbone(*_RESNET, 'dataset/fetch_resnet.py'),
-  'resnet_v1_50': Backbone(*_RESNET, 'dataset/fetch_resnet.py'),
-  'resnet_v1_14': Backbone(*_RESNET),
+  'resnet_v1_101': _RESNET,
+  'resnet_v1_50': _RESNET,
+  'resnet_v1_14': _RESNET,
   'efficientnet_lite0': _EFFICIENTNET,
   'efficientnet_lite1': _EFFICIENTNET,
   'efficientnet_lite2': _EFFICIENTNET,

@@ -10,7 +10,7 @@ from utils import errors
 from utils.predict import flags as inference_flags
 from utils.train import flags
 
-data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
+data, deterministic = tiny.data, tiny.deterministic
 FACTS = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resume': True, 'overwrite': True}
 
 
@@ -105,7 +105,7 @@ def test_what_is_no_config_is_said_with_the_file(tmp_path, contents, says):
     parse(path)
 
 
-@pytest.mark.usefixtures('toy', 'deterministic')
+@pytest.mark.usefixtures('deterministic')
 def test_a_run_is_repeated_by_its_config(data, tmp_path):
   from pyscripts.train import train_aaf
 

@@ -1,6 +1,7 @@
 """What the tests of training share: a network of two layers, a handful of small images, and runs of the scripts.
 
-A test file takes over the fixtures that it needs: `data = tiny.data`.
+Importing this puts the backbone `toy` into the table, for every script and function that takes a name from there. A
+test file takes over the fixtures that it needs: `data = tiny.data`.
 """
 
 import argparse
@@ -16,16 +17,16 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import Conv
-from seg_models.models.base import AuxiliaryHead, SegmentationModel
+from seg_models.models import build
+from seg_models.names import BACKBONES, Backbone
 from utils import checkpoint, errors
 from utils.train import flags as train_flags
-from utils.train import loop
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLASSES = 3
 FLAGS = {
   'model': 'fcn8s',
-  'backbone': 'resnet_v1_14',
+  'backbone': 'toy',
   'num_classes': CLASSES,
   'input_size': '32,32',
   'batch_size': 2,
@@ -39,37 +40,30 @@ FLAGS = {
 }
 
 
-class ToyBackbone(Conv):
-  """One convolution, whose features the head and the auxiliary head share."""
+class ToyBackbone(tf.Module):
+  """One strided convolution with batch norm, 6 channels, for the auxiliary head too; before it, the image itself."""
+
+  def __init__(self, backbone='toy', seed=0, output_stride=8):
+    super().__init__()
+    self.conv = Conv(f'{backbone}/conv1', 3, 6, 3, output_stride, batch_norm_decay=0.9, seed=seed)
+    self.strides = [s for s in (2, 4, 8, 16, 32) if s <= output_stride]
+    self.channels = {s: 6 if s == output_stride else 3 for s in self.strides}
+    self.auxiliary_stride, self.auxiliary_channels = output_stride, 6
+
+  def __call__(self, images, training=False):
+    return self.with_auxiliary(images, training)[0]
 
   def with_auxiliary(self, images, training=False):
-    features = self(images, training)
-    return features, features
+    features = self.conv(images, training)
+    return {**{s: images[:, ::s, ::s] for s in self.strides[:-1]}, self.strides[-1]: features}, features
 
 
-class Toy(SegmentationModel):
-  """Stands in for a segmentation model: one strided convolution with batch norm, one 1x1 convolution to classes."""
-
-  name_of_model = 'fcn8s'
-
-  def __init__(self, num_classes=CLASSES, seed=0, stride=8, auxiliary=False):
-    tf.Module.__init__(self)
-    self.output_stride = self.logits_stride = self.auxiliary_stride = stride
-    self.backbone = ToyBackbone('resnet_v1_14/conv1', 3, 6, 3, stride=stride, batch_norm_decay=0.9, seed=seed)
-    self.classifier = Conv('resnet_v1_14/block5/fc1_voc12', 6, num_classes, 1, activation=None, seed=seed)
-    self.auxiliary_head = AuxiliaryHead('resnet_v1_14', 6, num_classes, seed) if auxiliary else None
-    self.compute_dtype = tf.float32
-
-  def head(self, x, training):
-    return self.classifier(x)
+BACKBONES['toy'] = Backbone('tests.tiny', 'ToyBackbone')
 
 
-@pytest.fixture
-def toy(monkeypatch):
-  """Makes the scripts train `Toy` in place of the networks."""
-  monkeypatch.setattr(
-    loop, 'build', lambda _model, _backbone, classes, seed, _stride, auxiliary: Toy(classes, seed, auxiliary=auxiliary)
-  )
+def toy(num_classes=CLASSES, seed=0, stride=8, auxiliary=False):
+  """The network of `FLAGS`: a convolution for the backbone, and the 1x1 convolution of `fcn8s` for the head."""
+  return build('fcn8s', 'toy', num_classes, seed, stride, auxiliary)
 
 
 @pytest.fixture
@@ -139,6 +133,7 @@ def start(data, snapshot, script='train', before=None, output=subprocess.PIPE, *
   words = flags(data, snapshot, **changes)
   code = (
     f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
+    f'from tests import tiny\n'
     f'{before or ""}\n'
     f'from utils import errors\n'
     f'from pyscripts.train import {script}\n'

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from seg_models.models import build
 from tests import tiny
-from tests.tiny import CLASSES, Toy, assert_same, contents, last_checkpoint, refusal, train
+from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, toy, train
 from utils import checkpoint, errors
 
-data, toy = tiny.data, tiny.toy
+data = tiny.data
 v1 = tf.compat.v1
 
 
@@ -38,17 +38,17 @@ def randomised(network):
 
 @pytest.mark.parametrize('version', [v1.train.SaverDef.V1, v1.train.SaverDef.V2])
 def test_ours_reads_tensorflow_1s(tmp_path, version):
-  want = randomised(Toy())
-  extra = {'global_step': np.int64(7), 'mean_rgb': np.float32([1, 2, 3]), 'resnet_v1_14/logits/biases': np.ones(5, 'f')}
+  want = randomised(toy())
+  extra = {'global_step': np.int64(7), 'mean_rgb': np.float32([1, 2, 3]), 'toy/logits/biases': np.ones(5, 'f')}
   prefix = write_with_tensorflow_1(tmp_path / 'slim.ckpt', {**want, **extra}, version)
   assert os.path.isfile(prefix) == (version == v1.train.SaverDef.V1)
-  network = Toy()
+  network = toy()
   checkpoint.restore(prefix, named(network.variables), 'advice')
   assert_same(want, {name: v.numpy() for name, v in named(network.variables).items()})
 
 
 def test_tensorflow_1_reads_ours(tmp_path):
-  network = Toy()
+  network = toy()
   want = randomised(network)
   checkpoint.save(str(tmp_path / 'model.ckpt-3'), named(network.variables))
   with tf.Graph().as_default(), v1.Session() as session:
@@ -106,9 +106,9 @@ def test_death_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path, monkey
   assert files == {f'model.ckpt-{s}{part}' for s in checkpoint.steps_in(folder) for part in checkpoint.PARTS}
 
 
-def test_the_classifier_can_be_left_as_initialised(data, toy, tmp_path, capsys):
+def test_the_classifier_can_be_left_as_initialised(data, tmp_path, capsys):
   """For another class count: the backbone is the checkpoint's, the head the one of a run from nothing."""
-  want = randomised(Toy(num_classes=7))
+  want = randomised(toy(num_classes=7))
   checkpoint.save(str(tmp_path / 'other'), want)
   settings = {'num_steps': 1, 'learning_rate': 1e-30, 'weight_decay': 0, 'use_global_status': True}
   message = refusal(data, tmp_path / 'run', restore_from=tmp_path / 'other')
@@ -118,9 +118,9 @@ def test_the_classifier_can_be_left_as_initialised(data, toy, tmp_path, capsys):
   train(data, tmp_path / 'run', restore_from=tmp_path / 'other', not_restore_classifier=True, **settings)
   fresh, got = last_checkpoint(tmp_path / 'fresh'), last_checkpoint(tmp_path / 'run')
   for name in ('weights', 'BatchNorm/gamma', 'BatchNorm/moving_variance'):
-    np.testing.assert_array_equal(got[f'resnet_v1_14/conv1/{name}'], want[f'resnet_v1_14/conv1/{name}'])
+    np.testing.assert_array_equal(got[f'toy/conv1/{name}'], want[f'toy/conv1/{name}'])
   for name in ('weights', 'biases'):
-    scope = 'resnet_v1_14/block5/fc1_voc12'
+    scope = 'toy/block5/fc1_voc12'
     np.testing.assert_allclose(got[f'{scope}/{name}'], fresh[f'{scope}/{name}'], rtol=0, atol=1e-20)
   line = f'5 variables from {tmp_path}/other, the other 7 (momentum included) as initialised'
   assert line in capsys.readouterr().out
@@ -132,7 +132,8 @@ def test_only_the_layers_to_classes_can_be_left_as_initialised(data, tmp_path):
   checkpoint.save(str(tmp_path / 'other'), named(pspnet.variables))
   want = contents(tmp_path / 'other')
   settings = {'num_steps': 1, 'learning_rate': 1e-30, 'weight_decay': 0, 'use_global_status': True, 'aux_weight': 0.4}
-  settings |= {'model': 'pspnet', 'input_size': '48,48', 'batch_size': 1, 'restore_from': tmp_path / 'other'}
+  settings |= {'model': 'pspnet', 'backbone': 'resnet_v1_14', 'input_size': '48,48', 'batch_size': 1}
+  settings |= {'restore_from': tmp_path / 'other'}
   train(data, tmp_path / 'run', not_restore_logits=True, **settings)
   got = last_checkpoint(tmp_path / 'run')
   other = {name for name in want if got[name].shape != want[name].shape}
@@ -143,7 +144,7 @@ def test_only_the_layers_to_classes_can_be_left_as_initialised(data, tmp_path):
     np.testing.assert_allclose(got[name], want[name], rtol=0, atol=1e-20, err_msg=name)
 
 
-def test_where_a_run_starts_is_said_in_one_line(data, toy, tmp_path, capsys):
+def test_where_a_run_starts_is_said_in_one_line(data, tmp_path, capsys):
   """Its own checkpoint comes first, then --restore-from, then initial weights."""
   order = 'start (own checkpoint, else --restore-from, else initial weights): '
 
@@ -153,7 +154,7 @@ def test_where_a_run_starts_is_said_in_one_line(data, toy, tmp_path, capsys):
 
   assert said() == 'all 14 variables as initialised (seed 1234)'
   randomly = tmp_path / 'other'
-  checkpoint.save(str(randomly), randomised(Toy()))
+  checkpoint.save(str(randomly), randomised(toy()))
   from_other = f'7 variables from {randomly}, the other 7 (momentum included) as initialised'
   assert said(restore_from=randomly, overwrite=True) == from_other
   from_own = f'all 14 variables from {tmp_path}/run/model.ckpt-5, going on at step 6'
@@ -165,10 +166,10 @@ def test_a_pspnet_warms_up_a_deeplab_but_no_other_backbone(data, tmp_path):
   pspnet = build('pspnet', 'resnet_v1_14', 21, seed=5)
   prefix = str(tmp_path / 'pspnet')
   checkpoint.save(prefix, named(pspnet.variables))
-  model = {'model': 'deeplab', 'restore_from': prefix}
+  model = {'model': 'deeplab', 'backbone': 'resnet_v1_14', 'restore_from': prefix}
   message = refusal(data, tmp_path / 'run', **model)
   assert 'lacks resnet_v1_14/fc1_c0/' in message and '--not-restore-classifier' in message
-  message = refusal(data, tmp_path / 'run', backbone='resnet_v1_50', not_restore_classifier=True, **model)
+  message = refusal(data, tmp_path / 'run', not_restore_classifier=True, **{**model, 'backbone': 'resnet_v1_50'})
   assert 'lacks resnet_v1_50/' in message and 'check --backbone resnet_v1_50 (it holds resnet_v1_14)' in message
   settings = {'num_steps': 1, 'learning_rate': 1e-30, 'weight_decay': 0, 'use_global_status': True}
   train(data, tmp_path / 'run', not_restore_classifier=True, **settings, **model)

@@ -15,13 +15,13 @@ import tensorflow as tf
 from network.losses.cross_entropy import Options
 from seg_models import models
 from tests import tiny
-from tests.tiny import CLASSES, Toy, arguments
+from tests.tiny import CLASSES, arguments, toy
 from utils import checkpoint, devices, errors
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
 
-data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
+data, deterministic = tiny.data, tiny.deterministic
 
 HARD = Options(ohem_threshold=0.3, ohem_min_kept=3, class_weights=(0.5, 1.0, 2.0))
 MARGINS = (CLASSES, 3.0, 1.0, 1.0)
@@ -57,7 +57,7 @@ def deal(strategy, whole):
   return strategy.experimental_distribute_values_from_function(share)
 
 
-def state_and_step(strategy, make_objective, frozen=False, make_model=Toy, **changes):
+def state_and_step(strategy, make_objective, frozen=False, make_model=toy, **changes):
   args = arguments(pathlib.Path('none'), 'none', num_steps=10, use_global_status=frozen, **changes)
   with strategy.scope():
     state = TrainingState(make_model(), make_objective(), 0.1, frozen, args.optimizer)
@@ -85,7 +85,7 @@ def test_replicas_are_one_device(mirrored, name, replicas):
   steps = [[VERY_UNEQUAL], [EQUAL]]
   one = outcome(tf.distribute.get_strategy(), OBJECTIVES[name], steps)
   assert_close(one, outcome(mirrored(replicas), OBJECTIVES[name], steps))
-  assert np.any(one[1]['resnet_v1_14/conv1/BatchNorm/moving_mean'])
+  assert np.any(one[1]['toy/conv1/BatchNorm/moving_mean'])
 
 
 def test_replicas_are_one_device_for_the_light_network(mirrored):
@@ -113,7 +113,7 @@ def test_replicas_are_one_device_for_the_light_network(mirrored):
     ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}),
     ([[VERY_UNEQUAL]], {'clip_norm': 0.01}),
     ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {'optimizer': 'adamw'}),
-    ([[VERY_UNEQUAL, EQUAL]], {'aux_weight': 0.4, 'make_model': lambda: Toy(auxiliary=True)}),
+    ([[VERY_UNEQUAL, EQUAL]], {'aux_weight': 0.4, 'make_model': lambda: toy(auxiliary=True)}),
   ],
 )
 def test_replicas_are_one_device_over_several_batches_and_with_options(mirrored, steps, changes):
@@ -139,7 +139,7 @@ def test_a_step_has_one_all_reduce_for_the_counts_and_one_for_gradients_and_loss
   assert [op.inputs[0].shape.num_elements() for op in operations].count(everything) == 2
 
 
-@pytest.mark.usefixtures('toy', 'deterministic')
+@pytest.mark.usefixtures('deterministic')
 def test_two_replicas_go_on_as_if_unbroken(data, tmp_path, mirrored, monkeypatch):
   strategy = mirrored(2)
   monkeypatch.setattr(tf.distribute, 'MirroredStrategy', lambda devices, cross_device_ops: strategy)
@@ -302,9 +302,7 @@ def test_a_taken_port_and_an_unknown_host():
 
 PREPARED = """
 import os, signal, time
-from tests.tiny import Toy
 from utils.train import loop
-loop.build = lambda model, backbone, num_classes, seed, *_: Toy(num_classes, seed)
 os.environ.update({environment!r})
 check = loop.check_losses
 def check_losses(s, *args):
@@ -350,7 +348,6 @@ def last_line(said) -> str:
   return said.replace('\r', '\n').strip().splitlines()[-1]
 
 
-@pytest.mark.usefixtures('toy')
 def test_two_workers_are_one_process(data, tmp_path):
   """A fake Slurm job, whose second worker gets a SIGTERM; the run goes on by TF_CONFIG, and is as one process'."""
   folder = tmp_path / 'two'

@@ -12,7 +12,7 @@ from utils import devices
 from utils.predict.windows import probability_function
 from utils.train import optimizers
 
-data, toy = tiny.data, tiny.toy
+data = tiny.data
 SIDE = 48
 
 
@@ -61,9 +61,7 @@ def test_statistics_and_softmax_are_float32():
 
 
 @pytest.mark.parametrize('half', ['bfloat16', 'float16'])
-def test_a_run_in_half_precision_keeps_float32_variables_and_nears_the_float32_run(
-  half, data, toy, tmp_path, monkeypatch
-):
+def test_a_run_in_half_precision_keeps_float32_variables_and_nears_the_float32_run(half, data, tmp_path, monkeypatch):
   monkeypatch.setattr(optimizers, 'FIRST_LOSS_SCALE', 16.0)  # float16's own first one skips steps here, by overflow
   results = {}
   for kind in ('float32', half):

@@ -251,14 +251,14 @@ def test_frozen_model_predicts_as_before(name, backbone, kind):
 
 
 def test_freezing_leaves_no_normalisation():
-  toy = tiny.Toy()
+  toy = tiny.toy()
   freeze(toy)
   assert all(conv.batch_norm is None for conv in toy.submodules if isinstance(conv, Conv))
 
 
 def test_probabilities_are_those_of_the_resized_logits():
   """Feature (i, j) sits on pixel (8i, 8j): there the probabilities are the softmax of the logits themselves."""
-  toy = tiny.Toy()
+  toy = tiny.toy()
   windows = tf.constant(np.random.default_rng(0).normal(0, 50, (2, 24, 32, 3)), tf.float32)
   got = probability_function(toy, (24, 32))(windows).numpy()
   assert got.shape == (2, 24, 32, CLASSES)

@@ -20,8 +20,7 @@ from utils import checkpoint
 data = tiny.data
 STEPS, KILLS = int(os.environ.get('SOAK_STEPS', 20000)), 6
 GROWTH = 0.03  # what memory may grow by, from a tenth of the steps to the last
-TOY = 'from tests import tiny; from utils.train import loop; loop.build = lambda *args: tiny.Toy(*args[2:4])'
-RUN = {'script': 'train_aaf_mgpu', 'before': TOY, 'num_gpu': 2, 'input_size': '16,16', 'num_steps': STEPS}
+RUN = {'script': 'train_aaf_mgpu', 'num_gpu': 2, 'input_size': '16,16', 'num_steps': STEPS}
 RUN |= {'save_pred_every': max(2, STEPS // 200), 'keep': 3, 'val_every': STEPS // 20, 'update_tb_every': STEPS // 20}
 RUN |= {'deterministic': True, 'resume': True}
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seg_models.models import MODELS, build
+from seg_models.models import build
 from seg_models.models.deeplab import deeplab_resnet101
 from seg_models.models.fcn import fcn8s_resnet101
 from seg_models.models.pspnet import pspnet_resnet101
+from seg_models.names import BACKBONES, MODELS, build_backbone
 from tests import recorded
 from utils.checkpoint import name_of as name
 
@@ -21,6 +22,23 @@ def relative_error(a, b):
 
 def listed(network):
   return {name(v): (tuple(v.shape), v.trainable) for v in network.variables}
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_every_backbone_is_what_its_entry_says(backbone):
+  network = build_backbone(backbone, output_stride=16)
+  assert network.channels.keys() == {2, 4, 8, 16} and network.auxiliary_stride == 16
+  assert all(name(v).startswith(f'{backbone}/') for v in network.variables)
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_every_model_is_what_its_entry_says(model):
+  entry, network = MODELS[model], build(model, SMALL, 3)
+  assert (network.name_of_model, network.output_stride) == (model, entry.output_stride)
+  assert network.logits_stride == (entry.logits_stride or entry.output_stride)
+  side = 2 * entry.bins * entry.output_stride
+  sides = (side, side if entry.square else side + entry.bins * entry.output_stride)
+  assert network(tf.zeros([1, *sides, 3])).shape == (1, *(s // network.logits_stride for s in sides), 3)
 
 
 @pytest.mark.parametrize('builder', [deeplab_resnet101, fcn8s_resnet101])

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.tiny import CLASSES, Toy, arguments, last_checkpoint, refusal, train
+from tests.tiny import CLASSES, arguments, last_checkpoint, refusal, toy, train
 from utils.train.objectives import AdaptiveAffinity, Affinity
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
 
-data, toy = tiny.data, tiny.toy
+data = tiny.data
 SETTINGS = (CLASSES, 3.0, 0.7, 1.3)
 
 
@@ -51,13 +51,12 @@ def test_both_terms_shrink_by_the_decay_over_the_run(data, decay, share):
     rng = np.random.default_rng(1)
     images = tf.constant(rng.normal(0, 50, [2, 32, 32, 3]), tf.float32)
     labels = tf.constant(rng.integers(0, CLASSES, [2, 32, 32]), tf.int32)
-    update = make_step(tf.distribute.get_strategy(), TrainingState(Toy(), objective, 0.0, False), args)
+    update = make_step(tf.distribute.get_strategy(), TrainingState(toy(), objective, 0.0, False), args)
     return update([(images, labels)], tf.constant(step))['aff_loss'].numpy()
 
   assert at(5) / at(0) == pytest.approx(share, rel=1e-5)
 
 
-@pytest.mark.usefixtures('toy')
 def test_flags_reach_the_run_and_are_held_to_when_it_goes_on(data, tmp_path):
   train(data, tmp_path, 'train_aaf', num_steps=1, kld_sizes='1,2', kld_decay=1)
   config = json.loads((tmp_path / 'config').read_text())

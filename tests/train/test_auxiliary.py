@@ -13,7 +13,7 @@ from utils.train.objectives import AdaptiveAffinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
 
-data, toy = tiny.data, tiny.toy
+data = tiny.data
 WEIGHT = 0.4
 
 
@@ -48,7 +48,6 @@ def test_the_term_is_the_weighted_cross_entropy_at_the_stride_of_the_head(data, 
   assert {rate for name, rate in rates.items() if '/aux/' in name} == {10.0}
 
 
-@pytest.mark.usefixtures('toy')
 def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys):
   train(data, tmp_path / 'with', aux_weight=WEIGHT, num_steps=1)
   train(data, tmp_path / 'without', num_steps=1)
@@ -60,10 +59,10 @@ def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys
       data, folder, aux_weight=WEIGHT, restore_from=tmp_path / name / 'model.ckpt-0', learning_rate=1e-30, num_steps=1
     )
     starts[name] = {k: v for k, v in last_checkpoint(folder).items() if '/aux/' in k and not k.endswith('/Momentum')}
-  initial = {checkpoint.name_of(v): v.numpy() for v in tiny.Toy(seed=1234, auxiliary=True).auxiliary_head.variables}
+  initial = {checkpoint.name_of(v): v.numpy() for v in tiny.toy(seed=1234, auxiliary=True).auxiliary_head.variables}
   trained = last_checkpoint(tmp_path / 'with')
   assert initial.keys() == starts['with'].keys()
-  weights = 'resnet_v1_14/aux/classifier/weights'
+  weights = 'toy/aux/classifier/weights'
   np.testing.assert_array_equal(starts['with'][weights], trained[weights])
   np.testing.assert_array_equal(starts['without'][weights], initial[weights])
   assert np.any(trained[weights] != initial[weights])
@@ -73,7 +72,7 @@ def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys
 
 def test_prediction_takes_a_checkpoint_with_the_head(data, tmp_path):
   train(data, tmp_path, num_steps=1, aux_weight=WEIGHT)
-  model = build('fcn8s', 'resnet_v1_14', CLASSES)
+  model = build('fcn8s', 'toy', CLASSES)
   assert not any('/aux/' in checkpoint.name_of(v) for v in model.variables)
   prefix = str(tmp_path / 'model.ckpt-0')
   checkpoint.restore(prefix, named(model.variables), 'no')

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.tiny import CLASSES, Toy
+from tests.tiny import CLASSES, toy
 from utils import checkpoint, errors
 from utils.train.objectives import CrossEntropy
 from utils.train.optimizers import TrainingState
@@ -25,7 +25,7 @@ def test_averages_follow_every_variable(data, mirrored, replicas):
   strategy = mirrored(2) if replicas == 2 else tf.distribute.get_strategy()
   args = tiny.arguments(data, 'unused', ema_decay=DECAY, learning_rate=0.1)
   with strategy.scope():
-    state = TrainingState(Toy(), CrossEntropy(CLASSES), 0.1, False, ema_decay=DECAY)
+    state = TrainingState(toy(), CrossEntropy(CLASSES), 0.1, False, ema_decay=DECAY)
   step, rng = make_step(strategy, state, args), np.random.default_rng(0)
   state.averages.begin()
   averages = values(state.model.variables)
@@ -46,7 +46,7 @@ def test_averages_follow_every_variable(data, mirrored, replicas):
 
 
 def test_the_network_has_them_for_a_while():
-  state = TrainingState(Toy(), CrossEntropy(CLASSES), 0.0, False, ema_decay=DECAY)
+  state = TrainingState(toy(), CrossEntropy(CLASSES), 0.0, False, ema_decay=DECAY)
   state.model.classifier.biases.assign([1.0, 2.0, 3.0])
   before, averages = values(state.saved().values()), values(state.averages.variables)
   with state.averages.in_use():
@@ -56,12 +56,12 @@ def test_the_network_has_them_for_a_while():
 
 
 def test_averages_are_restored_by_name_or_refused(tmp_path):
-  state = TrainingState(Toy(seed=1), CrossEntropy(CLASSES), 0.0, False, ema_decay=DECAY)
+  state = TrainingState(toy(seed=1), CrossEntropy(CLASSES), 0.0, False, ema_decay=DECAY)
   state.averages.begin()
   state.model.classifier.biases.assign([1.0, 2.0, 3.0])
   checkpoint.save(str(tmp_path / 'with'), state.saved())
   checkpoint.save(str(tmp_path / 'without'), values(state.model.variables))
-  biases = {'resnet_v1_14/block5/fc1_voc12/biases': tf.Variable([7.0, 7.0, 7.0])}
+  biases = {'toy/block5/fc1_voc12/biases': tf.Variable([7.0, 7.0, 7.0])}
   checkpoint.restore(str(tmp_path / 'with'), biases, 'advice', ema=True)
   assert [v.numpy().tolist() for v in biases.values()] == [[0, 0, 0]]
   with pytest.raises(errors.InputError, match='without: holds no averages, .* leave --ema out'):

@@ -13,7 +13,7 @@ from pyscripts.train import train, train_aaf, train_mgpu
 from tests import tiny
 from utils import checkpoint, errors
 
-data, toy = tiny.data, tiny.toy
+data = tiny.data
 
 
 def run(capsys, main, words) -> tuple[int, list[str], str]:
@@ -71,7 +71,7 @@ def bomb(path):
 
 def saved(folder, change=lambda tensors: tensors, name='other.ckpt') -> dict:
   """A checkpoint of the network, changed."""
-  model = tiny.Toy()
+  model = tiny.toy()
   checkpoint.save(str(folder / name), change({checkpoint.name_of(v): v.numpy() for v in model.variables}))
   return {'restore_from': folder / name}
 
@@ -226,14 +226,14 @@ CHECKPOINTS = {
   'checkpoint index cut off': (lambda f: damaged(f, '.index', 50), ['cannot be read as a checkpoint']),
   'checkpoint with NaN': (lambda f: saved(f, with_nan), ['not finite; take an earlier']),
   'checkpoint of another backbone': (
-    lambda f: saved(f, lambda t: {k.replace('_14', '_50'): v for k, v in t.items()}),
-    ['lacks resnet_v1_14/', '--backbone', 'it holds resnet_v1_50'],
+    lambda f: saved(f, lambda t: {k.replace('toy', 'resnet_v1_50'): v for k, v in t.items()}),
+    ['lacks toy/', '--backbone', 'it holds resnet_v1_50'],
   ),
   'checkpoint of more classes': (
     lambda f: {**saved(f), 'num_classes': 4},
     ['(3,) there and (4,) here', '--num-classes', '--not-restore-c'],
   ),
-  'checkpoint of nothing known': (lambda f: saved(f, lambda t: {'a': np.zeros(3)}), ['lacks resnet_v1_14/']),
+  'checkpoint of nothing known': (lambda f: saved(f, lambda t: {'a': np.zeros(3)}), ['lacks toy/']),
 }
 FOLDERS = {
   'snapshot folder in use': (in_use, ['holds model.ckpt-3', '--resume, --overwrite']),
@@ -244,7 +244,6 @@ FOLDERS = {
 }
 
 
-@pytest.mark.usefixtures('toy')
 @pytest.mark.parametrize(
   ('main', 'case', 'words'),
   [
@@ -276,7 +275,7 @@ def renamed(changes):
   return {'snapshot': changes.pop('snapshot_dir'), **changes} if 'snapshot_dir' in changes else changes
 
 
-def test_overwriting_waits_until_the_run_can_start(data, toy, tmp_path, capsys):
+def test_overwriting_waits_until_the_run_can_start(data, tmp_path, capsys):
   """A mistyped --restore-from costs nothing, and the checkpoint to start from may be one of those overwritten."""
   saved(tmp_path, name='model.ckpt-3')
   before = written(tmp_path)
@@ -304,7 +303,7 @@ PICTURES_THAT_WORK = {
 }
 
 
-def test_what_users_expect_to_work_works(data, toy, tmp_path, capsys):
+def test_what_users_expect_to_work_works(data, tmp_path, capsys):
   """Every picture takes part in the only step: images of all kinds, names with spaces, tabs, links, `..`, leading
   slashes and absolute paths, in a list with a byte-order mark, Windows line ends and blank lines."""
   lines = []
@@ -327,7 +326,6 @@ def test_what_users_expect_to_work_works(data, toy, tmp_path, capsys):
   assert checkpoint.steps_in(str(tmp_path / 'run')) == [0]
 
 
-@pytest.mark.usefixtures('toy')
 @pytest.mark.parametrize('flags', [{'num_classes': 255}, {'ignore_label': 3}, {'momentum': 0, 'power': 0}])
 def test_flags_at_their_limits(data, tmp_path, capsys, flags):
   assert run(capsys, train.main, tiny.flags(data, tmp_path / 'run', num_steps=1, **flags))[0] == 0

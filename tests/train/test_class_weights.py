@@ -14,7 +14,7 @@ from utils import lists
 from utils.errors import InputError
 from utils.train import class_weights
 
-data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
+data, deterministic = tiny.data, tiny.deterministic
 
 
 def test_counts_are_those_of_the_labels(data):
@@ -63,7 +63,7 @@ def test_a_file_of_weights(tmp_path):
     class_weights.read('balancd', 3)
 
 
-@pytest.mark.usefixtures('toy', 'deterministic')
+@pytest.mark.usefixtures('deterministic')
 def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_path, capsys, monkeypatch):
   flags = {'deterministic': True, 'class_weights': 'balanced', 'ohem_threshold': 0.5, 'label_smoothing': 0.1}
   train(data, tmp_path / 'unbroken', **flags)
@@ -81,7 +81,6 @@ def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_p
   assert '--label-smoothing 0.1, not 0.0' in refusal(data, tmp_path / 'resumed', resume=True, **changed)
 
 
-@pytest.mark.usefixtures('toy')
 def test_a_file_of_weights_that_changed_is_refused(data, tmp_path):
   flags = {'class_weights': tmp_path / 'weights', 'num_steps': 3}
   (tmp_path / 'weights').write_text('1\n2\n3\n')

@@ -11,8 +11,7 @@ from tests import tiny
 from tests.tiny import assert_same, last_checkpoint, train
 from utils.train import flags
 
-data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
-pytestmark = pytest.mark.usefixtures('toy')
+data, deterministic = tiny.data, tiny.deterministic
 
 
 def column(folder, name):

@@ -21,8 +21,8 @@ from utils import checkpoint
 data = tiny.data
 LONG = 'LONG' in os.environ
 KILLS = 20 if LONG else 2
-TOY = 'from tests import tiny; from utils.train import loop; loop.build = lambda *args: tiny.Toy(*args[2:4])'
-RUN = {'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
+REAL = {'backbone': 'resnet_v1_14'}
+RUN = {**REAL, 'num_steps': 12, 'save_pred_every': 1, 'val_every': 4, 'keep': 3, 'deterministic': True}
 RUN |= {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.9, 'clip_norm': 1}
 RUN |= {'aux_weight': 0.4, 'class_weights': 'balanced', 'label_smoothing': 0.1, 'ohem_threshold': 0.7}
 RUN |= {'ohem_min_kept': 9, 'extra_loss': 'dice', 'scale_range': '0.7,1.5', 'random_rotate': 20}
@@ -105,7 +105,7 @@ def test_killed_at_random_moments_a_run_ends_as_unbroken(data, tmp_path, unbroke
 def test_sigterm_saves_and_exits_with_143(data, tmp_path, launch):
   """On two replicas (of the CPU, where there are no GPUs), in the middle of joint batches."""
   run = {'script': 'train_mgpu', 'num_gpu': 2, 'num_steps': 300, 'iter_size': 2, 'save_pred_every': 20}
-  run |= {'deterministic': True, 'before': TOY}
+  run |= {'deterministic': True}
   unbroken, folder = str(tmp_path / 'unbroken'), str(tmp_path / 'run')
   processes = [launch(data, unbroken, **run), launch(data, folder, **run)]
   wait_for(lambda: checkpoint.steps_in(folder), processes[1])
@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, sma
       'run_folder.RunFolder.save = limited\n'
     )
   try:
-    code, out = finish(launch(data, folder, before=before, num_steps=8, save_pred_every=1))
+    code, out = finish(launch(data, folder, before=before, num_steps=8, save_pred_every=1, **REAL))
     assert code == 1, out
     assert 'Traceback' not in out
     line = out.strip().splitlines()[-1]
@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, sma
 def test_memory_does_not_grow(data, tmp_path, launch):
   """2,000 steps with validation, a real network: what is resident after the first validation and at the end."""
   run = {'num_steps': 2001, 'save_pred_every': 500, 'keep': 2, 'val_every': 100, 'val_list': data / 'list.txt'}
-  code, out = finish(launch(data, tmp_path, **run), timeout=3600)
+  code, out = finish(launch(data, tmp_path, **run, **REAL), timeout=3600)
   assert code == 0, out
   with open(tmp_path / 'log.csv', newline='') as f:
     memory = [float(row['memory_mb']) for row in csv.DictReader(f)]

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests import tiny
-from tests.tiny import CLASSES, Toy
+from tests.tiny import CLASSES, toy
 from utils.train import optimizers
 from utils.train.objectives import AdaptiveAffinity
 from utils.train.optimizers import TrainingState
@@ -55,7 +55,7 @@ def test_adamw_decays_apart_from_its_moments():
 def test_edge_weights_ascend_by_momentum_whatever_the_optimizer(data):
   """And AdamW's first step moves every other weight with a gradient by its rate, the head by its multiple of it."""
   args = tiny.arguments(data, 'unused', optimizer='adamw', learning_rate=0.01, head_rate_multiple=3)
-  state = TrainingState(Toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), 0.0, False, 'adamw', 3.0)
+  state = TrainingState(toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), 0.0, False, 'adamw', 3.0)
   before = {v.name: v.numpy() for v in state.trained}
   rng = np.random.default_rng(0)
   images = tf.constant(rng.normal(0, 50, [2, 48, 48, 3]), tf.float32)

@@ -22,8 +22,7 @@ from utils.train import loop, run_folder
 from utils.train.run_folder import CsvLog
 from utils.train.validation import Validation
 
-data, toy, deterministic = tiny.data, tiny.toy, tiny.deterministic
-pytestmark = pytest.mark.usefixtures('toy')
+data, deterministic = tiny.data, tiny.deterministic
 
 
 AUGMENTATION = {'scale_range': '0.7,1.5', 'random_rotate': 20, 'color_jitter': True, 'crop_max_share': 0.6}
@@ -248,9 +247,9 @@ def test_step_zero_is_not_saved_and_the_last_is(data, tmp_path):
   train(data, tmp_path / 'run', num_steps=6, save_pred_every=3)
   assert steps(tmp_path / 'run') == [3, 5]
   names = contents(tmp_path / 'run' / 'model.ckpt-5').keys()
-  assert 'resnet_v1_14/conv1/BatchNorm/moving_mean' in names
-  assert 'resnet_v1_14/conv1/weights/Momentum' in names
-  assert 'resnet_v1_14/conv1/BatchNorm/moving_mean/Momentum' not in names
+  assert 'toy/conv1/BatchNorm/moving_mean' in names
+  assert 'toy/conv1/weights/Momentum' in names
+  assert 'toy/conv1/BatchNorm/moving_mean/Momentum' not in names
 
 
 def test_what_a_killed_run_leaves_is_removed(data, tmp_path):
@@ -292,10 +291,10 @@ def test_variables_that_are_not_finite_are_not_saved(data, tmp_path, monkeypatch
   def overflow():
     network.classifier.biases.assign([np.inf] * CLASSES)
 
-  network = tiny.Toy()
+  network = tiny.toy()
   monkeypatch.setattr(loop, 'build', lambda *args: network)
   at_step(monkeypatch, 4, overflow)
-  with pytest.raises(errors.RunError, match='step 4: resnet_v1_14/block5/fc1_voc12/biases is not finite'):
+  with pytest.raises(errors.RunError, match='step 4: toy/block5/fc1_voc12/biases is not finite'):
     train(data, tmp_path / 'run')
   assert steps(tmp_path / 'run') == [2]
   assert steps(tmp_path / 'run' / 'nonfinite') == [4]
@@ -312,7 +311,7 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   config = json.loads((folder / 'config').read_text())
   assert (config['batch_size'], config['input_size'], config['objective']) == (2, [32, 32], 'CrossEntropy')
   out = capsys.readouterr().out
-  assert f'flags: all in {folder}/config; fcn8s on resnet_v1_14, 3 classes, batches of 1 x 2 crops of 32 x 32' in out
+  assert f'flags: all in {folder}/config; fcn8s on toy, 3 classes, batches of 1 x 2 crops of 32 x 32' in out
   assert 'validation mIoU' in out and 'last checkpoint' in out
   tags = {}
   for path in folder.glob('*tfevents*'):

@@ -10,15 +10,16 @@ from tests import tiny
 from tests.tiny import last_checkpoint, train
 
 data, deterministic = tiny.data, tiny.deterministic
+RESNET = {'backbone': 'resnet_v1_14'}
 LIGHT = {'model': 'deeplabv3plus', 'backbone': 'efficientnet_lite0'}
 
 
 @pytest.mark.parametrize(
   ('script', 'model', 'objective', 'edge_weights'),
   [
-    ('train', {'model': 'pspnet', 'input_size': '48,48'}, 'CrossEntropy', 0),
-    ('train_affinity', {'model': 'deeplab', 'input_size': '40,32'}, 'Affinity', 0),
-    ('train_aaf', {'model': 'fcn8s', 'input_size': '40,48'}, 'AdaptiveAffinity', 2),
+    ('train', {**RESNET, 'model': 'pspnet', 'input_size': '48,48'}, 'CrossEntropy', 0),
+    ('train_affinity', {**RESNET, 'model': 'deeplab', 'input_size': '40,32'}, 'Affinity', 0),
+    ('train_aaf', {**RESNET, 'model': 'fcn8s', 'input_size': '40,48'}, 'AdaptiveAffinity', 2),
     ('train_aaf', {**LIGHT, 'input_size': '32,48'}, 'AdaptiveAffinity', 2),
   ],
 )

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from network.losses.cross_entropy import Options
 from tests import tiny
-from tests.tiny import CLASSES, Toy, arguments
+from tests.tiny import CLASSES, arguments, toy
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import adapt_loss_scale, make_step
@@ -29,7 +29,7 @@ def batch(seed, void=0.0, size=4, side=32):
 def state_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, stride=8, **changes):
   changes |= {'num_steps': num_steps, 'learning_rate': RATE, 'weight_decay': weight_decay}
   args = arguments(data, 'unused', use_global_status=frozen, **changes)
-  state = TrainingState(Toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen, args.optimizer)
+  state = TrainingState(toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen, args.optimizer)
   return state, make_step(tf.distribute.get_strategy(), state, args)
 
 
@@ -54,14 +54,14 @@ def test_steps_that_xla_compiles_are_the_same(data, monkeypatch, iter_size):
 
 def test_rate_and_decay_of_each_variable(data):
   args = arguments(data, 'unused', affinity=True, adaptive=True, kld_weight_rate=2.5)
-  state = TrainingState(Toy(), AdaptiveAffinity.from_flags(args), 5e-4, frozen_batch_norm=False)
+  state = TrainingState(toy(), AdaptiveAffinity.from_flags(args), 5e-4, frozen_batch_norm=False)
   table = {slots[0].name: row for slots, *row in zip(state.slots, state.rates, state.weight_decays, strict=True)}
   assert table == {
-    'resnet_v1_14/conv1/weights/Momentum:0': [1, 5e-4],
-    'resnet_v1_14/conv1/BatchNorm/gamma/Momentum:0': [1, 0],
-    'resnet_v1_14/conv1/BatchNorm/beta/Momentum:0': [1, 0],
-    'resnet_v1_14/block5/fc1_voc12/weights/Momentum:0': [10, 5e-4],
-    'resnet_v1_14/block5/fc1_voc12/biases/Momentum:0': [10, 0],
+    'toy/conv1/weights/Momentum:0': [1, 5e-4],
+    'toy/conv1/BatchNorm/gamma/Momentum:0': [1, 0],
+    'toy/conv1/BatchNorm/beta/Momentum:0': [1, 0],
+    'toy/block5/fc1_voc12/weights/Momentum:0': [10, 5e-4],
+    'toy/block5/fc1_voc12/biases/Momentum:0': [10, 0],
     'edge_w/Momentum:0': [-2.5, 0],
     'nonedge_w/Momentum:0': [-2.5, 0],
   }
@@ -106,13 +106,13 @@ def test_a_step_raises_the_loss_by_the_edge_weights(data):
 
 def test_frozen_batch_norm_keeps_its_variables_and_trains_the_weights(data):
   state, step = state_and_step(data)
-  norm = state.model.backbone.batch_norm
+  norm = state.model.backbone.conv.batch_norm
   norm.moving_mean.assign_add([3.0] * 6)
-  before, weights = values(norm.variables), state.model.backbone.weights.numpy()
+  before, weights = values(norm.variables), state.model.backbone.conv.weights.numpy()
   step([batch(0)], tf.constant(0))
   for old, new in zip(before, norm.variables, strict=True):
     np.testing.assert_array_equal(old, new)
-  assert np.any(weights != state.model.backbone.weights.numpy())
+  assert np.any(weights != state.model.backbone.conv.weights.numpy())
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,13 @@ def test_each_batch_of_a_step_updates_the_averages(data, options):
   """And the forward pass that only counts the hard pixels updates none."""
   state, step = state_and_step(data, CrossEntropy(CLASSES, options), iter_size=2, frozen=False)
   batches = [batch(0), batch(1)]
-  mean, variance, weights = np.zeros(6), np.ones(6), state.model.backbone.weights
+  mean, variance, weights = np.zeros(6), np.ones(6), state.model.backbone.conv.weights
   for images, _ in batches:
     x = tf.nn.conv2d(images, weights, 8, [[0, 0], [1, 1], [1, 1], [0, 0]])
     mean = 0.9 * mean + 0.1 * np.mean(x, (0, 1, 2))
     variance = 0.9 * variance + 0.1 * np.var(x, (0, 1, 2))
   step(batches, tf.constant(0))
-  norm = state.model.backbone.batch_norm
+  norm = state.model.backbone.conv.batch_norm
   np.testing.assert_allclose(norm.moving_mean, mean, rtol=1e-4, atol=1e-4)
   np.testing.assert_allclose(norm.moving_variance, variance, rtol=1e-4)
 
@@ -190,7 +190,7 @@ def test_a_loss_that_is_not_finite_updates_nothing(data, iter_size):
 
 
 def test_loss_scale_of_float16():
-  state = TrainingState(Toy(), CrossEntropy(CLASSES), 0.0, True)
+  state = TrainingState(toy(), CrossEntropy(CLASSES), 0.0, True)
   true, false = tf.constant(True), tf.constant(False)
   assert adapt_loss_scale(state, true, true)
   assert (state.loss_scale.numpy(), state.finite_steps.numpy()) == (2**15, 1)
