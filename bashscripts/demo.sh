@@ -25,7 +25,6 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 : "${STRIDES:=108,108}"
 : "${DATA_DIR:=$OUT/VOCdevkit}"
 : "${GT_DIR:=$DATA_DIR/VOC2012/segcls}"
-: "${CLASS_NAMES:=$OUT/classes.txt}"
 
 : "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 
@@ -34,7 +33,7 @@ echo "1 of 4: street scenes are drawn (seconds)"
 # shellcheck disable=SC2086  # several flags in one value
 "$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT" $SCENES
 echo "the first scene: $DATA_DIR/VOC2012/JPEGImages/val_00000.jpg"
-: "${NUM_CLASSES:=$(grep -c . "$CLASS_NAMES")}"
+: "${NUM_CLASSES:=$(tail -n +2 "$OUT/classes.csv" | grep -c .)}"
 
 results=()
 place=2
@@ -52,7 +51,7 @@ done
 printf '\n4 of 4: the report (seconds)\n'
 "$PYTHON" "$root/pyscripts/benchmark/report.py" --title 'Demo scenes' --name 'cross-entropy' 'adaptive affinity' \
   --pred-dir "${results[@]/%//gray}" --gt-dir "$GT_DIR" --image-dir "$DATA_DIR/VOC2012/JPEGImages" \
-  --num-classes "$NUM_CLASSES" --class-names "$CLASS_NAMES" --out "$OUT/report.html"
+  --out "$OUT/report.html"
 echo
 for folder in "${results[@]}"; do
   echo "$(grep '^mean IOU' "$folder/mIoU.txt"), on $(grep -c . "$PREDICT_LIST") scenes that the network never saw: $folder/color"

@@ -35,9 +35,7 @@
 : "${INST_STRING_REPLACE:=$STRING_REPLACE}"
 : "${WINDOW:=}"                 # of prediction; empty: the training crop
 : "${STRIDES:=}"                # of the windows; empty: those of validation
-: "${COLORMAP:=}"               # empty: by the number of classes
-: "${CLASS_NAMES:=}"
-: "${PRECISION:=float32}"        # of training and prediction
+: "${PRECISION:=float32}"
 : "${TRAIN_FLAGS:=}"
 : "${PREDICT_FLAGS:=}"
 
@@ -99,18 +97,15 @@ train() {
     --random-mirror --random-scale --random-crop --is-training "${flags[@]}"
 }
 
-# predict RESULTS CHECKPOINT SCRIPT
+# predict RESULTS CHECKPOINT SCRIPT: the config beside the checkpoint says what network it is.
 predict() {
   local results="$1" checkpoint="$2" script="$3" flags=()
   case "$script" in *_msc) flags+=(--flip-aug --scale-aug) ;; esac
   [ -z "$WINDOW" ] || flags+=(--input-size "$WINDOW")
   [ -z "$STRIDES" ] || flags+=(--strides "$STRIDES")
-  [ -z "$COLORMAP" ] || flags+=(--colormap "$COLORMAP")
-  [ "$PRECISION" = float32 ] || flags+=(--precision "$PRECISION")
   # shellcheck disable=SC2206
   flags+=($PREDICT_FLAGS)
   once "$results/predict.done" "$PYTHON" "$root/pyscripts/inference/$script.py" \
-    --model "$MODEL" --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL" \
     --data-dir "$DATA_DIR" --data-list "$PREDICT_LIST" --restore-from "$checkpoint" --save-dir "$results" \
     ${flags[@]+"${flags[@]}"}
 }
@@ -118,8 +113,7 @@ predict() {
 # score RESULTS: both scores are printed, and kept beside the pictures.
 score() {
   local results="$1" flags=()
-  flags+=(--data-list "$PREDICT_LIST" --num-classes "$NUM_CLASSES" --string-replace "$STRING_REPLACE")
-  [ -z "$CLASS_NAMES" ] || flags+=(--class-names "$CLASS_NAMES")
+  flags+=(--data-list "$PREDICT_LIST" --string-replace "$STRING_REPLACE")
   benchmark "$results" mIoU "${flags[@]}"
   [ -z "$INST_DIR" ] || benchmark "$results" instance "${flags[@]}" \
     --inst-dir "$INST_DIR" --inst-string-replace "$INST_STRING_REPLACE"

@@ -214,7 +214,6 @@ def test_two_stages_run_to_their_end(tmp_path):
     **lists,
     **folders,
     PREDICT_LIST=tmp_path / 'val.txt',
-    CLASS_NAMES=tmp_path / 'classes.txt',
   )
   assert result.returncode == 0, result.stdout + result.stderr
   assert result.stdout.count('mean IOU: ') == 4

@@ -4,7 +4,6 @@
 : "${DATAROOT:=$root/data}" # holds Cityscapes, and that leftImg8bit and gtFine
 : "${DATA_DIR:=$DATAROOT/Cityscapes}"
 : "${NUM_CLASSES:=19}"
-: "${COLORMAP:=$root/misc/colormapcs.mat}"
 : "${RESTORE_FROM=$root/snapshots/imagenet/resnet_v1_101.ckpt}"
 
 : "${STAGE1_LIST:=$root/dataset/cityscapes/train.txt}"

@@ -68,9 +68,7 @@ common_folder() {
 # shellcheck disable=SC2086  # several flags in one value
 (cd "$DATA_DIR" && run "$PYTHON" "$root/dataset/prepare_own.py" --data-dir "$DATA_DIR" --list-dir "$LISTS" \
   --ignore-label "$IGNORE_LABEL" $SPLIT_FLAGS $LABEL_FLAGS)
-CLASS_NAMES="$LISTS/classes.csv"
-COLORMAP="$CLASS_NAMES"
-if [ -e "$CLASS_NAMES" ]; then NUM_CLASSES="$(tail -n +2 "$CLASS_NAMES" | grep -c .)"; fi
+if [ -e "$LISTS/classes.csv" ]; then NUM_CLASSES="$(tail -n +2 "$LISTS/classes.csv" | grep -c .)"; fi
 VAL_LIST="$LISTS/val.txt"
 PREDICT_LIST="$LISTS/test.txt" # where that has labels, else the validation list
 grep -q '[[:blank:]]' "$PREDICT_LIST" 2>/dev/null || PREDICT_LIST="$VAL_LIST"
@@ -110,8 +108,6 @@ echo "# Training: $STEPS steps of $BATCH_SIZE of the $images images, $validation
 : "${STAGE1_LIST:=$LISTS/train.txt}"
 : "${STAGE1_STEPS:=$STEPS}"
 : "${STAGE1_PREDICT:=inference}"
-WINDOW="$TRAIN_INPUT_SIZE" # as validation has it, and so have the strides: both give one checkpoint the same score
-STRIDES="$((2 * ${WINDOW%,*} / 3)),$((2 * ${WINDOW#*,} / 3))"
 dir="$SNAPSHOT_DIR/stage1"
 results="$dir/results/$(basename "$PREDICT_LIST" .txt)"
 GT_DIR="$DATA_DIR/$(common_folder 2 "$PREDICT_LIST")"
@@ -119,12 +115,11 @@ PARTS=train run_stages
 CHECKPOINT="$dir/$(sed -n 's/.*"checkpoint": "\([^"]*\)".*/\1/p' "$dir/best" 2>/dev/null || echo "model.ckpt-$STEPS")"
 PARTS='predict score' run_stages
 run "$PYTHON" "$root/pyscripts/benchmark/report.py" --pred-dir "$results/gray" --gt-dir "$GT_DIR" \
-  --image-dir "$DATA_DIR/$(common_folder 1 "$PREDICT_LIST")" --data-list "$PREDICT_LIST" --num-classes "$NUM_CLASSES" \
-  --class-names "$CLASS_NAMES" --out "$OUT/report.html"
+  --image-dir "$DATA_DIR/$(common_folder 1 "$PREDICT_LIST")" --data-list "$PREDICT_LIST" \
+  --out "$OUT/report.html"
 saved_model="$OUT/savedmodel/$(basename "$CHECKPOINT")"
-[ -e "$saved_model" ] || run "$PYTHON" "$root/pyscripts/export/export_savedmodel.py" --model "$MODEL" \
-  --backbone "$BACKBONE" --num-classes "$NUM_CLASSES" --restore-from "$CHECKPOINT" --input-size "$WINDOW" \
-  --strides "$STRIDES" --save-dir "$saved_model"
+[ -e "$saved_model" ] ||
+  run "$PYTHON" "$root/pyscripts/export/export_savedmodel.py" --run "$dir" --save-dir "$saved_model"
 [ -z "${DRY_RUN:-}" ] || exit 0
 
 echo
@@ -134,8 +129,6 @@ echo "report:          $OUT/report.html"
 echo "SavedModel:      $saved_model"
 echo "TensorBoard:     $(in_words "$(dirname "$PYTHON")/tensorboard" --logdir "$SNAPSHOT_DIR")"
 echo 'predict a photo:'
-in_words "$PYTHON" "$root/pyscripts/inference/inference.py" --model "$MODEL" --backbone "$BACKBONE" \
-  --num-classes "$NUM_CLASSES" --restore-from "$CHECKPOINT" --input-size "$WINDOW" --strides "$STRIDES" \
-  --colormap "$COLORMAP" --image photo.jpg --save-dir out
+in_words "$PYTHON" "$root/pyscripts/inference/inference.py" --run "$dir" --image photo.jpg --save-dir out
 echo 'go on training from it, at a lower rate, into a new folder:'
 DRY_RUN=1 train "$SNAPSHOT_DIR/more" "$STAGE1_LIST" "$STEPS" 1e-3 "$CHECKPOINT"

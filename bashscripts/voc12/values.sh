@@ -4,7 +4,6 @@
 : "${DATAROOT:=$root/data}" # holds VOCdevkit
 : "${DATA_DIR:=$DATAROOT/VOCdevkit}"
 : "${NUM_CLASSES:=21}"
-: "${COLORMAP:=$root/misc/colormapvoc.mat}"
 : "${RESTORE_FROM=$root/snapshots/imagenet/resnet_v1_101.ckpt}"
 
 : "${STAGE1_LIST:=$root/dataset/voc12/train+.txt}"
