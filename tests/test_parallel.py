@@ -84,3 +84,9 @@ def test_a_signal_ends_the_processes_too(signum, exit_code):
   while any(pathlib.Path(f'/proc/{child}').exists() for child in children):
     assert time.monotonic() < deadline
     time.sleep(0.1)
+
+
+def test_an_interrupt_while_a_script_still_imports_is_one_line():
+  command = [sys.executable, '-c', 'import utils; raise KeyboardInterrupt']
+  out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+  assert out.returncode == -signal.SIGINT and out.stderr == 'error: interrupted\n'

@@ -1,5 +1,6 @@
 """Failures of the scripts: one line on standard error and an exit code; traces of unforeseen ones go to files."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -17,6 +18,23 @@ class RunError(Exception):
   """A failure at run time that checks of the input cannot find (disk full, a worker that died). One line. Exit 1."""
 
   exit_code = 1
+
+
+@contextlib.contextmanager
+def quiet_start():
+  """Drops what native code writes to standard error in the block, which imports TensorFlow: notices about oneDNN and
+  instruction sets, which no setting turns off."""
+  if 'tensorflow' in sys.modules:
+    yield
+    return
+  kept = os.dup(2)
+  with open(os.devnull, 'wb') as nowhere:
+    os.dup2(nowhere.fileno(), 2)
+  try:
+    yield
+  finally:
+    os.dup2(kept, 2)
+    os.close(kept)
 
 
 class Stopped(BaseException):

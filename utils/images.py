@@ -5,18 +5,21 @@ A label is a single-channel image of 8 bits (16 for instance ids). In a palette 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import os
 import re
 import struct
+import sys
+import warnings
 import zlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from utils import files, records
+from utils import files, parallel, records
 from utils.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -24,7 +27,11 @@ if TYPE_CHECKING:
 
 # Pillow has more formats, and decodes some by starting programs (EPS: Ghostscript).
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff')  # of images to predict
+SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.tif', '.tiff', '.bmp', '.gif', '.webp')  # of images to predict
+# Pillow refuses 179 million pixels, fewer than are predicted here. It refuses twice what is set: what takes half of the
+# machine's memory at four bytes a pixel, but not above 2^30.
+Image.MAX_IMAGE_PIXELS = int(min(parallel.memory() / 16, 2**29))
+warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 # What Pillow raises for a damaged file.
 UNDECODABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -69,6 +76,9 @@ def open_picture(path: str):
       yield image
   except FileNotFoundError:
     raise InputError(f'{path}: no such file') from None
+  except Image.DecompressionBombError:
+    limit = 2 * Image.MAX_IMAGE_PIXELS
+    raise InputError(f'{path}: has more than the {limit:.2g} pixels that fit into memory; cut it into parts') from None
   except UNDECODABLE as e:
     empty = os.path.isfile(path) and not os.path.getsize(path)
     reason = 'it is empty' if empty else re.sub(" (<_io.*>|'.*')$", '', one_line(e))
@@ -87,23 +97,32 @@ def _raise(error: OSError):
 
 
 def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
-  """The JPEG, PNG and TIFF files of a folder and its sub-folders, sorted by path.
+  """The images of a folder and its sub-folders, sorted by path.
 
-  Hidden files and folders, links to folders and the folders whose real paths are in `skip` are left out.
+  Hidden files and folders, links to folders and the folders whose real paths are in `skip` are left out. Files of other
+  endings are counted on standard error.
 
   Raises:
     InputError: a folder cannot be read, or there is no image.
   """
-  images = []
+  images, others = [], collections.Counter()
   try:
     for parent, folders, names in os.walk(folder, onerror=_raise):
       folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
-      names = [name for name in names if name.lower().endswith(SUFFIXES) and name[0] != '.']
-      images += (os.path.join(parent, name) for name in names)
+      for name in [name for name in names if name[0] != '.']:
+        if name.lower().endswith(SUFFIXES):
+          images.append(os.path.join(parent, name))
+        else:
+          others[os.path.splitext(name)[1].lower() or 'no ending'] += 1
   except OSError as e:
     raise InputError(f'{e.filename}: {e.strerror}; give a folder of images') from None
+  left_out = ', '.join(f'{number} of {ending}' for ending, number in others.most_common(5))
   if not images:
-    raise InputError(f'{folder}: holds no .jpg, .jpeg, .png, .tif or .tiff file; give a folder of images')
+    raise InputError(
+      f'{folder}: holds no image ({", ".join(SUFFIXES)}){f" but {left_out}" if others else ""}; give a folder of them'
+    )
+  if others:
+    print(f'note: {folder}: {others.total()} files are not predicted: {left_out}', file=sys.stderr)
   return sorted(images)
 
 

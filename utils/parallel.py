@@ -24,6 +24,14 @@ def cores() -> int:
   return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
+def memory() -> float:
+  """The machine's memory in bytes; 8 GB where the system does not tell."""
+  try:
+    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  except (AttributeError, ValueError, OSError):
+    return 8e9
+
+
 def resident(process: int | str = 'self') -> float:
   """Resident memory of a process (by its id; default: this one) in MB, from Linux' /proc; raises OSError elsewhere."""
   with open(f'/proc/{process}/statm', encoding='ascii') as f:

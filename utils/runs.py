@@ -111,6 +111,23 @@ def steps_in(folder: str) -> list[int]:
   return []
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+  """The argument `checkpoint` of tools, or --run in its place; `checkpoint_of` reads them."""
+  parser.add_argument('checkpoint', nargs='?', help='such as SNAPSHOTS/model.ckpt-30000')
+  parser.add_argument('--run', metavar='DIR', help="a training's folder: its best checkpoint")
+
+
+def checkpoint_of(args: argparse.Namespace) -> str:
+  """The prefix of the checkpoint that a tool is to read.
+
+  Raises:
+    InputError: none is named, or two, or --run names no run.
+  """
+  if bool(args.run) == bool(args.checkpoint):
+    raise InputError('name a checkpoint, or a training by --run' + (', not both' if args.run else ''))
+  return read(args.run).checkpoint if args.run else args.checkpoint
+
+
 def named(argv) -> Run | None:
   """The run that a command line names by --run or --restore-from. The words are those of `parse_args`."""
   finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -112,12 +112,14 @@ function legend(place, names, colour) {
   });
 }
 
-// An image's pictures: image above truth, each prediction above its errors.
+// An image's pictures: image above truth, each prediction above its errors and, where all have it, its confidence.
 function pictured(strip, scores, columns, width) {
-  const style = 'grid-template-columns:repeat(' + columns + ',minmax(140px,' + width + 'px))';
+  const rows = strip.pictures.some(function (each) { return /^confidence/.test(each.label); }) ? 3 : 2;
+  const firsts = strip.pictures.length - rows * (columns - 1);
+  const style = 'grid-template-rows:repeat(' + rows + ',auto);grid-template-columns:repeat(' + columns + ',minmax(140px,' + width + 'px))';
   const pictures = make('div', { class: 'pictures', style: style });
   strip.pictures.forEach(function (each, i) {
-    const alone = i === 0 && strip.pictures.length % 2 ? { style: 'grid-row:span 2' } : {};
+    const alone = i === firsts - 1 && firsts < rows ? { style: 'grid-row:span ' + (rows - firsts + 1) } : {};
     pictures.append(make('figure', alone, make('img', { src: each.src, alt: each.label + ' of ' + strip.name, loading: 'lazy' }), make('figcaption', {}, each.label)));
   });
   return make('div', { class: 'strip' }, make('h3', {}, strip.name, make('span', {}, scores)), pictures);

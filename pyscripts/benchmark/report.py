@@ -32,15 +32,13 @@ def main(argv=None) -> None:
   folder_names = own_names(args.pred_dir, args.name)
   classes = benchmark.chosen_classes(args, args.pred_dir)
   files.check_output_file('--out', args.out)
-  from utils.score import boundaries, report  # NumPy and OpenCV, not needed for --help
+  from utils.score import report  # NumPy and OpenCV, not needed for --help
 
   found_files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
   report.check_same_images(args.pred_dir, found_files)
   photos = report.photos(args.image_dir, found_files[0])
-  folders = [
-    report.Folder(name, found, args.num_classes, [boundaries.count])
-    for name, found in zip(folder_names, found_files, strict=True)
-  ]
+  pairs = zip(folder_names, found_files, strict=True)
+  folders = [report.Folder(name, found, args.num_classes) for name, found in pairs]
   strips = report.Strips(folders, classes, photos, args.picture_width)
   content = report.content(args.title, folders, classes, args.num_images, strips)
   files.write_text(args.out, report.page(content))

@@ -5,21 +5,22 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors
+from utils import arguments, errors, runs
 
 
 def main(argv=None) -> int | None:
   parser = arguments.Parser(__doc__)
   commands = parser.add_subparsers(dest='command', required=True, parser_class=arguments.Parser)
   command = commands.add_parser('list', description='Prints name, shape, mean and largest magnitude of every tensor.')
-  command.add_argument('checkpoint', help='such as SNAPSHOTS/model.ckpt-30000')
+  runs.add_checkpoint(command)
   command = commands.add_parser('compare', description='Prints how the tensors differ; exit code 1 if they do.')
-  command.add_argument('checkpoint')
+  runs.add_checkpoint(command)
   command.add_argument('other')
   command = commands.add_parser('strip', description='Writes a copy with the model and the edge weights alone.')
-  command.add_argument('checkpoint')
+  runs.add_checkpoint(command)
   command.add_argument('output', help='prefix of the new checkpoint, for example model.ckpt')
   args = parser.parse_args(argv)
+  args.checkpoint = runs.checkpoint_of(args)
   return COMMANDS[args.command](args)
 
 

@@ -13,7 +13,7 @@ from utils.predict import flags
 
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
-  flags.add_prediction_flags(parser, multi_scale=False)
+  flags.add_prediction_flags(parser, multi_scale=False, strides=False)
   parser.add_argument('--output', required=True, help='file to write, for example model.onnx')
   args = flags.parse_described(parser, argv)
   flags.check_prediction(args)
@@ -23,7 +23,8 @@ def main(argv=None) -> None:
     import tf2onnx
   except ImportError:
     raise errors.InputError('the converter is not installed; install it with `pip install tf2onnx`') from None
-  import tensorflow as tf
+  with errors.quiet_start():
+    import tensorflow as tf
 
   from network.common.layers import MEAN
   from utils import files

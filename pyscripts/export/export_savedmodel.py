@@ -36,7 +36,8 @@ def main(argv=None) -> None:
 
 
 def export(args, folder: str) -> None:
-  import tensorflow as tf
+  with errors.quiet_start():
+    import tensorflow as tf
 
   from utils.predict.export import Predictor
   from utils.predict.predictor import restored

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors
+from utils import arguments, errors, runs
 from utils.train import flags
 
 CELL, MARGIN = (72, 18), 12  # pixels: width and height of a cell, space around
@@ -20,12 +20,13 @@ NARROWEST = 0.02  # the shades span at least this, so that rounding does not loo
 
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
-  parser.add_argument('checkpoint', help='such as SNAPSHOTS/model.ckpt-30000')
+  runs.add_checkpoint(parser)
   parser.add_argument('output', help='picture to write, for example weights.png')
   where = 'the distances [those of the config beside the checkpoint, else 1,2,...]'
   parser.add_argument('--kld-sizes', type=flags.distances, default=(), metavar='S,...', help=where)
   parser.add_argument('--names', default='', help='file of class names, one a line [that beside the checkpoint]')
   args = parser.parse_args(argv)
+  args.checkpoint = runs.checkpoint_of(args)
   weights = read_weights(args.checkpoint)
 
   from utils.files import write_png
@@ -61,8 +62,6 @@ def read_weights(prefix: str) -> dict:
 
 def trained_sizes(prefix: str, number: int) -> list[int]:
   """The distances of the run that the checkpoint lies in the folder of; 1, 2, ... if its config does not tell."""
-  from utils import runs
-
   return runs.recorded(os.path.dirname(prefix)).get('kld_sizes', list(range(1, number + 1)))
 
 

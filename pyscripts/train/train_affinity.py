@@ -11,7 +11,8 @@ from utils.train import flags
 
 def main(argv=None, several_gpus=False):
   args = flags.parse(__doc__, argv, affinity=True, several_gpus=several_gpus)
-  from utils.train import loop, objectives  # here, so that --help need not load TensorFlow
+  with errors.quiet_start():  # here, so that --help need not load TensorFlow
+    from utils.train import loop, objectives
 
   loop.train(args, objectives.Affinity.from_flags)
 

@@ -63,7 +63,7 @@ def pipe(case):
 
 
 def same_names(case):
-  return ['--image', picture(case.there / 'b/a.png'), picture(case.there / 'c/a.png')]
+  return ['--image', picture(case.there / 'b/a.png'), picture(case.there / 'b/a.jpg')]
 
 
 def inside(case):
@@ -82,17 +82,20 @@ CASES = {
   'folder missing': ('images', ['--image-dir', 'none'], ['none', 'give a folder']),
   'folder is a file': ('images', lambda c: ['--image-dir', c.there / 'a.png'], ['a.png', 'give a folder']),
   'image is a pipe': ('images', pipe, ['x.png', 'no such file']),
-  'folder without images': ('images', lambda c: ['--image-dir', c.write('x/y.txt', '').parent], ['holds no .jpg']),
+  'folder without images': (
+    'images',
+    lambda c: ['--image-dir', c.write('x/y.txt', '').parent],
+    ['no image', '1 of .txt'],
+  ),
   'list missing': ('images', ['--data-list', 'none.txt'], ['none.txt: no such list file', 'prepare_own.py']),
   'list names nothing': ('images', lambda c: c.listed('a.png\n\nz.png\n'), ['list.txt line 3', 'z.png is not a file']),
   'data folder missing': ('images', lambda c: [*c.listed('a.png'), '--data-dir', 'none'], ['none', '--data-dir']),
-  'two of one name': ('images', same_names, ['b/a.png', 'c/a.png', 'two --save-dir']),
+  'two of one name': ('images', same_names, ['b/a.png', 'b/a.jpg', 'two --save-dir']),
   'twice the same': ('images', lambda c: c.listed('a.png\na.png\n'), ['a.png: is to be predicted twice']),
   'images where outputs go': ('images', inside, ['color/x.png', 'another --save-dir']),
   'shard 0': ('more', ['--shard', '0/4'], ['--shard', 'from 1 to N']),
   'shard 5 of 4': ('more', ['--shard', '5/4'], ['--shard', 'from 1 to N']),
   'shard of a word': ('more', ['--shard', 'x'], ['--shard', '1/4']),
-  'shard of no job array': ('more', ['--shard', 'auto'], ['--shard', 'SLURM_ARRAY_TASK_ID']),
   'no checkpoint': ('from', [], ['--restore-from']),
   'checkpoint of no name': ('from', ['--restore-from', ''], ['--restore-from is empty']),
   'checkpoint missing': ('from', ['--restore-from', 'none'], ['none: no such checkpoint', 'check --restore-from']),

@@ -191,7 +191,18 @@ def test_compare(trained, tmp_path, capsys):
   assert out.endswith('5 tensors are the same, 4 differ\n')
 
 
-@pytest.mark.parametrize('words', [['list', 'none'], ['compare', 'none', 'none'], ['strip', 'none', 'x'], ['melt'], []])
+@pytest.mark.parametrize(
+  'words',
+  [
+    ['list', 'none'],
+    ['list'],
+    ['list', 'none', '--run', 'none'],
+    ['compare', 'none', 'none'],
+    ['strip', 'none', 'x'],
+    ['melt'],
+    [],
+  ],
+)
 def test_bad_input_to_the_tool(words, capsys):
   assert run(words, 'export.checkpoint_tool') == 2
   assert capsys.readouterr().err.count('\n') == 1
@@ -228,6 +239,8 @@ def test_picture_names_the_sizes_of_the_training(trained, tmp_path, capsys):
   assert plain == picture('--kld-sizes', '1,2,3') != by_flag
   (tmp_path / 'config').write_text('{"kld_sizes": [1, 2, 4]}')
   assert picture() == by_flag
+  assert run(['--run', str(tmp_path), str(tmp_path / 'b.png')], 'export.plot_edge_weights') == 0
+  assert (tmp_path / 'b.png').read_bytes() == by_flag
   assert run([prefix, str(tmp_path / 'a.png'), '--kld-sizes', '1,2'], 'export.plot_edge_weights') == 2
   assert f'{prefix}: has weights of 3 sizes, not of (1, 2)' in capsys.readouterr().err
 

@@ -13,10 +13,9 @@ from tests.predict.predicted import files, flags, pixels, run
 from tests.predict.test_windows import picture, stand_in
 from utils.errors import InputError, Stopped
 from utils.images import read_label
-from utils.predict import tiles
-from utils.predict.outputs import class_map
+from utils.predict.outputs import decided
 from utils.predict.tiff import TiffReader, regrouped, write_tiff
-from utils.predict.windows import scores
+from utils.predict.windows import class_bands, scores
 
 checkpoint = predicted.checkpoint
 SIZE = (270, 300)
@@ -47,13 +46,13 @@ def test_bands_of_rows_give_what_the_whole_image_gives(size, window, strides, ba
   """To the last bit, whatever the bands and the batches."""
   image = picture(*size)
   ((_, score),) = scores([(0, image)], stand_in, window, strides, batch_size=3)
-  got = list(tiles.class_bands(bands_of(image, band), size, stand_in, window, strides, batch_size=3))
-  np.testing.assert_array_equal(np.concatenate(got), class_map(score))
+  got = class_bands(bands_of(image, band), size, stand_in, window, strides, batch_size=3)
+  for parts, whole in zip(zip(*got, strict=True), decided(score), strict=True):
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_rows_are_read_shortly_before_they_are_predicted(monkeypatch):
+def test_rows_are_read_shortly_before_they_are_predicted():
   """So memory does not grow with the height: what is read and not yet predicted is a window's height and a few rows."""
-  monkeypatch.setattr(tiles, 'TILE', 8)
   read = 0
 
   def bands():
@@ -63,7 +62,7 @@ def test_rows_are_read_shortly_before_they_are_predicted(monkeypatch):
       yield band
 
   predicted_rows = 0
-  for band in tiles.class_bands(bands(), (400, 30), stand_in, (16, 16), (10, 10), batch_size=2):
+  for band, _ in class_bands(bands(), (400, 30), stand_in, (16, 16), (10, 10), batch_size=2):
     assert read <= predicted_rows + 16 + 3 * 10 + 2 * 8
     predicted_rows += len(band)
   assert predicted_rows == read == 400
@@ -109,14 +108,16 @@ def test_bands_are_the_pixels(tmp_path, array, settings):
 
 @pytest.mark.parametrize('layout', ['tiles', 'alpha', 'grey'])
 def test_tiff_is_predicted_as_the_png_of_its_pixels(checkpoint, tmp_path, layout):
-  """Class ids, colours and overlay; the outputs are tiled and lie where the image lies."""
+  """Class ids, colours, overlay and confidence; the outputs are tiled and lie where the image lies."""
   array, settings = LAYOUTS[layout]
   path = tiff(tmp_path / 'in/a.tif', array, **settings)
   Image.fromarray(array[..., :3] if array.ndim == 3 else array).save(tmp_path / 'in/a.png')
-  assert run(flags(checkpoint, tmp_path / 'tiff', '--image', path, '--overlay')) == 0
-  assert run(flags(checkpoint, tmp_path / 'png', '--image', tmp_path / 'in/a.png', '--overlay')) == 0
-  assert set(files(tmp_path / 'tiff')) == {'gray/a.tif', 'color/a.tif', 'overlay/a.tif'}
-  for kind in ('gray', 'color', 'overlay'):
+  more = ('--overlay', '--confidence', '--min-confidence', 0.6)
+  assert run(flags(checkpoint, tmp_path / 'tiff', '--image', path, *more)) == 0
+  assert run(flags(checkpoint, tmp_path / 'png', '--image', tmp_path / 'in/a.png', *more)) == 0
+  kinds = ('gray', 'color', 'overlay', 'confidence')
+  assert set(files(tmp_path / 'tiff')) == {f'{kind}/a.tif' for kind in kinds}
+  for kind in kinds:
     want = np.asarray(Image.open(tmp_path / f'png/{kind}/a.png'))
     assert len(np.unique(want)) > 1
     with tifffile.TiffFile(tmp_path / f'tiff/{kind}/a.tif') as file:
@@ -146,12 +147,20 @@ def test_colours_go_on_where_class_ids_are(checkpoint, tmp_path):
   assert set(files(tmp_path / 'out')) == names
   before = files(tmp_path / 'out')
   (tmp_path / 'out/color/a/b.tif').unlink()
-  assert run([*words, '--list-missing']) == 1 and run(words) == 0
+  assert run(words) == 0
   assert files(tmp_path / 'out') == before
 
 
 def cut(path):
   path.write_bytes(path.read_bytes()[:-3000])
+
+
+def taller(path):
+  with tifffile.TiffFile(path) as file:
+    place = file.pages[0].tags['ImageLength'].valueoffset
+  data = bytearray(path.read_bytes())
+  data[place : place + 4] = (10**6).to_bytes(4, 'little')
+  path.write_bytes(data)
 
 
 def two_heights(path):
@@ -175,6 +184,8 @@ BAD = {
   'bands apart': (np.moveaxis(RGB, -1, 0), {'planarconfig': 'separate'}, None, 'INTERLEAVE=PIXEL'),
   'cut off': (RGB, {'tile': (64, 64), 'compression': 'zlib'}, cut, 'replace the file'),
   'two heights of a tile': (RGB, {'tile': (64, 64), 'compression': 'zlib'}, two_heights, 'replace the file'),
+  'a damaged height': (RGB, {'rowsperstrip': 7, 'compression': 'zlib'}, taller, 'claims 300 x 1000000 pixels'),
+  'a damaged height as it is': (RGB, {}, taller, 'replace the file'),
   'cut off as it is': (RGB, {}, cut, 'replace the file'),
   'no TIFF': (RGB, {}, lambda path: path.write_bytes(b'no TIFF at all'), 'cannot be decoded'),
   'empty': (RGB, {}, lambda path: path.write_bytes(b''), 'cannot be decoded'),

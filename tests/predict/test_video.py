@@ -77,6 +77,30 @@ def test_interrupted_video_goes_on_with_the_frames_that_it_lacks(checkpoint, cli
   assert all(path.stat().st_mtime_ns == time for path, time in done.items())
 
 
+@pytest.mark.parametrize(('header', 'rate'), [(12.4, 12.4), (1000, 12.5), (30, 12.5)])
+def test_rate_is_that_of_the_frames_times_where_the_header_is_wrong(clip, header, rate):
+  """A browser's WebM has its unit of time there, 1/1000 s."""
+  video = videos.Video(str(clip))
+  video.header_rate = header
+  assert len(list(video.frames(''))) == FRAMES and video.rate == pytest.approx(rate, rel=1e-3)
+
+
+def test_high_rates_are_whole_numbers(clip):
+  """MPEG-4's unit of time has 16 bits."""
+  video = videos.Video(str(clip))
+  video.header_rate = 211.222
+  assert video.rate == 211
+
+
+def test_odd_sizes_lose_nothing(checkpoint, tmp_path):
+  first, *more = (Image.fromarray(pixels(47, 63, seed=i)) for i in range(4))
+  first.save(tmp_path / 'a.gif', save_all=True, append_images=more, duration=40)
+  assert run(flags(checkpoint, tmp_path / 'out', '--video', tmp_path / 'a.gif', '--confidence')) == 0
+  assert [frame.shape for frame in decoded(tmp_path / 'out/video/a.mp4')] == [(48, 64, 3)] * 4
+  assert gray(tmp_path / 'out', 'a_000004').shape == (47, 63)
+  assert len(list((tmp_path / 'out/confidence').iterdir())) == 4
+
+
 def test_finished_video_needs_no_network(clip, whole, capsys):
   assert run(flags('/no/such/checkpoint', whole, '--video', clip, '--skip-existing')) == 0
   assert 'nothing left to predict' in capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 
 from tests.score import scored
 from utils import labels, metrics
-from utils.score import boundaries, cityscapes, instances, scoring
+from utils.score import boundaries, calibration, cityscapes, instances, scoring
 
 VOID = 255
 
@@ -246,3 +246,20 @@ def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
   averages = ('averageScoreClasses', 'averageScoreInstClasses', 'averageScoreCategories', 'averageScoreInstCategories')
   means = ('mean IOU', 'mean iIOU', 'mean category IOU', 'mean category iIOU')
   np.testing.assert_allclose([report.means[name] for name in means], [expected[name] for name in averages])
+
+
+def test_calibration_error_is_the_mean_distance_of_accuracy_and_confidence():
+  """By bins of 1/15 (Guo et al. 2017, equation 3), over pixels whose truth and prediction are classes."""
+  rng = np.random.default_rng(0)
+  truth, pred = (rng.choice([0, 1, 2, 255], (40, 50)).astype(np.uint8) for _ in range(2))
+  confidence = rng.integers(0, 256, truth.shape, np.uint8)
+  image = scored.image(pred, truth, 3)
+  image.files, image.of_same_size = image.files._replace(confidence='c'), lambda path: confidence
+  got = calibration.report(calibration.count(image))
+  counted = (truth < 3) & (pred < 3)
+  error = 0
+  for low in range(15):
+    inside = counted & (np.minimum(confidence.astype(int) * 15 // 255, 14) == low)
+    error += abs((pred == truth)[inside].mean() - confidence[inside].mean() / 255) * inside.sum() / counted.sum()
+  assert got.means['expected calibration error'] == pytest.approx(error)
+  assert np.nansum(got.more['reliability']['share']) == pytest.approx(1)

@@ -98,6 +98,24 @@ def test_pictures_show_truth_prediction_and_errors(data):
   assert {picture(entry['src']).shape[1] for entry in strip['pictures']} == {16}
 
 
+def test_confidence_is_shown_and_its_error_printed(data, tmp_path, capsys):
+  """Where every prediction has it: the picture, the curve, and the benchmark's line."""
+  shutil.copytree(data / 'new', tmp_path / 'new')
+  for path in (tmp_path / 'new/gray').iterdir():
+    scored.save(tmp_path / 'new/confidence' / path.name, np.full((20, 30), 204, np.uint8))
+  shutil.copytree(data / 'gt', tmp_path / 'gt')
+  shutil.copy(data / 'names.txt', tmp_path)
+  shown = data_of(page_of(tmp_path, preds=['new']))
+  assert [each['label'] for each in shown['strips'][0]['pictures']] == ['truth', 'prediction', 'errors', 'confidence']
+  [folder] = shown['folders']
+  right = np.trace(np.array(folder['confusion'])[:, :3]) / np.sum(np.array(folder['confusion'])[:, :3])
+  assert folder['calibrationError'] == pytest.approx(100 * abs(right - 0.8), abs=1e-4)
+  assert folder['reliability']['confidence'][12] == 80 and folder['reliability']['share'].count(0) == 14
+  capsys.readouterr()
+  benchmark_by_mIoU.main(['--pred-dir', f'{tmp_path}/new/gray', '--gt-dir', f'{tmp_path}/gt', '--num-classes', '3'])
+  assert f'expected calibration error: {100 * abs(right - 0.8):.4f}%' in capsys.readouterr().out
+
+
 def test_page_needs_nothing_from_elsewhere(data):
   page = page_of(data)
   assert page.count('</script>') == 2 and '<b>' not in page

@@ -13,14 +13,13 @@ from utils.arguments import (
   add_precision_flag,
   height_width,
   parse_with_config,
+  real,
   whole,
 )
-from utils.errors import InputError
-from utils.predict.job_array import shard
+from utils.errors import InputError, quiet_start
 from utils.predict.outputs import Outputs, images_to_do
 from utils.predict.tiff import is_tiff, tifffile
 
-SHARD_HELP = 'the I-th of N parts of the images, I from 1; auto: as the task of a Slurm or Grid Engine job array'
 STRIDES = (320, 320)  # of windows, where no run says others
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of --scale-aug
 
@@ -36,9 +35,9 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--data-dir', default='', help='the folder that the list is relative to')
   group.add_argument('--data-list', default='', help='one line an image: `image` or `image label`')
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
-  group.add_argument('--image-dir', metavar='DIR', help='all JPEG, PNG and TIFF images of a folder and its sub-folders')
+  group.add_argument('--image-dir', metavar='DIR', help='all images of a folder and its sub-folders')
   group.add_argument('--video', metavar='FILE', help='a video, by frames: gray/NAME_000001.png ... and video/NAME.mp4')
-  group.add_argument('--shard', type=shard, metavar='I/N', help=SHARD_HELP)
+  group.add_argument('--shard', type=shard, metavar='I/N', help='the I-th of N parts of the images, I from 1')
   group = add_prediction_flags(parser, multi_scale)
   group.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
   group.add_argument('--whole-image', **SWITCH, help='no windows: an image in one piece, padded as needed')
@@ -49,12 +48,26 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   )
   group.add_argument('--palette', **SWITCH, help='write class ids with a palette, so that viewers show colours')
   group.add_argument('--overlay', **SWITCH, help='write overlay/NAME.png too, the colours over the image')
+  group.add_argument('--confidence', **SWITCH, help='write confidence/NAME.png too: 255 = certain')
+  group.add_argument(
+    '--min-confidence', type=real(0, 1), default=0.0, metavar='P', help='pixels of a smaller probability become 255'
+  )
   group.add_argument('--save-probs', **SWITCH, help='write probs/NAME.npy too, float16 [h, w, classes]')
   group.add_argument('--skip-existing', **SWITCH, help='leave out images whose outputs are all there')
-  group.add_argument('--list-missing', **SWITCH, help='print the images that lack outputs; predict none')
   args = parse_described(parser, argv)
   _check(args)
   return args
+
+
+def shard(text: str) -> tuple[int, int]:
+  """An argparse type: `I/N` -> (I, N), I from 1 to N."""
+  try:
+    part, parts = (int(number) for number in text.split('/'))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not I/N, for example 1/4') from None
+  if not 1 <= part <= parts:
+    raise argparse.ArgumentTypeError(f'{text!r}: I must be from 1 to N')
+  return part, parts
 
 
 def parse_described(parser: Parser, argv) -> argparse.Namespace:
@@ -73,12 +86,13 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
   if run:
     runs.check_network(args, run, lambda model, given: given or MODELS[model].output_stride)
     print(f'{run.folder}: {args.restore_from}{", the averages of its weights" if args.ema else ""}', file=sys.stderr)
-  args.strides = args.strides or (run.strides(args.input_size) if run else STRIDES)
+  if 'strides' in args:
+    args.strides = args.strides or (run.strides(args.input_size) if run else STRIDES)
   args.classes = run.classes if run and run.classes else labels.numbered(args.num_classes)
   return args
 
 
-def add_prediction_flags(parser: Parser, multi_scale: bool):
+def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True):
   """The network and its windows: the same in prediction and export. Returns the group of the windows' flags."""
   add_network_flags(parser)
   add_precision_flag(parser)
@@ -88,7 +102,8 @@ def add_prediction_flags(parser: Parser, multi_scale: bool):
   group.add_argument('--ema', **SWITCH, help='the averages of --ema-decay, or not [where the run keeps them]')
   group.add_argument('--config', metavar='FILE', help='flags from JSON or YAML; these here come on top')
   group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
-  group.add_argument('--strides', type=height_width, metavar='H,W', help="of the windows [the run's, else 320,320]")
+  if strides:
+    group.add_argument('--strides', type=height_width, metavar='H,W', help="of the windows [the run's, else 320,320]")
   if multi_scale:
     group.add_argument('--flip-aug', **SWITCH, help='add the mirrored image')
     group.add_argument('--scale-aug', **SWITCH, help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')
@@ -102,17 +117,14 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
     return run_video(args, outputs, scales, flip)
   paths = images_to_do(args, outputs)
   _check_tiffs(args, paths, scales, flip)
-  if args.list_missing:
-    missing = [path for path in paths if not outputs.all_there(path)]
-    print(*missing, sep='\n', end='\n' if missing else '')
-    return int(bool(missing))
   with outputs.claim(args.shard):
     if args.skip_existing:
       paths = [path for path in paths if not outputs.all_there(path)]
     if not paths:
       print(f'nothing left to predict: {args.save_dir}')
       return 0
-    from utils.predict.run import predict  # here, so that --help and bad input are answered before TensorFlow loads
+    with quiet_start():  # here, so that --help and bad input are answered before TensorFlow loads
+      from utils.predict.run import predict
 
     return predict(args, paths, outputs, scales, flip)
 
@@ -125,7 +137,8 @@ def run_video(args: argparse.Namespace, outputs: Outputs, scales, flip: bool) ->
     if args.skip_existing and outputs.video.is_file():  # it is written last
       print(f'nothing left to predict: {outputs.video}')
       return 0
-    from utils.predict.video import predict
+    with quiet_start():
+      from utils.predict.video import predict
 
     return predict(args, outputs, scales, flip)
 
@@ -148,7 +161,7 @@ def _check(args):
     raise InputError('give one of --data-list, --image, --image-dir and --video' + (', not several' if given else ''))
   if args.video and not os.path.isfile(args.video):
     raise InputError(f'--video {args.video}: no such file')
-  for flag in ('shard', 'overlay', 'save_probs', 'list_missing'):
+  for flag in ('shard', 'overlay', 'save_probs'):
     if args.video and getattr(args, flag):
       raise InputError(f'--{flag.replace("_", "-")} does not go with --video, which writes class ids and one video')
   if args.whole_image and (args.batch_size or 1) > 1:
@@ -168,5 +181,5 @@ def check_prediction(args: argparse.Namespace) -> None:
     raise InputError('--save-dir is empty; name a folder')
   if problem := size_problem(args.model, *args.input_size, args.output_stride):
     raise InputError(f'--input-size: {problem}')
-  if problem := stride_problem(args.strides, args.input_size):
+  if 'strides' in args and (problem := stride_problem(args.strides, args.input_size)):
     raise InputError(f'--strides {problem}')

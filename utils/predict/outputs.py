@@ -1,8 +1,8 @@
 """What a prediction run reads and where it writes, settled and checked before TensorFlow loads.
 
 Conventions: images are uint8 RGB [h, w, 3], scores float32 [h, w, C]. Image DIR/NAME.jpg is predicted to KIND/NAME.png
-below the output folder, whatever DIR is; of --image-dir, the sub-folders are kept. So nothing is written outside it.
-TIFF images are predicted to TIFF.
+below the output folder, whatever DIR is; of --image-dir, and where names repeat in a list, the sub-folders are kept. So
+nothing is written outside it. TIFF images are predicted to TIFF.
 """
 
 import collections
@@ -15,7 +15,7 @@ import numpy as np
 from utils.errors import InputError
 from utils.files import claim, make_folder, whole_file, write_png
 from utils.images import list_images
-from utils.labels import Classes, blend, colour, read_colormap, write_classes
+from utils.labels import VOID, Classes, blend, colour, read_colormap, write_classes
 from utils.lists import read_list
 from utils.predict.tiff import is_tiff
 
@@ -24,7 +24,8 @@ class Outputs:
   """The files that a run writes of each image."""
 
   def __init__(self, args):
-    self.folder, self.as_palette, self.image_dir = pathlib.Path(args.save_dir), args.palette, args.image_dir
+    self.folder, self.as_palette, self.root = pathlib.Path(args.save_dir), args.palette, args.image_dir
+    self.least = args.min_confidence
     self.video = self.folder / 'video' / (pathlib.Path(args.video).stem + '.mp4') if args.video else None
     self.colours = read_colormap(args.colormap) if args.colormap else args.classes.colours
     if len(self.colours) < args.num_classes:
@@ -35,12 +36,19 @@ class Outputs:
     self.classes = Classes(args.classes.names, self.colours[: args.num_classes])
     self.kinds = {'gray': '.png'} if args.video else {'gray': '.png', 'color': '.png'}
     self.kinds |= {'overlay': '.png'} if args.overlay else {}
+    self.kinds |= {'confidence': '.png'} if args.confidence else {}
     self.kinds |= {'probs': '.npy'} if args.save_probs else {}
 
   def name(self, image_path: str) -> str:
     """The image's name below each kind's folder, without suffix."""
-    below = os.path.relpath(image_path, self.image_dir) if self.image_dir else os.path.basename(image_path)
+    below = os.path.relpath(image_path, self.root) if self.root else os.path.basename(image_path)
     return os.path.splitext(below)[0]
+
+  def keep_folders(self, paths: list[str]) -> None:
+    """Names the outputs by the images' paths below the folder that holds all, where two images have one name."""
+    names = {os.path.splitext(os.path.basename(path))[0] for path in paths}
+    if not self.root and len(names) < len(paths):
+      self.root = os.path.commonpath([os.path.dirname(path) or '.' for path in paths]) or '.'
 
   def frame(self, number: int) -> str:
     """What stands for a frame of the video where an image's path is asked for."""
@@ -56,16 +64,23 @@ class Outputs:
 
   def write(self, path: str, image: np.ndarray, score: np.ndarray) -> None:
     """Writes all outputs of one image, class ids last, so that what has class ids has everything."""
-    labels = class_map(score)
+    labels, confidence = self.labels(*decided(score))
     pixels = colour(labels, self.colours)
     if 'probs' in self.kinds:
       with whole_file(self.path('probs', path)) as temporary, open(temporary, 'wb') as f:
         np.save(f, (score / score.sum(-1, keepdims=True)).astype(np.float16))
+    if 'confidence' in self.kinds:
+      write_png(self.path('confidence', path), confidence)
     if 'overlay' in self.kinds:
       write_png(self.path('overlay', path), blend(image, pixels))
     if 'color' in self.kinds:
       write_png(self.path('color', path), pixels)
     write_png(self.path('gray', path), labels, self.colours if self.as_palette else None)
+
+  def labels(self, classes: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class ids, void where the confidence is below --min-confidence, and the confidence in 255ths, uint8 [h, w]."""
+    kept = np.where(confidence < self.least, np.uint8(VOID), classes) if self.least else classes
+    return kept, np.rint(255 * confidence).astype(np.uint8)
 
   @contextlib.contextmanager
   def claim(self, shard: tuple[int, int] | None):
@@ -87,6 +102,13 @@ def class_map(score: np.ndarray) -> np.ndarray:
   return np.argmax(score, -1).astype(np.uint8)
 
 
+def decided(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Scores [h, w, C] -> the best class of each pixel, uint8 [h, w], and its confidence, float32 [h, w]: its share
+  of the pixel's scores, which is the mean softmax probability over windows, scales and flips.
+  """
+  return class_map(score), np.max(score, -1) / np.sum(score, -1)
+
+
 def images_to_do(args, outputs: Outputs) -> list[str]:
   """The image files of this run: all, or the shard's.
 
@@ -95,6 +117,8 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
   """
   written = {os.path.realpath(outputs.folder / kind) for kind in outputs.kinds}
   paths = _images(args, written)
+  if len(set(paths)) == len(paths):
+    outputs.keep_folders(paths)
   _check_names(paths, outputs)
   for path in paths:
     if os.path.realpath(os.path.dirname(path)) in written:

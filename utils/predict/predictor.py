@@ -11,7 +11,9 @@ import numpy as np
 from seg_models.models import build
 from seg_models.names import padded_size
 from utils import checkpoint, devices
+from utils.labels import VOID
 from utils.predict import flags
+from utils.predict.outputs import decided
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
 
 WRONG_MODEL = 'check --model, --backbone and --num-classes'
@@ -27,6 +29,7 @@ class Predictor:
     whole_image: the image in one piece, padded as the model needs it, instead of windows.
     window, strides: (height, width) in pixels; by default the run's.
     scales: of the image; flip: add the mirrored image.
+    min_confidence: pixels below it become 255.
 
   `classes` has the names and colours of the classes.
 
@@ -34,7 +37,9 @@ class Predictor:
     InputError: no run, or one that cannot be read.
   """
 
-  def __init__(self, run, whole_image: bool = False, window=None, strides=None, scales=(1.0,), flip: bool = False):
+  def __init__(
+    self, run, whole_image=False, window=None, strides=None, scales=(1.0,), flip=False, min_confidence: float = 0.0
+  ):
     words = ['--run', str(run)]
     for flag, value in (('--input-size', window), ('--strides', strides)):
       words += [flag, ','.join(map(str, value))] if value else []
@@ -43,11 +48,12 @@ class Predictor:
     args = flags.parse_described(parser, words)
     args.whole_image, args.batch_size = whole_image, None
     flags.check_prediction(args)
-    self.classes, self.windows = args.classes, load_network(args, scales, flip)
+    self.classes, self.windows, self.least = args.classes, load_network(args, scales, flip), min_confidence
 
   def __call__(self, image) -> tuple[np.ndarray, np.ndarray]:
     [(_, score)] = scores([(None, np.asarray(image, np.uint8))], **self.windows)
-    return np.argmax(score, -1).astype(np.uint8), np.max(score, -1) / np.sum(score, -1)
+    classes, confidence = decided(score)
+    return np.where(confidence < self.least, np.uint8(VOID), classes), confidence
 
 
 def load_network(args, scales, flip: bool) -> dict:

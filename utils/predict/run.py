@@ -1,22 +1,24 @@
 """A prediction run: reads images, predicts them, and writes class ids, colours and the other outputs of the flags."""
 
+import contextlib
 import functools
 import os
-import warnings
+import tempfile
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tqdm import tqdm
 
 from seg_models import image_reader
 from utils import parallel
 from utils.checks import image_size
 from utils.errors import InputError, RunError, one_line, report
+from utils.files import whole_file
+from utils.images import open_picture, orientation, upright
+from utils.labels import blend, colour
 from utils.predict.predictor import load_network
-from utils.predict.tiff import is_tiff
-from utils.predict.tiles import predict_tiff
-from utils.predict.windows import scores
+from utils.predict.tiff import TILE, TiffReader, as_rgb, is_tiff, regrouped, write_tiff
+from utils.predict.windows import class_bands, scores
 
 
 def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
@@ -70,6 +72,43 @@ def run_tiffs(paths: list[str], windows: dict, outputs) -> list[str]:
   return failed
 
 
+def predict_tiff(path: str, outputs, probabilities, window, strides, batch_size: int) -> None:
+  """Writes the outputs of one TIFF image as TIFF, class ids last; the network and windows as in `windows.scores`.
+
+  The confidences wait in a file of their own until the class ids are written, so memory does not grow with the height.
+
+  Raises:
+    InputError: the image cannot be read.
+    OSError: an output cannot be written.
+  """
+  with contextlib.ExitStack() as stack:
+    image = stack.enter_context(TiffReader(path))
+    class_ids = stack.enter_context(whole_file(outputs.path('gray', path)))
+    waiting = stack.enter_context(tempfile.TemporaryFile(dir=os.path.dirname(class_ids)))
+
+    def bands():
+      pixels = regrouped(map(as_rgb, image.bands()), TILE)
+      for predicted in class_bands(pixels, image.size, probabilities, window, strides, batch_size):
+        labels, confidence = outputs.labels(*predicted)
+        if 'confidence' in outputs.kinds:
+          waiting.write(confidence.tobytes())
+        yield labels
+
+    write_tiff(class_ids, bands(), image.size, image, outputs.colours if outputs.as_palette else None)
+    waiting.seek(0)
+    for kind in outputs.kinds.keys() - {'gray'}:
+      labels = stack.enter_context(TiffReader(class_ids, class_ids=True))
+      temporary = stack.enter_context(whole_file(outputs.path(kind, path)))
+      pictures = (colour(band[..., 0], outputs.colours) for band in regrouped(labels.bands(), TILE))
+      if kind == 'overlay':
+        pixels = regrouped(map(as_rgb, image.bands()), TILE)
+        pictures = (blend(*pair) for pair in zip(pixels, pictures, strict=True))
+      if kind == 'confidence':
+        rows = iter(lambda: waiting.read(TILE * image.size[1]), b'')
+        pictures = (np.frombuffer(data, np.uint8).reshape(-1, image.size[1]) for data in rows)
+      write_tiff(temporary, pictures, image.size, image)
+
+
 def write(outputs, predicted: tuple[tuple[str, np.ndarray], np.ndarray]) -> None:
   """Writes one image's outputs, given ((path, image), score) as `scores` yields them."""
   (path, image), score = predicted
@@ -87,14 +126,16 @@ def cannot_write(outputs, path: str, error: OSError) -> RunError:
 
 
 def read_image(path: str, most_pixels: float) -> np.ndarray:
-  """uint8 RGB [h, w, 3], decoded as in training.
+  """uint8 RGB [h, w, 3], JPEG and PNG decoded as in training, the first picture of a BMP, GIF or WebP by Pillow.
 
   Raises:
-    InputError: not a whole JPEG or PNG, or one of more than `most_pixels`.
+    InputError: none of these, damaged, or of more than `most_pixels`.
   """
-  with warnings.catch_warnings():
-    warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # what is too large is decided here
-    width, height = image_size(path)
+  with open_picture(path) as image:
+    if image.format in ('BMP', 'GIF', 'WEBP'):
+      check_memory(path, image.height, image.width, most_pixels)
+      return np.ascontiguousarray(upright(np.asarray(image.convert('RGB')), orientation(image)))
+  width, height = image_size(path)
   check_memory(path, height, width, most_pixels)
   try:
     return image_reader.read_image(path)  # TensorFlow's own reading takes no names but UTF-8
@@ -113,8 +154,4 @@ def check_memory(path: str, height: int, width: int, most_pixels: float) -> None
 def affordable_pixels(num_classes: int, scales) -> float:
   """How many pixels an image may have: at worst two views at the largest scale and four scores of the image's size
   (a view resized, the sum, one that is being written with its copy) are in memory, each [h, w, C] in float32."""
-  try:
-    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-  except (AttributeError, ValueError, OSError):  # not on this system
-    return float('inf')
-  return 0.8 * memory / (4 * num_classes * (2 * max(1, max(scales) ** 2) + 4))
+  return 0.8 * parallel.memory() / (4 * num_classes * (2 * max(1, max(scales) ** 2) + 4))

@@ -84,6 +84,12 @@ class TiffReader:
       return f'has {page.samplesperpixel} samples a pixel ({kind}), not grey or RGB; convert it'
     if page.planarconfig != self.library.PLANARCONFIG.CONTIG and page.samplesperpixel > 1:
       return 'stores its bands one after the other; convert it with `gdal_translate -co INTERLEAVE=PIXEL -co TILED=YES`'
+    if self.is_plain():
+      missing = page.dataoffsets[0] + page.nbytes > self.file.filehandle.size
+    else:
+      missing = len(page.dataoffsets) < np.prod(page.chunked, dtype=np.int64)
+    if missing:
+      return f'claims {page.imagewidth} x {page.imagelength} pixels, and the file holds fewer; replace the file'
     if not self.is_plain() and np.prod(page.chunks, dtype=np.int64) > LARGEST_PIECE:
       return 'is compressed in pieces of over 256 MB; convert it with `gdal_translate -co TILED=YES`'
     return None

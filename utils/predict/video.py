@@ -46,9 +46,23 @@ class Video:
     if not read:
       raise InputError(f'--video {path}: no frame can be decoded; give a video file that FFmpeg reads, such as .mp4')
     self.size = frame.shape[:2]
-    self.rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
+    self.header_rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
     self.frame_count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))  # as the file says; 0: it does not
+    self.times = []  # of the frames, in milliseconds, once all have been read
     capture.release()
+
+  @property
+  def rate(self) -> float:
+    """Frames a second: the header's, but the mean of the frames' times where they differ by over 2 %.
+
+    Browsers write a WebM's unit of time, a thousandth of a second, where its rate should stand. Above 65 the rate is a
+    whole number: MPEG-4's unit of time has 16 bits, in which 211.222 does not fit.
+    """
+    rate, span = self.header_rate, self.times[-1] - self.times[0] if self.times else 0
+    if span > 0:
+      measured = 1000 * (len(self.times) - 1) / span
+      rate = rate if abs(measured / rate - 1) <= 0.02 else measured
+    return rate if rate <= 65 else float(round(rate))
 
   def frames(self, title: str) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (number, frame) from the first to the last that can be decoded, with a progress bar."""
@@ -59,6 +73,7 @@ class Video:
           read, frame = capture.read()
           if not read:
             return
+          self.times[number - 1 :] = [capture.get(cv2.CAP_PROP_POS_MSEC)]
           yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
           bar.update()
     finally:
@@ -99,8 +114,10 @@ def predict_frames(video: Video, outputs, windows: dict, skip_existing: bool) ->
 def write_overlay(video: Video, outputs) -> int:
   """Writes the video of the colours over the frames, from the frames' class ids; returns the number of frames.
 
-  OpenCV tells of no error while it writes (a full disk), so the frames are counted in the file.
+  OpenCV tells of no error while it writes (a full disk), so the frames are counted in the file. The codec takes even
+  sizes: a last row or column is repeated.
   """
+  odd = [side % 2 for side in video.size]
   with whole_file(outputs.video) as temporary:
     writer = open_writer(temporary, video)
     count = 0
@@ -109,7 +126,8 @@ def write_overlay(video: Video, outputs) -> int:
       labels = read_label(path)
       if labels.shape != image.shape[:2]:
         raise InputError(f'{path}: is of another size than the frames of {video.path}; name an empty --save-dir')
-      writer.write(cv2.cvtColor(blend(image, colour(labels, outputs.colours)), cv2.COLOR_RGB2BGR))
+      shown = cv2.cvtColor(blend(image, colour(labels, outputs.colours)), cv2.COLOR_RGB2BGR)
+      writer.write(cv2.copyMakeBorder(shown, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE))
     writer.release()
     capture = cv2.VideoCapture(temporary, cv2.CAP_FFMPEG)
     written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -123,7 +141,8 @@ def write_overlay(video: Video, outputs) -> int:
 
 
 def open_writer(path: str, video: Video) -> cv2.VideoWriter:
-  return cv2.VideoWriter(path, cv2.CAP_FFMPEG, CODEC, video.rate, video.size[::-1])
+  height, width = (side + side % 2 for side in video.size)
+  return cv2.VideoWriter(path, cv2.CAP_FFMPEG, CODEC, video.rate, (width, height))
 
 
 def check_codec(video: Video) -> None:

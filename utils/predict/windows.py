@@ -1,7 +1,7 @@
 """Sliding-window prediction at one or several scales, with flips.
 
 Conventions: images are uint8 RGB [h, w, 3]; scores are float32 [h, w, C]. Per scale, overlapping windows are averaged;
-the scores of all scales and flips are added up, in the image's own size.
+the scores of all scales and flips are added up, in the image's own size. Large images come and go in bands of rows.
 
 A batch may hold windows of several scales, flips and images, so that batches are full whatever the images' sizes;
 memory does not grow with the number of images. While the network computes a batch, the results of the batch before are
@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from network.common.layers import EPSILON, MEAN, Conv, resize_bilinear
 from utils import parallel
 from utils.errors import RunError
+from utils.predict.outputs import decided
 
 OPENCV_CHANNELS = 128  # the most that an image of OpenCV may have
 
@@ -110,8 +112,9 @@ class View:
 
 def coverage(starts, window: int, length) -> tf.Tensor:
   """How many windows lie over each of the first `length` pixels of an axis, float32 [length]."""
-  starts, pixels = tf.convert_to_tensor(starts), tf.range(length)[:, tf.newaxis]
-  return tf.reduce_sum(tf.cast((pixels >= starts) & (pixels < starts + window), tf.float32), 1)
+  starts, pixels = tf.convert_to_tensor(starts), tf.range(length)
+  begun, ended = (tf.searchsorted(starts, at, side='right') for at in (pixels, pixels - window))
+  return tf.cast(begun - ended, tf.float32)
 
 
 def resize_scores(score: np.ndarray, size) -> np.ndarray:
@@ -203,3 +206,95 @@ def compute(probabilities: Callable, windows: np.ndarray) -> np.ndarray:
       f'out of memory with {len(windows)} windows of {windows.shape[1]} x {windows.shape[2]} pixels at a time; '
       'give a smaller --batch-size or --input-size, and no --whole-image'
     ) from None
+
+
+def class_bands(
+  bands: Iterable[np.ndarray],
+  size: tuple[int, int],
+  probabilities: Callable,
+  window: tuple[int, int],
+  strides: tuple[int, int],
+  batch_size: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Yields the class ids uint8 [n, w] and their confidence float32 [n, w] (see `decided`) of an image from top to
+  bottom, given its pixels, uint8 RGB [n, w, 3], in bands of rows.
+
+  Windows move from left to right and down. The softmax of overlapping windows is added up for one window, and kept over
+  the whole width for those rows alone that windows further down reach too; so memory grows with the width, not with the
+  height. At one scale, not mirrored, this gives what `scores` gives, to the last bit.
+  """
+  padded = [max(side, least) for side, least in zip(size, window, strict=True)]
+  starts = [window_starts(*axis) for axis in zip(padded, window, strides, strict=True)]
+  rows, columns = (list(itertools.pairwise([*axis, side])) for axis, side in zip(starts, padded, strict=True))
+  in_height, in_width = (coverage(*axis).numpy() for axis in zip(starts, window, padded, strict=True))
+  scores = probabilities_of(cut_windows(bands, size, starts, window), probabilities, batch_size)
+  overlap = max(y + window[0] - next_y for y, next_y in rows)
+  sums = None
+  with tqdm(desc='predicting', unit='window', total=len(rows) * len(columns)) as bar:
+    for y, next_y in rows:
+      band = np.empty((next_y - y, padded[1]), np.uint8), np.empty((next_y - y, padded[1]), np.float32)
+      for (x, next_x), (_, score) in zip(columns, scores, strict=False):
+        sums = sums or MovingSums(score.shape, overlap, padded[1])
+        sums.add(x, score)
+        mean = sums.move(x, next_x - x, next_y - y) / in_height[y:next_y, np.newaxis, np.newaxis]
+        mean /= in_width[x:next_x, np.newaxis]
+        for whole, part in zip(band, decided(mean), strict=True):
+          whole[:, x:next_x] = part
+        bar.update()
+      sums.move_down(next_y - y)
+      yield tuple(part[: size[0] - y, : size[1]] for part in band)
+
+
+class MovingSums:
+  """The sums of the softmax of windows [H, W, C] that move from left to right and down and overlap.
+
+  Args:
+    overlap: the most rows that a window shares with those below.
+    width: of the image.
+  """
+
+  def __init__(self, window: tuple[int, int, int], overlap: int, width: int):
+    self.window = window
+    self.from_above = np.zeros((overlap, width, window[2]), np.float32)
+    self.rows_from_above = 0  # of the window's rows, the first ones: windows above have added to them
+    self.sums = None  # of the window
+
+  def add(self, x: int, score: np.ndarray) -> None:
+    """Adds the score [H, W, C] of the window whose left column is `x`."""
+    if x == 0:
+      self.sums = self.columns(0, self.window[1])
+    self.sums += score
+
+  def columns(self, left: int, right: int) -> np.ndarray:
+    """[H, n, C]: what windows above have added to these columns of the image."""
+    width = self.from_above.shape[1]
+    block = np.zeros((self.window[0], min(right, width) - left, self.window[2]), np.float32)
+    block[: self.rows_from_above] = self.from_above[: self.rows_from_above, left:right]
+    return block
+
+  def move(self, x: int, right: int, down: int) -> np.ndarray:
+    """Moves to the next window, `right` pixels to the right of `x`; the next row of windows is `down` pixels below.
+    Returns the sums [down, right, C] at the window's top left, which no other window reaches."""
+    finished = self.sums[:down, :right]
+    self.from_above[: self.window[0] - down, x : x + right] = self.sums[down:, :right]
+    next_columns = self.columns(x + self.window[1], x + self.window[1] + right)
+    self.sums = np.concatenate([self.sums[:, right:], next_columns], 1)
+    return finished
+
+  def move_down(self, down: int) -> None:
+    self.rows_from_above = self.window[0] - down
+
+
+def cut_windows(bands, size, starts, window) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+  """Yields ((y, x), pixels) of every window, row of windows by row of windows: float32 [H, W, 3] minus the mean, zeros
+  beyond the image."""
+  rows, top = next(bands), 0
+  for y in starts[0]:
+    rows, top = rows[y - top :], y
+    while len(rows) < min(window[0], size[0] - y):
+      rows = np.concatenate([rows, next(bands)])
+    for x in starts[1]:
+      pixels = np.zeros((*window, 3), np.float32)
+      cut = rows[: window[0], x : x + window[1]]
+      np.subtract(cut, np.float32(MEAN), out=pixels[: cut.shape[0], : cut.shape[1]])
+      yield (y, x), pixels

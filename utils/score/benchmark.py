@@ -70,7 +70,7 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   found = find_files(args.pred_dir, args, args.inst_dir)
   from utils.score import scoring  # NumPy and OpenCV, not needed for --help
 
-  scores = chosen_scores(args)
+  scores = chosen_scores(args, confident=all(file.confidence for file in found))
   sums = scoring.count_files(found, args.num_classes, [count for count, _ in scores])
   for line in scoring.check_truth(sums, args.num_classes, args.ignore_label):
     print(line, file=sys.stderr)
@@ -88,6 +88,9 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   if found and args.num_classes in (None, len(found.names)):
     args.num_classes = len(found.names)
     return found
+  if found:
+    print(f'note: --num-classes {args.num_classes}: {len(found.names)} classes are named beside the predictions; '
+          'numbers stand for names', file=sys.stderr)  # fmt: skip
   args.num_classes = args.num_classes or 21
   return labels.choose_classes(args.num_classes, args.class_names)
 
@@ -101,8 +104,9 @@ def publish(args, report: metrics.Scores, names: list[str], images: int, instanc
   from utils.score import files
 
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
-  if args.boundary or args.cityscapes or args.json or args.csv or (args.inst_dir and not instance_wise):
-    for name, value in list(report.means.items())[2:]:
+  every = args.boundary or args.cityscapes or args.json or args.csv or (args.inst_dir and not instance_wise)
+  for name, value in list(report.means.items())[2:]:
+    if every or name == 'expected calibration error':
       print(f'{name}: {percent(value)}')
   settings = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': images}
   if args.boundary:
@@ -114,11 +118,12 @@ def publish(args, report: metrics.Scores, names: list[str], images: int, instanc
     files.write_csv(args.csv, content)
 
 
-def chosen_scores(args) -> list[tuple]:
+def chosen_scores(args, confident: bool) -> list[tuple]:
   """The functions that count and report what the flags ask for, besides the confusion matrix."""
-  from utils.score import boundaries, cityscapes, instances
+  from utils.score import boundaries, calibration, cityscapes, instances
 
-  scores = [(instances.count, instances.report)] if args.inst_dir else []
+  scores = [(calibration.count, calibration.report)] if confident else []
+  scores += [(instances.count, instances.report)] if args.inst_dir else []
   if args.boundary:
     count = functools.partial(boundaries.count, band_share=args.boundary_band, tolerance=args.boundary_tolerance)
     scores.append((count, boundaries.report))

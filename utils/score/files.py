@@ -22,11 +22,16 @@ def as_dict(report: Scores, names: list[str], **settings) -> dict:
     for row, value in zip(rows, values, strict=True):
       row[column] = int(value) if column in COUNTS else percent(value)
   more = {
-    key: value.tolist() if isinstance(value, np.ndarray) else {name: percent(v) for name, v in value.items()}
+    key: value.tolist() if isinstance(value, np.ndarray) else {name: percents(v) for name, v in value.items()}
     for key, value in report.more.items()
   }
   means = {key.replace(' ', '_').replace('-', '_').lower(): percent(value) for key, value in report.means.items()}
   return {**settings, 'means': means, 'classes': rows, **more}
+
+
+def percents(value):
+  """A fraction or an array of them in percent."""
+  return list(map(percent, value)) if isinstance(value, np.ndarray) else percent(value)
 
 
 def percent(fraction: float) -> float | None:

@@ -18,9 +18,10 @@ class ScoredImage:
   def __init__(self, files: Files, num_classes: int):
     self.files, self.num_classes = files, num_classes
     self.pred = images.read_label(files.pred)
-    self.truth = self._read_same_size(files.truth)
+    self.truth = self.of_same_size(files.truth)
 
-  def _read_same_size(self, path: str) -> np.ndarray:
+  def of_same_size(self, path: str) -> np.ndarray:
+    """Another label image; raises an InputError if it differs in size."""
     labels = images.read_label(path)
     if labels.shape != self.pred.shape:
       sizes = ['{1} x {0}'.format(*shape) for shape in (self.pred.shape, labels.shape)]
@@ -33,7 +34,7 @@ class ScoredImage:
   @functools.cached_property
   def instances(self) -> np.ndarray:
     """The instance ids, of the ground truth's shape."""
-    return self._read_same_size(self.files.instances)
+    return self.of_same_size(self.files.instances)
 
   @functools.cached_property
   def confusion(self) -> np.ndarray:

@@ -15,12 +15,14 @@ SUFFIXES = frozenset(('.png', '.bmp', '.gif', '.pgm', '.tif', '.tiff', '.webp', 
 
 
 class Files(NamedTuple):
-  """The files of one image: paths of the prediction, the ground truth and, where they are scored, the instances."""
+  """The files of one image: paths of the prediction, the ground truth and, where there are such, instances and
+  confidence."""
 
   name: str  # the prediction's path relative to its folder
   pred: str
   truth: str
   instances: str | None = None
+  confidence: str | None = None
 
 
 class LabelFolder:
@@ -158,12 +160,17 @@ def listed_images(data_list: str) -> list[str]:
 
 
 def find(names: list[str], pred_dir: str, truths: LabelFolder, instances: LabelFolder | None = None) -> list[Files]:
-  """The files of each prediction in `names`; raises an InputError if one lacks a file, or two have the same truth."""
+  """The files of each prediction in `names`; raises an InputError if one lacks a file, or two have the same truth.
+
+  Confidences lie in a folder `confidence` beside that of the predictions, under their names."""
   files, pred_of = [], {}
+  beside = os.path.join(os.path.dirname(os.path.abspath(pred_dir)), 'confidence')
+  known = set(walk(beside)) if os.path.isdir(beside) else set()
   for name in names:
     pred, truth = os.path.join(pred_dir, name), truths.find(name, pred_dir)
     if truth in pred_of:
       raise InputError(f'{pred}: has the same ground truth as {pred_of[truth]}: {truth}; keep one prediction an image')
     pred_of[truth] = pred
-    files.append(Files(name, pred, truth, instances.find(name, pred_dir) if instances else None))
+    confidence = os.path.join(beside, name) if name in known else None
+    files.append(Files(name, pred, truth, instances.find(name, pred_dir) if instances else None, confidence))
   return files

@@ -4,17 +4,17 @@ import base64
 import io
 import itertools
 import json
+import math
 import os
 import pathlib
 import string
-from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image as Picture
 
 from utils import images, labels, metrics
 from utils.errors import InputError
-from utils.score import boundaries, files, pairs, scoring
+from utils.score import boundaries, calibration, files, pairs, scoring
 from utils.score.files import percent
 from utils.score.image import ScoredImage, Sums
 
@@ -29,14 +29,13 @@ def count_image_iou(image: ScoredImage) -> Sums:
 
 
 class Folder:
-  """A folder of predictions, what is counted in them, and the mean IoU of each image.
+  """A folder of predictions, what is counted in them, and the mean IoU of each image."""
 
-  `counters`: counting functions for `scoring.count_files`; `content` needs that of `boundaries`.
-  """
-
-  def __init__(self, name: str, files: list[pairs.Files], num_classes: int, counters: Sequence[Callable] = ()):
+  def __init__(self, name: str, files: list[pairs.Files], num_classes: int):
     self.name, self.files = name, {file.truth: file for file in files}
-    self.sums = scoring.count_files(files, num_classes, [count_image_iou, *counters])
+    self.confident = all(file.confidence for file in files)
+    counters = [count_image_iou, boundaries.count, *[calibration.count] * self.confident]
+    self.sums = scoring.count_files(files, num_classes, counters)
     self.iou = dict(zip(self.files, self.sums['image_iou'], strict=True))  # by ground truth path
 
   def content(self) -> dict:
@@ -44,8 +43,11 @@ class Folder:
     report = metrics.joined(scoring.report(self.sums), boundaries.report(self.sums))
     curve = boundaries.trimap_curve(self.sums)
     left_out = {*files.COUNTS, *curve.means, *curve.columns}
+    reliability = calibration.report(self.sums)
     return {
       'name': self.name,
+      'calibrationError': percent(reliability.means.get('expected calibration error', math.nan)),
+      'reliability': {name: list(map(percent, bins)) for name, bins in reliability.more.get('reliability', {}).items()},
       'means': {name: percent(mean) for name, mean in report.means.items() if name not in left_out},
       'columns': {name: list(map(percent, column)) for name, column in report.columns.items() if name not in left_out},
       'curve': list(map(percent, curve.means.values())),
@@ -124,14 +126,20 @@ class Strips:
       label = '' if len(self.folders) == 1 else f' {folder.name}'
       pictures[f'prediction{label}'] = Picture.fromarray(self.colours[pred])
       pictures[f'errors{label}'] = Picture.fromarray(errors)
+      if all(folder.confident for folder in self.folders):
+        pictures[f'confidence{label}'] = Picture.fromarray(self._small(folder.files[truth_path].confidence))
     return pictures
 
   def _read(self, path: str) -> np.ndarray:
-    """Class ids, C for everything else, scaled down to at most `width` pixels of width (nearest neighbour)."""
+    """Class ids, C for everything else, scaled down."""
+    return metrics.class_ids(self._small(path), self.num_classes)
+
+  def _small(self, path: str) -> np.ndarray:
+    """A label image of at most `width` pixels of width (nearest neighbour)."""
     label = images.read_label(path)
     step = max(1, label.shape[1] / self.width)
     rows, columns = (((np.arange(max(1, int(n / step))) + 0.5) * step).astype(int).clip(max=n - 1) for n in label.shape)
-    return metrics.class_ids(label[np.ix_(rows, columns)], self.num_classes)
+    return label[np.ix_(rows, columns)]
 
   def _photo(self, path: str) -> Picture.Image:
     with images.open_picture(path) as picture:
