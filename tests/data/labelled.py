@@ -66,21 +66,17 @@ def images(folder, names=('img0', 'img1', 'img2', 'img3'), sub=''):
   return folder
 
 
-def mask_files(folder, array, ending='.png', mode=None, **texts):
-  """The same mask for every image; `texts`: other files, NAME.txt."""
+def mask_files(folder, mask, suffix='png'):
+  """The same mask (an array, a picture, or a file's bytes) for every image."""
   (folder / 'masks').mkdir(parents=True)
   for i in range(4):
-    path = folder / 'masks' / f'img{i}{ending}'
-    if isinstance(array, bytes):
-      path.write_bytes(array)
-    elif ending == '.npy':
-      np.save(path, array)
-    elif mode == 'P':
-      trees.save(path, array, palette=[(0, 0, 0), (200, 0, 0)])
+    path = folder / 'masks' / f'img{i}.{suffix}'
+    if isinstance(mask, bytes):
+      path.write_bytes(mask)
+    elif suffix == 'npy':
+      np.save(path, mask)
     else:
-      (Image.fromarray(array).convert(mode) if mode else Image.fromarray(array)).save(path)
-  for name, text in texts.items():
-    (folder / f'{name}.txt').write_text(text)
+      (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(path)
   return images(folder)
 
 
@@ -113,14 +109,13 @@ def coco(names=('a.jpg', 'b.jpg'), annotations=None, categories=(('car', 7), ('t
   }
 
 
-def coco_file(folder, *annotations, names=('car',), text='', **more):
+def coco_file(folder, *annotations, names=('car',), **more):
   """The annotations on each of four images; `more`: further entries of images and categories."""
   categories = [(name, i) for i, name in enumerate(names, 1)]
   content = coco([f'img{i}.jpg' for i in range(4)], annotations, categories)
   for kind, entry in more.items():
     content[kind].append({**content[kind][0], **entry})
   (folder / 'a.json').write_text(json.dumps(content))
-  (folder / 'map.txt').write_text(text)
   return images(folder)
 
 
