@@ -9,7 +9,7 @@ from PIL import Image
 
 from utils import errors
 from utils.score import pairs, scoring
-from utils.score.image import ScoredImage, Sums
+from utils.score.scoring import ScoredImage, Sums
 
 VOID = 255
 

@@ -14,7 +14,7 @@ from PIL import Image
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
 from tests.score import scored
 from utils import errors, labels, metrics
-from utils.score import boundaries, files, pairs, scoring
+from utils.score import boundaries, pairs, scoring
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINE = re.compile(r'^class (.+): (\d\d), acc: (n/a|[\d.]+%)$')
@@ -136,7 +136,7 @@ def test_width_of_boundaries_can_be_chosen(data, printed, flags, share, toleranc
   ]
   count = functools.partial(boundaries.count, band_share=share, tolerance=tolerance)
   for column, values in boundaries.report(scoring.count_files(found, 4, [count])).columns.items():
-    assert [row[column] for row in content['classes']] == list(map(files.percent, values))
+    assert [row[column] for row in content['classes']] == list(map(scoring.percent, values))
 
 
 def test_instance_wise_script(data, printed):

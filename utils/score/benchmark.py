@@ -101,7 +101,7 @@ def flag_of(name: str) -> str:
 
 def publish(args, report: metrics.Scores, names: list[str], images: int, instance_wise: bool) -> None:
   """Prints and writes the scores."""
-  from utils.score import files
+  from utils.score import scoring
 
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
   every = args.boundary or args.cityscapes or args.json or args.csv or (args.inst_dir and not instance_wise)
@@ -111,11 +111,11 @@ def publish(args, report: metrics.Scores, names: list[str], images: int, instanc
   settings = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': images}
   if args.boundary:
     settings |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
-  content = files.as_dict(report, names, **settings)
+  content = scoring.as_dict(report, names, **settings)
   if args.json:
-    files.write_json(args.json, content)
+    scoring.write_json(args.json, content)
   if args.csv:
-    files.write_csv(args.csv, content)
+    scoring.write_csv(args.csv, content)
 
 
 def chosen_scores(args, confident: bool) -> list[tuple]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from utils import metrics
 from utils.metrics import Scores
-from utils.score.image import ScoredImage, Sums
+from utils.score.scoring import ScoredImage, Sums
 
 BAND = 0.02  # of the image's diagonal: the distance of boundary IoU
 TOLERANCE = 0.0075  # of the image's diagonal: the distance of the F-score

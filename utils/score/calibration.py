@@ -9,7 +9,7 @@ import numpy as np
 
 from utils import metrics
 from utils.metrics import Scores
-from utils.score.image import ScoredImage, Sums
+from utils.score.scoring import ScoredImage, Sums
 
 BINS = 15
 

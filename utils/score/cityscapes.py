@@ -7,7 +7,7 @@ import numpy as np
 from utils import metrics
 from utils.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID, cityscapes_train_ids
 from utils.metrics import Scores
-from utils.score.image import ScoredImage, Sums
+from utils.score.scoring import ScoredImage, Sums
 
 CATEGORIES = list(dict.fromkeys(label.category for label in CITYSCAPES_TRAINED))
 _CATEGORY_OF = np.array([CATEGORIES.index(label.category) for label in CITYSCAPES_TRAINED])

@@ -14,11 +14,10 @@ from PIL import Image as Picture
 
 from utils import images, labels, metrics
 from utils.errors import InputError
-from utils.score import boundaries, calibration, files, pairs, scoring
-from utils.score.files import percent
-from utils.score.image import ScoredImage, Sums
+from utils.score import boundaries, calibration, pairs, scoring
+from utils.score.scoring import ScoredImage, Sums, percent
 
-TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / 'pyscripts' / 'benchmark'
+TEMPLATE = pathlib.Path(__file__).with_name('report.html')
 RIGHT, WRONG, VOID = (222, 222, 222), (200, 30, 45), (150, 150, 150)  # colours of the picture of errors
 OUTSIDE = (224, 224, 192)  # values that are not a class: VOC's colour for void
 
@@ -42,7 +41,7 @@ class Folder:
     """The scores in the form that the page draws."""
     report = metrics.joined(scoring.report(self.sums), boundaries.report(self.sums))
     curve = boundaries.trimap_curve(self.sums)
-    left_out = {*files.COUNTS, *curve.means, *curve.columns}
+    left_out = {*scoring.COUNTS, *curve.means, *curve.columns}
     reliability = calibration.report(self.sums)
     return {
       'name': self.name,
@@ -170,9 +169,7 @@ def photos(image_dir: str, files: list[pairs.Files]) -> dict[str, str]:
   return found
 
 
-def page(data: dict, template: pathlib.Path = TEMPLATES / 'report.html') -> str:
+def page(data: dict) -> str:
   """The HTML page that draws `data`, in one file."""
   as_text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')  # no name in it can end the script element
-  style, helpers = ((TEMPLATES / name).read_text(encoding='utf-8') for name in ('page.css', 'page.js'))
-  text = string.Template(template.read_text(encoding='utf-8'))
-  return text.substitute(data=as_text, style=style, helpers=helpers)
+  return string.Template(TEMPLATE.read_text(encoding='utf-8')).substitute(data=as_text)

@@ -1,19 +1,84 @@
-"""The pass over the images of a data set that all scores share, and the scores of the confusion matrix (IoU, accuracy).
+"""The pass over the images of a data set that all scores share, the image that is scored, and scores as JSON and CSV.
 
 A kind of score is a module with two functions: `count(image)` gives arrays that can be added up over images, and
-`report(sums)` turns their sums into scores. Here they are those of the confusion matrix; `instances`, `boundaries` and
-`cityscapes` have the same two, and their reports may use the confusion matrix, which is always among the sums.
+`report(sums)` turns their sums into scores. Here they are those of the confusion matrix; `instances`, `boundaries`,
+`calibration` and `cityscapes` have the same two, and their reports may use the confusion matrix, which is always among
+the sums. Written scores are in percent; a missing score is null in JSON and empty in CSV.
 """
 
+import csv
 import functools
+import io
+import json
+import math
 import operator
 from collections.abc import Callable, Sequence
 
-from utils import metrics, parallel
+import numpy as np
+
+from utils import images, metrics, parallel
 from utils.errors import InputError
+from utils.files import write_text
 from utils.labels import VOID
-from utils.score.image import ScoredImage, Sums
+from utils.metrics import Scores
 from utils.score.pairs import Files
+
+# Name -> counts that `+` adds up: arrays, or a list of entries, which `+` makes longer.
+Sums = dict
+
+
+class ScoredImage:
+  """Prediction and ground truth of one image, read and compared once for all scores."""
+
+  def __init__(self, files: Files, num_classes: int):
+    self.files, self.num_classes = files, num_classes
+    self.pred = images.read_label(files.pred)
+    self.truth = self.of_same_size(files.truth)
+
+  def of_same_size(self, path: str) -> np.ndarray:
+    """Another label image; raises an InputError if it differs in size."""
+    labels = images.read_label(path)
+    if labels.shape != self.pred.shape:
+      sizes = ['{1} x {0}'.format(*shape) for shape in (self.pred.shape, labels.shape)]
+      raise InputError(
+        f'{self.files.pred}: is {sizes[0]} while {path} is {sizes[1]} (width x height); predict at the size of the '
+        'ground truth'
+      )
+    return labels
+
+  @functools.cached_property
+  def instances(self) -> np.ndarray:
+    """The instance ids, of the ground truth's shape."""
+    return self.of_same_size(self.files.instances)
+
+  @functools.cached_property
+  def confusion(self) -> np.ndarray:
+    """The confusion matrix, int64 [C, C + 1]."""
+    return metrics.confusion(self.pred, self.truth, self.num_classes)
+
+  @functools.cached_property
+  def strays(self) -> dict[int, tuple[int, int]]:
+    """Truth values outside the classes -> their pixels, and those of them that are predicted as that value."""
+    outside = self.truth >= self.num_classes
+    values, index = np.unique(self.truth[outside], return_inverse=True)
+    index = index.ravel()
+    same = np.bincount(index, self.pred[outside] == self.truth[outside], len(values)).astype(int)
+    pixels = np.bincount(index, minlength=len(values))
+    return dict(zip(values.tolist(), zip(pixels.tolist(), same.tolist(), strict=True), strict=True))
+
+  @functools.cached_property
+  def regions(self) -> tuple[np.ndarray, np.ndarray]:
+    """Ground truth and prediction as region maps (uint8 or uint16): classes, C for void, C + 1 for outside the classes.
+
+    The prediction is void wherever the ground truth is, so that nothing predicted there matters. A prediction outside
+    the classes is a region that matches no class.
+    """
+    void, outside = self.num_classes, self.num_classes + 1
+    dtype = np.uint8 if outside < 255 else np.uint16  # `boundaries.band` needs one more value
+    truth, pred = (metrics.class_ids(labels, void).astype(dtype) for labels in (self.truth, self.pred))
+    pred[pred == void] = outside
+    pred[truth == void] = void
+    return truth, pred
 
 
 def count_files(files: list[Files], num_classes: int, counters: Sequence[Callable[[ScoredImage], Sums]]) -> Sums:
@@ -77,3 +142,59 @@ def check_truth(sums: Sums, num_classes: int, ignored: list[int]) -> list[str]:
     number = len(sums['void_only'])
     lines.append(f'warning: the ground truth of {number} images is void everywhere; the first: {sums["void_only"][0]}')
   return lines
+
+
+COUNTS = ('truth_pixels', 'predicted_pixels', 'instances')  # columns of whole numbers
+
+
+# Scores of the data set that are not the mean of a column.
+OVERALL = ('mean_pixel_acc', 'frequency_weighted_iou', 'mean_category_iou', 'mean_category_iiou')
+
+
+def as_dict(report: Scores, names: list[str], **settings) -> dict:
+  """The report as JSON writes it, behind the `settings` of the run."""
+  rows = [{'id': i, 'name': name} for i, name in enumerate(names)]
+  for column, values in report.columns.items():
+    for row, value in zip(rows, values, strict=True):
+      row[column] = int(value) if column in COUNTS else percent(value)
+  more = {
+    key: value.tolist() if isinstance(value, np.ndarray) else {name: percents(v) for name, v in value.items()}
+    for key, value in report.more.items()
+  }
+  means = {key.replace(' ', '_').replace('-', '_').lower(): percent(value) for key, value in report.means.items()}
+  return {**settings, 'means': means, 'classes': rows, **more}
+
+
+def percents(value):
+  """A fraction or an array of them in percent."""
+  return list(map(percent, value)) if isinstance(value, np.ndarray) else percent(value)
+
+
+def percent(fraction: float) -> float | None:
+  return None if math.isnan(fraction) else round(100 * float(fraction), 6)
+
+
+def write_json(path: str, content: dict) -> None:
+  write_text(path, json.dumps(content, indent=1) + '\n')
+
+
+def write_csv(path: str, content: dict) -> None:
+  """A row for each class, then the row `mean`: means of the columns of percentages, and the `OVERALL` scores."""
+  rows = content['classes']
+  columns = list(rows[0])
+  mean = {'id': 'mean', 'name': ''}
+  for column in columns[2:]:
+    values = [row[column] for row in rows if row[column] is not None]
+    mean[column] = '' if column in COUNTS or not values else round(sum(values) / len(values), 6)
+  mean |= {name: content['means'][name] for name in OVERALL if name in content['means']}  # csv writes None as nothing
+  text = io.StringIO()
+  writer = csv.DictWriter(text, list(mean), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows({**row, 'name': as_text(row['name'])} for row in rows)
+  writer.writerow(mean)
+  write_text(path, text.getvalue())
+
+
+def as_text(cell: str) -> str:
+  """A spreadsheet takes cells that begin so for formulas; behind a quote they are text."""
+  return f"'{cell}" if cell.startswith(('=', '+', '-', '@')) else cell
