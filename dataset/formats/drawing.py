@@ -3,7 +3,8 @@
 Coordinates are (x, y) in pixels from the image's upper left corner, so the first pixel's centre is (0.5, 0.5). A pixel
 is inside where its centre is, by the even-odd rule: outlines that share an edge neither overlap nor leave a gap. The
 rasteriser is our own, because libraries' give other pixels: cv2.fillPoly and Pillow's polygon also fill the pixels that
-an outline touches, so that neighbours overlap.
+an outline touches, so that neighbours overlap; pycocotools, a compiled dependency more, rounds outlines to a fifth of a
+pixel.
 """
 
 import collections
