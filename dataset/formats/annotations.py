@@ -2,8 +2,8 @@
 
 COCO (https://cocodataset.org/#format-data): polygons and run lengths, plain and compressed, down the columns. What is
 marked as a crowd holds things that were not told apart: void, unless all of a category are (CVAT marks every mask that
-was painted with a brush). Run lengths are read here, in 20 lines: pycocotools gives the same pixels (the tests hold what
-it writes), but would be one more compiled dependency for them alone.
+was painted with a brush). Run lengths are read here, in 20 lines: pycocotools gives the same pixels (the tests hold
+what it writes), but would be one more compiled dependency for them alone.
 LabelMe (github.com/wkentaro/labelme), one file per image: polygons, rectangles (upright and turned), circles and masks,
 and X-AnyLabeling's `rotation`. Later shapes are on top, as the tools show them.
 CVAT (`CVAT for images 1.1`, docs.cvat.ai): polygons, boxes, ellipses and masks, whose run lengths go along the rows.
