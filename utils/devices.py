@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
 
 from utils.errors import InputError, RunError, Stopped, one_line
 from utils.lists import list_digest
@@ -39,21 +40,17 @@ def choose(args, equal: Collection[str] = ()) -> tf.distribute.Strategy:
   if gpus and args.num_gpu > len(gpus):
     raise InputError(f'--num-gpu {args.num_gpu}: this machine has {len(gpus)}; give at most that')
   workers = find(args.cluster)
+  replicas = len(workers.workers) * (args.num_gpu if gpus else 1) if workers else args.num_gpu
+  if args.batch_size % replicas:
+    raise InputError(
+      f'--batch-size {args.batch_size} does not divide evenly among {replicas} replicas; '
+      f'give {max(1, args.batch_size // replicas) * replicas}, for example'
+    )
   if workers:
-    check_batch(args.batch_size, len(workers.workers) * (args.num_gpu if gpus else 1))
     return multi_worker_strategy(args, workers, gpus, equal)
-  check_batch(args.batch_size, args.num_gpu)
   # On CPUs sums are made on one device: in TensorFlow 2.21 each all-reduce by its collectives keeps 1.3 KB for ever.
   reduction = None if gpus else tf.distribute.ReductionToOneDevice()
   return tf.distribute.MirroredStrategy(_devices(args.num_gpu), cross_device_ops=reduction)
-
-
-def check_batch(batch_size: int, replicas: int) -> None:
-  if batch_size % replicas:
-    raise InputError(
-      f'--batch-size {batch_size} does not divide evenly among {replicas} replicas; '
-      f'give {max(1, batch_size // replicas) * replicas}, for example'
-    )
 
 
 def grow_memory() -> None:
@@ -84,7 +81,8 @@ def multi_worker_strategy(args, workers: 'Cluster', gpus, equal) -> tf.distribut
   else:
     print('no GPU here: one replica a machine, on its CPU')
   meet(workers, args.worker_timeout)
-  os.environ['TF_CONFIG'] = workers.tf_config()
+  task = {'type': 'worker', 'index': workers.index}
+  os.environ['TF_CONFIG'] = json.dumps({'cluster': {'worker': workers.workers}, 'task': task})
   options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=args.worker_timeout)
   try:
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
@@ -165,10 +163,6 @@ class Cluster(NamedTuple):
   workers: list[str]
   index: int
 
-  def tf_config(self) -> str:
-    task = {'type': 'worker', 'index': self.index}
-    return json.dumps({'cluster': {'worker': self.workers}, 'task': task})
-
 
 def find(kind: str | None) -> Cluster | None:
   """The cluster that --cluster `kind` (None: TF_CONFIG, if set) and the environment describe; None for one machine.
@@ -220,18 +214,17 @@ def from_slurm(environment) -> Cluster:
   Slurm's lists are read as TensorFlow's SlurmClusterResolver reads them. That class itself fails where there are no
   GPUs, and sorts hosts by name, node10 before node9, while Slurm numbers its tasks in the order of its own list.
   """
-  from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
-
   names = ('SLURM_JOB_ID', 'SLURM_PROCID', 'SLURM_STEP_NODELIST', 'SLURM_STEP_TASKS_PER_NODE')
-  missing = [name for name in names if name not in environment]
-  if missing:
-    raise InputError(f'--cluster slurm: no Slurm job step here ({missing[0]} is not set); start the script by srun')
-  job, index, hosts, tasks = (environment[name] for name in names)
   try:
+    job, index, hosts, tasks = (environment[name] for name in names)
     first_port = 15000 + int(job) % 15000
     nodes = zip(slurm.expand_hostlist(hosts), slurm.expand_tasks_per_node(tasks), strict=True)
     workers = [f'{host}:{first_port + i}' for host, number in nodes for i in range(number)]
     return Cluster(workers, range(len(workers))[int(index)])
+  except KeyError as e:
+    raise InputError(
+      f'--cluster slurm: no Slurm job step here ({e.args[0]} is not set); start the script by srun'
+    ) from None
   except (ValueError, IndexError) as e:
     values = ', '.join(f'{name}={environment[name]}' for name in names)
     raise InputError(f'--cluster slurm: cannot read {values} ({e})') from None
