@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, checks, errors, labels, lists, parallel
+from utils import arguments, checks, errors, labels, lists, parallel, records
 from utils.labels import VOID
 
 
@@ -47,6 +47,8 @@ def main(argv=None):
 
 def read_pairs(data_list: str, data_dir: str) -> tuple[list[lists.Pair], list[str]]:
   """The list's lines that name files that are there, and what is wrong with the others."""
+  if records.is_file(data_list):
+    return lists.read_list(data_list, data_dir, need_label=False), []
   pairs, faults = [], []
   for where, line in lists.list_lines(data_list):
     try:
