@@ -30,19 +30,13 @@ class Finding(NamedTuple):
   size: tuple[int, int] | None  # of the image: width, height
 
 
-def check_pairs(
-  pairs: list[Pair], num_classes: int, ignore_label: int, sample: int | None = None, thorough: bool = False
-) -> None:
-  """Checks every pair (or `sample` of them, evenly spread); decodes labels, and of images reads header and end.
-
-  `thorough` decodes images too.
+def check_pairs(pairs: list[Pair], num_classes: int, ignore_label: int, thorough: bool = False) -> None:
+  """Checks every pair; decodes labels, and of images reads header and end. `thorough` decodes images too.
 
   Raises:
     InputError: for the first faulty pair, in the list's order, or for an `ignore_label` that is a class.
   """
   check_ignore_label(num_classes, ignore_label)
-  if sample is not None and 0 < sample < len(pairs):
-    pairs = [pairs[i * len(pairs) // sample] for i in range(sample)]
   inspect_pair = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label, thorough=thorough)
   for finding in parallel.in_threads(inspect_pair, pairs, 'checking data', 'pair'):
     if finding.fault:

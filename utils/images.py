@@ -3,8 +3,6 @@
 A label is a single-channel image of 8 bits (16 for instance ids). In a palette image the indices are the labels.
 """
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import io
@@ -15,15 +13,12 @@ import sys
 import warnings
 import zlib
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from utils import files, parallel, records
 from utils.errors import InputError, one_line
-
-if TYPE_CHECKING:
-  import numpy as np
 
 # Pillow has more formats, and decodes some by starting programs (EPS: Ghostscript).
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
@@ -43,14 +38,7 @@ def read_label(path: str) -> np.ndarray:
     InputError: not an image, damaged, or with more than one channel.
   """
   with open_label(path) as image:
-    return label_array(image)
-
-
-def label_array(image: Image.Image) -> np.ndarray:
-  """`read_label` of an open image."""
-  import numpy as np  # not above: scripts that only count labels start twice as fast without
-
-  label = np.asarray(image)
+    label = np.asarray(image)
   return label.astype(np.uint8) if label.dtype == bool else label
 
 

@@ -91,13 +91,6 @@ def test_bytes_behind_the_end_of_a_picture_are_no_fault(pair, tmp_path):
   checks.check_pairs([pair._replace(image=str(trailing))], 3, 255)
 
 
-def test_sample_is_spread_over_the_list(pair):
-  bad = pair._replace(label=pair.label + '.missing')
-  checks.check_pairs([pair, bad, pair, bad], 3, 255, sample=2)
-  with pytest.raises(InputError):
-    checks.check_pairs([pair, bad, pair, bad], 3, 255, sample=3)
-
-
 def test_first_fault_in_list_order_is_named(pair):
   bad = [pair._replace(label=f'{pair.label}.{i}') for i in range(50)]
   assert f'{pair.label}.0:' in fault(pair, *bad)
