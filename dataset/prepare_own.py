@@ -2,21 +2,14 @@
 
 DATA_DIR/IMAGES and DATA_DIR/MASKS hold files with the same names except for the suffix and what all names of a folder
 begin or end with, in sub-folders or not. Masks hold class ids (255 is void): grey or palette PNGs are listed as they
-are; masks of another form are converted to such PNGs in DATA_DIR/label_ids, images that are neither JPEG nor PNG to
-PNGs in DATA_DIR/images_png, and the originals are only read. Other labels: masks of colours (--colors), ids that count
-from 1 (--zero-is-void), or the annotations of --coco, --labelme or --cvat in place of --masks.
+are; other masks, and the labels of --colors, --zero-is-void, --coco, --labelme and --cvat, become such PNGs in
+DATA_DIR/label_ids, images that are neither JPEG nor PNG to PNGs in DATA_DIR/images_png. The originals are only read.
 
 Writes the lists train, val and, with --test-fraction, test, by a seeded random split; their paths are relative to
-DATA_DIR. The same seed gives the same split; few pairs change their list when files are added. Where the folders are
-split already, put {split} into --images and --masks (`--images images/{split} --masks masks/{split}`): the lists are
-then the folders train, val and test (or training, valid, validation) that exist; without val, --val-fraction of train
-becomes val. Test images without labels are listed alone.
-
-classes.csv (id, name, colour) and classes.txt (a name a line) go beside the lists. The names and their order are those
-of DATA_DIR/classes.txt where that file is; else those of the labels (background first, where it is a class); else
-class_0, class_1 and so on, up to the highest id in the masks. Labels named void, ignore or unlabelled are void. Run
-this again after changes: it converts what is new, or all where the classes changed. The last lines, and
-label_ids/conversion.txt, say what was dropped, clipped, covered or skipped.
+DATA_DIR. Where the folders are split already, put {split} into --images and --masks. classes.csv (id, name, colour) and
+classes.txt (a name a line) go beside the lists; names and order are those of DATA_DIR/classes.txt where that file is,
+else those of the labels. Run this again after changes: it converts what is new, or all where the classes changed. The
+last lines, and label_ids/conversion.txt, say what was dropped, clipped, covered or skipped. See dataset/README.md.
 """
 
 import collections
