@@ -66,7 +66,7 @@ def test_edge_weights_ascend_by_momentum_whatever_the_optimizer(data):
     if 'edge_w' in variable.name:
       [accumulator] = slots
       assert np.any(moved)
-      np.testing.assert_allclose(moved, 0.01 * accumulator, rtol=1e-5, atol=1e-9)
+      np.testing.assert_allclose(moved, -0.01 * accumulator, rtol=1e-5, atol=1e-9)
     else:
       assert [slot.name.rpartition('/')[2] for slot in slots] == ['Adam:0', 'Adam_1:0']
       np.testing.assert_allclose(np.abs(moved), 0.01 * rate, rtol=1e-2)

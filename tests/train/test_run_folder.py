@@ -383,12 +383,17 @@ def test_exhausted_resources_are_told_apart(tmp_path, message, says):
 
 
 @pytest.mark.usefixtures('deterministic')
-def test_a_run_of_the_2018_code_goes_on(data, tmp_path):
-  """Its folder holds checkpoints of the variables and their momentum alone, and no other file that is known here."""
+@pytest.mark.parametrize('sign', [1, -1])
+def test_a_run_of_earlier_code_goes_on(data, tmp_path, sign):
+  """The folder of 2018's code holds checkpoints of the variables and their momentum alone, and no other file that is
+  known here. For a while ours had the momentum of the edge weights with the other sign."""
   train(data, tmp_path / 'unbroken', 'train_aaf', deterministic=True)
   variables = contents(tmp_path / 'unbroken/model.ckpt-2')
-  old = {name: value for name, value in variables.items() if not name.startswith('training/')}
-  assert any(name.endswith('edge_w/Momentum') for name in old) and len(old) == len(variables) - 5
+  later = [name for name in variables if name.startswith('training/')] if sign == 1 else ['training/reversed_slots']
+  old = {name: value for name, value in variables.items() if name not in later}
+  slots = [name for name in old if name.endswith('edge_w/Momentum')]
+  assert len(slots) == 2 and all(np.any(old[name]) for name in slots)
+  old |= {name: sign * old[name] for name in slots}
   checkpoint.save(str(tmp_path / 'old/model.ckpt-2'), old)
   train(data, tmp_path / 'old', 'train_aaf', deterministic=True, resume=True)
   assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'old'))

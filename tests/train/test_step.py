@@ -62,8 +62,8 @@ def test_rate_and_decay_of_each_variable(data):
     'toy/conv1/BatchNorm/beta/Momentum:0': [1, 0],
     'toy/block5/fc1_voc12/weights/Momentum:0': [10, 5e-4],
     'toy/block5/fc1_voc12/biases/Momentum:0': [10, 0],
-    'edge_w/Momentum:0': [-2.5, 0],
-    'nonedge_w/Momentum:0': [-2.5, 0],
+    'edge_w/Momentum:0': [2.5, 0],
+    'nonedge_w/Momentum:0': [2.5, 0],
   }
 
 

@@ -30,7 +30,7 @@ from utils.checks import check_pairs
 from utils.errors import InputError, RunError, Stopped
 from utils.lists import Pair, read_list
 from utils.train import class_weights, flags
-from utils.train.optimizers import TrainingState
+from utils.train.optimizers import REVERSED_SLOTS, TrainingState
 from utils.train.run_folder import RunFolder, RunLog
 from utils.train.step import make_step
 from utils.train.validation import ValidationHistory, Validator
@@ -273,10 +273,16 @@ def set_initial_values(state, history, folder, args) -> str:
   model = state.model
   if folder.resumed:
     variables = state.saved()
-    has_training_state = any(name.startswith(checkpoint.STATE) for name in checkpoint.Reader(folder.resumed).shapes)
+    held = checkpoint.Reader(folder.resumed).shapes
+    has_training_state = any(name.startswith(checkpoint.STATE) for name in held)
     if not has_training_state:  # a checkpoint of the 2018 code: the variables and their momentum alone
       variables = {name: variable for name, variable in variables.items() if not name.startswith(checkpoint.STATE)}
+    to_turn = REVERSED_SLOTS in variables and REVERSED_SLOTS not in held
+    if to_turn:
+      del variables[REVERSED_SLOTS]
     checkpoint.restore(folder.resumed, variables, 'it belongs to another run; name another --snapshot-dir')
+    if to_turn:
+      state.turn_slots()
     if has_training_state:
       history.restore(folder.resumed)
     source = f'all {len(variables)} variables from {folder.resumed}, going on at step {folder.start}'

@@ -11,6 +11,7 @@ Conventions: labels int32 [N, h, w] at logits size, ignored where >= num_classes
 import tensorflow as tf
 
 from network.aaf.losses import SIZES, affinity_counts, affinity_sums
+from network.aaf.modules import reversed_gradient
 from network.losses import EXTRA_LOSSES, ExtraLoss
 from network.losses.cross_entropy import PLAIN, Options, cross_entropy_sum, kept_weight, labelled_weight
 from utils.train.optimizers import DECAY
@@ -24,7 +25,7 @@ class CrossEntropy(tf.Module):
   """
 
   decay = DECAY  # the base of `utils.train.optimizers.affinity_decay`; without affinity terms nothing decays
-  weight_rate = 1.0  # at which the objective's own variables ascend, times the learning rate
+  weight_rate = 1.0  # of the objective's own variables, times the learning rate
 
   def __init__(
     self, num_classes: int, options: Options = PLAIN, extra_loss: str | None = None, extra_weight: float = 1.0
@@ -131,7 +132,8 @@ class Affinity(CrossEntropy):
 class AdaptiveAffinity(Affinity):
   """The same at distances 1, 2 and 3, weighted per class and size: term `aaf_loss`.
 
-  The weights are a softmax over the sizes of `edge_w` and `nonedge_w` (1, 1, 1, C, 1, S), which ascend the loss.
+  The weights are a softmax over the sizes of `edge_w` and `nonedge_w` (1, 1, 1, C, 1, S). These ascend the loss: their
+  gradient is reversed.
   """
 
   term, sizes = 'aaf_loss', SIZES
@@ -150,4 +152,4 @@ class AdaptiveAffinity(Affinity):
 
   def entry_weights(self):
     shape = [self.num_classes, len(self.sizes)]
-    return [tf.nn.softmax(tf.reshape(w, shape)) for w in (self.edge_w, self.nonedge_w)]
+    return [tf.nn.softmax(reversed_gradient(tf.reshape(w, shape))) for w in (self.edge_w, self.nonedge_w)]

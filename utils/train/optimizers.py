@@ -132,13 +132,16 @@ class Averages:
 
 
 FIRST_LOSS_SCALE = 2.0**15  # of float16
+# In checkpoints whose momentum of the edge weights is that of the reversed gradient, as in 2018's. Ours were without
+# this name, and of the other sign, while the rate was negative instead.
+REVERSED_SLOTS = f'{checkpoint.STATE}reversed_slots'
 
 
 class TrainingState(tf.Module):
   """The variables of model and objective that are trained, with optimizer, learning rate and weight decay of each.
 
-  The head learns at `head_rate_multiple` times the rate; the objective's variables ascend, always by momentum: rate -1,
-  times the objective's `weight_rate`. Weight decay falls on the variables named `weights`: norms and biases are spared.
+  The head learns at `head_rate_multiple` times the rate; the objective's variables at its `weight_rate`, always by
+  momentum. Weight decay falls on the variables named `weights`: norms and biases are spared.
   With frozen batch norm (`--use-global-status`) gamma and beta are not trained.
   """
 
@@ -160,7 +163,7 @@ class TrainingState(tf.Module):
     self.trained = weights + list(objective.trainable_variables)
     self.optimizers = [optimizer] * len(weights) + ['momentum'] * len(objective.trainable_variables)
     self.rates = [head_rate_multiple if id(v) in head else 1.0 for v in weights]
-    self.rates += [-objective.weight_rate] * len(objective.trainable_variables)
+    self.rates += [objective.weight_rate] * len(objective.trainable_variables)
     decayed = [checkpoint.name_of(v).endswith('/weights') for v in self.trained]
     self.weight_decays = [weight_decay if d else 0.0 for d in decayed]
     self.slots = [
@@ -171,6 +174,8 @@ class TrainingState(tf.Module):
     self.updates = tf.Variable(0, trainable=False, name='training/updates') if optimizer == 'adamw' else None
     self.loss_scale = tf.Variable(FIRST_LOSS_SCALE, trainable=False, name='training/loss_scale')
     self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
+    ascending = bool(objective.trainable_variables)
+    self.reversed_slots = tf.Variable(1, trainable=False, name=REVERSED_SLOTS) if ascending else None
 
   @classmethod
   def of_flags(cls, model, objective, args):
@@ -185,9 +190,14 @@ class TrainingState(tf.Module):
     self.updates.assign_add(1)
     return tf.cast(tf.identity(self.updates), tf.float32)
 
+  def turn_slots(self) -> None:
+    """Changes the sign of the momentum of the objective's variables."""
+    for [slot] in self.slots[len(self.slots) - len(self.objective.trainable_variables) :]:
+      slot.assign(-slot)
+
   def saved(self) -> dict:
     """{name: variable} of everything that a checkpoint holds."""
-    own = [self.loss_scale, self.finite_steps, *([self.updates] if self.updates is not None else [])]
+    own = [v for v in (self.loss_scale, self.finite_steps, self.updates, self.reversed_slots) if v is not None]
     averages = self.averages.variables if self.averages else []
     variables = [*self.model.variables, *self.objective.variables, *itertools.chain(*self.slots), *averages, *own]
     return {checkpoint.name_of(v): v for v in variables}
