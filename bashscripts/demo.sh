@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole main job in a few minutes on a laptop: sets the project up (see setup.sh), draws small street scenes, trains
 # a 14-layer PSPNet on them twice, with cross-entropy alone and with the adaptive affinity loss, predicts the validation
-# scenes, scores them, and shows both side by side in report.html. To reach: about 68 % and 72 % mIoU (one run, measured
-# on two cores with AVX512-BF16, in nine minutes of processor time). Values can be set from the environment, for example
+# scenes, scores them, and shows both side by side in report.html. To reach: 64 to 68 % and 71 to 72 % mIoU (two seeds,
+# two cores with AVX512-BF16, nine minutes of processor time). Values can be set from the environment, for example
 # `STEPS=1000 OUT=/tmp/demo bash bashscripts/demo.sh`; more of them: pipeline.sh
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
