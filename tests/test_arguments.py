@@ -1,5 +1,6 @@
-"""--config: what a file says is what the command line would have said, and the command line has the last word."""
+"""Types of flags, and --config: what a file says is what the command line would have said, and the command line has the last word."""
 
+import argparse
 import json
 
 import pytest
@@ -7,11 +8,37 @@ import pytest
 from tests import tiny
 from tests.tiny import arguments
 from utils import errors
+from utils.arguments import height_width, real, whole
 from utils.predict import flags as inference_flags
 from utils.train import flags
 
 data, deterministic = tiny.data, tiny.deterministic
 FACTS = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resume': True, 'overwrite': True}
+
+
+@pytest.mark.parametrize(
+  ('kind', 'good', 'bad'),
+  [
+    (whole(1), {'7': 7}, {'0': 'at least 1', '1.5': 'not a whole number', str(10**30): 'from 1 to 2147483647'}),
+    (whole(2, 255), {'255': 255}, {'1': 'from 2 to 255', '256': 'from 2 to 255'}),
+    (
+      real(0, 1, below=True),
+      {'0': 0.0, '1e-3': 1e-3},
+      {'1': 'at least 0 and below 1', '-0.1': 'at least 0', 'a': 'no'},
+    ),
+    (real(0, above=True), {'2.5': 2.5}, {'0': 'above 0', 'nan': 'a finite number', 'inf': 'finite', '1e999': 'finite'}),
+    (height_width, {'32,48': (32, 48)}, {'32': '336,336', '1,2,3': '336,336', '-8,8': 'positive', '70000,8': '65536'}),
+    (flags.distances, {'1,4': (1, 4)}, {'0,1': 'at least 1', '2,2': 'different', 'far': '1,2,3', '9' * 20: '65536'}),
+    (flags.scale_range, {'1,2': (1.0, 2.0)}, {'2': 'two factors', '2,0.5': 'LOW <= HIGH', '1,nan': 'LOW <= HIGH'}),
+    (flags.first_last, {'2,5': (2, 5)}, {'5,2': 'first <= last', '5': 'two steps'}),
+  ],
+)
+def test_a_type_takes_its_values_and_says_what_else_is_wrong(kind, good, bad):
+  assert {text: kind(text) for text in good} == good
+  for text, says in bad.items():
+    with pytest.raises(argparse.ArgumentTypeError, match=says) as e:
+      kind(text)
+    assert text in str(e.value)
 
 
 def parse(path, *words):
