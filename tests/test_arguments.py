@@ -1,4 +1,4 @@
-"""Types of flags, and --config: what a file says is what the command line would have said, and the command line has the last word."""
+"""Types of flags, and --config: a file says what the command line would say, which has the last word."""
 
 import argparse
 import json

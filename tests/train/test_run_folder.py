@@ -67,6 +67,7 @@ def die():
       'ohem_threshold': 0.7,
       'class_weights': 'median',
     },
+    {'extra_loss': 'abl', 'ohem_threshold': 0.6, 'iter_size': 2},
   ],
 )
 def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, monkeypatch, flags):
@@ -139,11 +140,7 @@ def test_resume_of_an_empty_folder_starts_and_of_a_finished_run_does_nothing(dat
   ('flag', 'before', 'now'),
   [
     ('num_classes', 3, 4),
-    ('model', 'fcn8s', 'deeplab'),
-    ('batch_size', 2, 3),
     ('num_steps', 6, 3),
-    ('iter_size', 1, 2),
-    ('precision', 'float32', 'bfloat16'),
     ('random_mirror', True, None),
     ('clip_norm', None, 1.0),
   ],
@@ -333,7 +330,7 @@ def damage(path):
   path.write_bytes(png)
 
 
-@pytest.mark.parametrize('damage', [b'\xff', '²,1'.encode(), b'9' * 5000, bytes(200_000)])
+@pytest.mark.parametrize('damage', ['²,1'.encode(), b'9' * 5000 + b'\xff', bytes(200_000)])
 def test_a_damaged_log_goes_on(tmp_path, damage):
   path = tmp_path / 'log.csv'
   path.write_bytes(b'step,loss\n0,2.5\n' + damage + b'\n')

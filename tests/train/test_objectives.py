@@ -1,0 +1,189 @@
+"""What a run minimises beside the plain cross-entropy: an auxiliary head, another loss, weights of the classes."""
+
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from network.losses import EXTRA_LOSSES
+from seg_models.models import build
+from tests import tiny
+from tests.tiny import CLASSES, arguments, assert_same, contents, last_checkpoint, refusal, train
+from utils import checkpoint, lists
+from utils.errors import InputError
+from utils.train import class_weights, flags
+from utils.train.loop import named
+from utils.train.objectives import AdaptiveAffinity, CrossEntropy
+from utils.train.optimizers import TrainingState
+from utils.train.step import make_step
+
+data, deterministic = tiny.data, tiny.deterministic
+WEIGHT = 0.4
+
+
+def slow_cross_entropy(logits, labels):
+  """The mean over all pixels of all batches that are not void."""
+  losses = []
+  for batch_logits, batch_labels in zip(logits, labels, strict=True):
+    batch_logits = batch_logits - batch_logits.max(-1, keepdims=True)
+    log_probs = batch_logits - np.log(np.exp(batch_logits).sum(-1, keepdims=True))
+    losses += [log_probs[i][batch_labels[i]] for i in np.ndindex(batch_labels.shape) if batch_labels[i] < CLASSES]
+  return -np.mean(losses)
+
+
+@pytest.mark.parametrize('make_objective', [CrossEntropy, lambda classes: AdaptiveAffinity(classes, 3.0, 1.0, 1.0)])
+def test_the_term_is_the_weighted_cross_entropy_at_the_stride_of_the_head(data, make_objective):
+  """Of DeepLabv3+, whose logits have another stride; over both batches of an update, one of them nearly void."""
+  model = build('deeplabv3plus', 'resnet_v1_14', CLASSES, auxiliary=True)
+  args = arguments(data, 'unused', iter_size=2, use_global_status=True, aux_weight=WEIGHT)
+  state = TrainingState(model, make_objective(CLASSES), 0.0, True)
+  random = np.random.default_rng(0)
+  images = random.normal(scale=50, size=(2, 2, 64, 64, 3)).astype(np.float32)
+  labels = random.integers(0, CLASSES, (2, 2, 64, 64)).astype(np.int32)
+  labels[1, :, 17:] = 255
+  logits = [model.with_auxiliary(tf.constant(x))[1].numpy() for x in images]
+  expected = WEIGHT * slow_cross_entropy(logits, labels[:, :, ::16, ::16])
+  batches = [(tf.constant(x), tf.constant(y)) for x, y in zip(images, labels, strict=True)]
+  metrics = make_step(tf.distribute.get_strategy(), state, args)(batches, tf.constant(0))
+  np.testing.assert_allclose(metrics['aux_loss'], expected, 1e-4)
+  others = [metrics[name] for name in ('seg_loss', 'aaf_loss') if name in metrics]
+  np.testing.assert_allclose(metrics['loss'], metrics['aux_loss'] + sum(others), 1e-6)
+  rates = {checkpoint.name_of(v): rate for v, rate in zip(state.trained, state.rates, strict=True)}
+  assert {rate for name, rate in rates.items() if '/aux/' in name} == {10.0}
+
+
+def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys):
+  train(data, tmp_path / 'with', aux_weight=WEIGHT, num_steps=1)
+  train(data, tmp_path / 'without', num_steps=1)
+  assert (tmp_path / 'with/start').read_text() == (tmp_path / 'without/start').read_text()
+  starts = {}
+  for name in ('with', 'without'):
+    folder = tmp_path / f'from {name}'
+    train(
+      data, folder, aux_weight=WEIGHT, restore_from=tmp_path / name / 'model.ckpt-0', learning_rate=1e-30, num_steps=1
+    )
+    starts[name] = {k: v for k, v in last_checkpoint(folder).items() if '/aux/' in k and not k.endswith('/Momentum')}
+  initial = {checkpoint.name_of(v): v.numpy() for v in tiny.toy(seed=1234, auxiliary=True).auxiliary_head.variables}
+  trained = last_checkpoint(tmp_path / 'with')
+  assert initial.keys() == starts['with'].keys()
+  weights = 'toy/aux/classifier/weights'
+  np.testing.assert_array_equal(starts['with'][weights], trained[weights])
+  np.testing.assert_array_equal(starts['without'][weights], initial[weights])
+  assert np.any(trained[weights] != initial[weights])
+  train(data, tmp_path / 'without again', restore_from=tmp_path / 'with/model.ckpt-0', num_steps=1)
+  assert not any('/aux/' in name for name in last_checkpoint(tmp_path / 'without again'))
+
+
+def test_prediction_takes_a_checkpoint_with_the_head(data, tmp_path):
+  train(data, tmp_path, num_steps=1, aux_weight=WEIGHT)
+  model = build('fcn8s', 'toy', CLASSES)
+  assert not any('/aux/' in checkpoint.name_of(v) for v in model.variables)
+  prefix = str(tmp_path / 'model.ckpt-0')
+  checkpoint.restore(prefix, named(model.variables), 'no')
+  assert any('/aux/' in name for name in contents(prefix))
+
+
+# Losses beside the cross-entropy.
+
+
+def column(folder, name):
+  with open(folder / 'log.csv', newline='') as f:
+    return np.array([float(row[name]) for row in csv.DictReader(f)])
+
+
+def test_flags_name_every_loss():
+  assert tuple(EXTRA_LOSSES) == flags.EXTRA_LOSSES
+
+
+@pytest.mark.parametrize('name', EXTRA_LOSSES)
+def test_each_is_a_term_of_its_own_times_its_weight(data, tmp_path, name):
+  flags = {'extra_loss': name, 'num_steps': 2, 'input_size': '64,64', 'precision': 'bfloat16'}
+  for weight in (1, 3):
+    train(data, tmp_path / str(weight), extra_weight=weight, **flags)
+  once, thrice = (column(tmp_path / folder, f'{name}_loss') for folder in '13')
+  assert np.all(np.isfinite(once)) and np.all(once != 0)
+  np.testing.assert_allclose(thrice[0], 3 * once[0], 1e-5)
+  for folder in '13':
+    terms = column(tmp_path / folder, f'{name}_loss') + column(tmp_path / folder, 'seg_loss')
+    np.testing.assert_allclose(column(tmp_path / folder, 'loss'), terms, 1e-5)
+
+
+# Weights of the classes.
+
+
+def test_counts_are_those_of_the_labels(data):
+  pairs = lists.read_list(str(data / 'list.txt'), str(data), need_label=True)
+  labels = [np.asarray(Image.open(pair.label)) for pair in pairs]
+  of_images = np.array([[np.sum(label == c) for c in range(CLASSES)] for label in labels])
+  pixels, around = class_weights.count(pairs, CLASSES)
+  np.testing.assert_array_equal(pixels, of_images.sum(0))
+  np.testing.assert_array_equal(around, [of_images[of_images[:, c] > 0].sum() for c in range(CLASSES)])
+
+
+@pytest.mark.parametrize(
+  ('rule', 'weights'),
+  [
+    ('balanced', [100 / (3 * 50), 100 / (3 * 40), 0, 100 / (3 * 10)]),
+    ('median', [0.5 / 0.5, 0.5 / 0.8, 0, 0.5 / 0.1]),
+    ('enet', [1 / math.log(1.52), 1 / math.log(1.42), 0, 1 / math.log(1.12)]),
+  ],
+)
+def test_rules(rule, weights):
+  pixels, around = np.array([50.0, 40, 0, 10]), np.array([100.0, 50, 0, 100])
+  np.testing.assert_allclose(class_weights.by_rule(rule, pixels, around), weights, 1e-5)
+
+
+def test_balanced_classes_weigh_the_same(data):
+  pairs = lists.read_list(str(data / 'list.txt'), str(data), need_label=True)
+  pixels, around = class_weights.count(pairs, CLASSES)
+  total = pixels * class_weights.by_rule('balanced', pixels, around)
+  np.testing.assert_allclose(total, total.mean(), 1e-5)
+
+
+def test_a_file_of_weights(tmp_path):
+  path = tmp_path / 'weights.txt'
+  path.write_text('sky 0.5\n\ntraffic light 2\n3e-1\n')
+  assert class_weights.read(str(path), 3) == (0.5, 2, 0.3)
+  for text, words in {
+    '1\n2': 'has 2 class weights',
+    '1\n2\nsky': "'sky' is not a finite",
+    '1\n2\n-1': "'-1'",
+    '0\n0\n0': 'every class weight is 0',
+  }.items():
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+      class_weights.read(str(path), 3)
+  with pytest.raises(InputError, match='balanced, median, enet'):
+    class_weights.read('balancd', 3)
+
+
+@pytest.mark.usefixtures('deterministic')
+def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_path, capsys, monkeypatch):
+  flags = {'deterministic': True, 'class_weights': 'balanced', 'ohem_threshold': 0.5, 'label_smoothing': 0.1}
+  train(data, tmp_path / 'unbroken', **flags)
+  assert 'class weights: class 0 ' in capsys.readouterr().out
+  config = json.loads((tmp_path / 'unbroken/config').read_text())
+  assert len(config['class_weight_values']) == CLASSES and min(config['class_weight_values']) > 0
+  (tmp_path / 'resumed').mkdir()
+  for path in [*(tmp_path / 'unbroken').glob('model.ckpt-2.*'), tmp_path / 'unbroken/config']:
+    shutil.copy(path, tmp_path / 'resumed')
+  with monkeypatch.context() as patch:
+    patch.setattr(class_weights, 'count', None)  # nothing is counted again
+    train(data, tmp_path / 'resumed', resume=True, **flags)
+  assert_same(*(last_checkpoint(tmp_path / name) for name in ('unbroken', 'resumed')))
+  changed = {**flags, 'label_smoothing': None}
+  assert '--label-smoothing 0.1, not 0.0' in refusal(data, tmp_path / 'resumed', resume=True, **changed)
+
+
+def test_a_file_of_weights_that_changed_is_refused(data, tmp_path):
+  flags = {'class_weights': tmp_path / 'weights', 'num_steps': 3}
+  (tmp_path / 'weights').write_text('1\n2\n3\n')
+  train(data, tmp_path / 'run', **flags)
+  (tmp_path / 'weights').write_text('1\n2\n4\n')
+  line = refusal(data, tmp_path / 'run', resume=True, **flags)
+  assert 'the run to resume has class weight values [1.0, 2.0, 3.0], not [1.0, 2.0, 4.0]' in line
