@@ -57,12 +57,12 @@ on_gpus() {
     # shellcheck disable=SC2086
     without_tf32 step --plain $size
   done
-  say '' '## Replicas: seconds to the first step; two train as one. Goal: their updates differ by at most 1 %'
-  measure replicas --backbone resnet_v1_50 --batch-size 4
+  say '' '## Replicas: seconds to the first step; two train as one. Goal: what they change differs by at most 1 %'
+  without_tf32 replicas --backbone resnet_v1_50
   local number
   number="$(nvidia-smi -L | grep -c '^GPU')"
   if [ "$number" -gt 1 ]; then
-    measure replicas --num-gpu "$number" --batch-size 8 --input-size 336,336 --precision bfloat16
+    measure replicas --num-gpu "$number" --batch-size "$((8 * number))" --input-size 336,336 --precision bfloat16
   fi
   say '' '## Prediction and the reader'
   measure predict --images 4 --batch-sizes 1 16 --precision bfloat16
