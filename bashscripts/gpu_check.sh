@@ -4,18 +4,17 @@
 # Sets the project up first (see setup.sh). Each part is a process of its own: one that fails, or takes more than
 # PART_SECONDS (default: 600), is a line of the page, and the exit code is 1. From the environment:
 #   TORCH_PYTHON  a Python that has PyTorch, for its twin of the step  (default: that part is left out)
+#   DRY_RUN=1     only prints the commands that it would run on two GPUs
 # Without a GPU the parts run on the CPU at tiny sizes, which shows that they work and says nothing about speed.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 page="$(realpath -m "${1:-$root/gpu_check/report.md}")"
-python="$(bash "$root/bashscripts/setup.sh" --test)"
 cd "$root"
 
 export TF_CPP_MIN_LOG_LEVEL=3 TF_FORCE_GPU_ALLOW_GROWTH=true # processes that a part starts find room on the GPU
 failed=0
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-mkdir -p "$(dirname "$page")"
 
 say() { printf '%s\n' "$@" | tee -a "$page"; }
 
@@ -23,7 +22,8 @@ say() { printf '%s\n' "$@" | tee -a "$page"; }
 # and the line that names the machine.
 part() {
   local code=0
-  say '' "    $*" '' ${header:+"$header" "${header//[a-z ]/-}"}
+  say '' "    ${*//"$python"/python}" '' ${header:+"$header" "${header//[a-z ]/-}"}
+  [ -z "${DRY_RUN:-}" ] || return 0
   timeout -k 9 "${PART_SECONDS:-600}" env "$@" >"$log" 2>&1 || code=$?
   sed -n 's/; Python .*/&\n/p; /^|/p' "$log" | tee -a "$page"
   [ "$code" = 0 ] && return
@@ -41,6 +41,7 @@ recorded() {
   part "$@" "$python" -m pytest -q -s -p no:cacheprovider -k recorded "${tests[@]}"
 }
 
+# For that many GPUs.
 on_gpus() {
   say '' '## Recorded values without and with TF32. Goal: all within their tolerances'
   recorded NVIDIA_TF32_OVERRIDE=0
@@ -59,10 +60,8 @@ on_gpus() {
   done
   say '' '## Replicas: seconds to the first step; two train as one. Goal: what they change differs by at most 1 %'
   without_tf32 replicas --backbone resnet_v1_50
-  local number
-  number="$(nvidia-smi -L | grep -c '^GPU')"
-  if [ "$number" -gt 1 ]; then
-    measure replicas --num-gpu "$number" --batch-size "$((8 * number))" --input-size 336,336 --precision bfloat16
+  if [ "$1" -gt 1 ]; then
+    measure replicas --num-gpu "$1" --batch-size "$((8 * $1))" --input-size 336,336 --precision bfloat16
   fi
   say '' '## Prediction and the reader'
   measure predict --images 4 --batch-sizes 1 16 --precision bfloat16
@@ -84,12 +83,19 @@ on_cpu() {
   [ -z "${TORCH_PYTHON:-}" ] || part "$TORCH_PYTHON" pyscripts/profile/torch_step.py --side 48 --units 1 --no-compile
 }
 
+if [ -n "${DRY_RUN:-}" ]; then
+  python=python page=/dev/null
+  on_gpus 2
+  exit
+fi
+python="$(bash bashscripts/setup.sh --test)"
+mkdir -p "$(dirname "$page")"
 printf '# GPU check\n' >"$page"
 gpus="$("$python" -c 'import tensorflow as tf; print(len(tf.config.list_physical_devices("GPU")))' 2>"$log")" ||
   { echo "error: TensorFlow does not load: $(tail -n 1 "$log")" >&2 && exit 1; }
 if [ "$gpus" != 0 ]; then
   say '' "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader)"
-  on_gpus
+  on_gpus "$gpus"
 elif nvidia-smi -L 2>/dev/null | grep -q '^GPU' && [ -z "${CUDA_VISIBLE_DEVICES+set}" ]; then
   echo 'error: nvidia-smi lists a GPU that TensorFlow does not see: fix the driver, or the environment' \
     '(bashscripts/setup.sh installs the GPU build where the environment has no CPU build)' >&2

@@ -65,6 +65,8 @@ def parse(argv) -> argparse.Namespace:
   problem = 'model' in args and size_problem(args.model, *args.input_size, args.output_stride)
   if problem:
     raise errors.InputError(f'--input-size: {problem}')
+  if args.what == 'replicas' and args.batch_size % args.num_gpu:
+    raise errors.InputError(f'--batch-size {args.batch_size} does not divide evenly; give a multiple of {args.num_gpu}')
   files.check_output_file('--json', args.json)
   return args
 

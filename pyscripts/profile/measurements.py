@@ -150,7 +150,7 @@ def strategy_on(args, replicas: int):
   gpus = tf.config.list_physical_devices('GPU')
   if len(gpus) != 1 or replicas == 1:
     of_replicas = {'num_gpu': replicas} if replicas > 1 else {}
-    return devices.choose(argparse.Namespace(batch_size=replicas, cluster=None, **of_replicas))
+    return devices.choose(argparse.Namespace(batch_size=args.batch_size, cluster=None, **of_replicas))
   part = tf.config.LogicalDeviceConfiguration(args.memory_mb)
   tf.config.set_logical_device_configuration(gpus[0], [part] * replicas)
   # NCCL takes a card only once, so the sums are made on one of its parts.
@@ -214,7 +214,6 @@ TOLERANCE = (
 
 def replicas(args) -> list[dict]:
   """The step of a batch on one replica, and split among --num-gpu; and whether both change the weights alike."""
-  devices.check_batch(args.batch_size, args.num_gpu)
   devices.obey_tf32_override()
   exact = args.precision == 'float32' and not devices.cuts_float32()
   numbers = dict.fromkeys((1, args.num_gpu))  # in processes of their own: TensorFlow splits a device once

@@ -61,6 +61,7 @@ def test_reader(tmp_path):
 
 @pytest.mark.parametrize(('words', 'message'), [
   (['step', '--input-size', '100,100'], '--input-size: pspnet needs an input size of a multiple of 48'),
+  (['replicas', '--batch-size', '3'], '--batch-size 3 does not divide evenly; give a multiple of 2'),
   (['loss', '--json', '/dev/full'], '--json /dev/full: is a device, not a file'),
 ])  # fmt: skip
 def test_is_refused_in_one_line(words, message, capsys):
@@ -68,13 +69,23 @@ def test_is_refused_in_one_line(words, message, capsys):
   assert capsys.readouterr().err.startswith(f'error: {message}')
 
 
+def gpu_check(*words, **values) -> subprocess.CompletedProcess:
+  command = ['bash', ROOT / 'bashscripts/gpu_check.sh', *words]
+  return subprocess.run(command, env={**os.environ, **values}, capture_output=True, text=True)
+
+
+def test_every_command_of_the_gpu_check_has_flags_that_are_taken():
+  result = gpu_check(DRY_RUN='1')
+  assert result.returncode == 0, result.stderr
+  commands = [line.split() for line in result.stdout.splitlines() if 'measure.py' in line]
+  parsed = [measure.parse(words[words.index('pyscripts/profile/measure.py') + 1 :]) for words in commands]
+  assert {args.what for args in parsed} == {'loss', 'step', 'replicas', 'predict', 'reader'}
+
+
 @pytest.mark.skipif('LONG' not in os.environ, reason='takes minutes; set LONG=1')
 def test_gpu_check_writes_its_page_without_a_gpu(tmp_path):
-  page, python = tmp_path / 'page.md', sys.prefix
-  environment = {**os.environ, 'VENV': python, 'CUDA_VISIBLE_DEVICES': '-1'}
-  result = subprocess.run(
-    ['bash', ROOT / 'bashscripts/gpu_check.sh', page], env=environment, capture_output=True, text=True
-  )
+  page = tmp_path / 'page.md'
+  result = gpu_check(page, VENV=sys.prefix, CUDA_VISIBLE_DEVICES='-1')
   text = page.read_text()
   assert result.returncode == 0, result.stderr + text
-  assert '**No GPU' in text and 'FAILED' not in text and text.count('first step s') >= 2
+  assert '**No GPU' in text and 'FAILED' not in text and text.count('| first step s |') == 2
