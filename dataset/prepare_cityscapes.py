@@ -28,7 +28,7 @@ def main(argv=None):
     root = listing.find_folder('--data-dir', [pathlib.Path(args.data_dir)], folder, advice)
   faults = []
   for kind, make in (('labelIds', train_ids), ('instanceIds', checked_copy)):
-    faults += convert.run(jobs(root, kind, make), kind).values()
+    faults += convert.run(jobs(root, kind, make), kind, root=root).values()
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
   labels.write_classes(args.list_dir, labels.known_classes(labels.CITYSCAPES_CLASSES))

@@ -41,7 +41,7 @@ def main(argv=None):
     raise InputError(f'--data-dir {root}: holds no images/*.png and labels/*.png; unpack the archives there')
   splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root / 'split.mat')}
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
-  faults = list(convert.run(jobs, 'trainids').values())
+  faults = list(convert.run(jobs, 'trainids', root=root).values())
   converted = listing.files_by_stem(root / 'trainids', ('.png',))
   both, unequal, damaged = sorted(images.keys() & converted), set(), set()
   pairs = [(images[i], converted[i]) for i in both]

@@ -45,7 +45,7 @@ def main(argv=None):
     sbd = listing.find_folder('--sbd-dir', places, 'cls', 'unpack benchmark.tgz and give its benchmark_RELEASE')
   faults = []
   for folder in MASKS:
-    faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder).values()
+    faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder, root=devkit / 'VOC2012').values()
   write_lists(devkit, args.list_dir)
   labels.write_classes(args.list_dir, labels.known_classes(labels.VOC_CLASSES))
   return errors.report(faults)

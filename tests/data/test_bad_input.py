@@ -57,6 +57,8 @@ BAD_USE = [
   (prepare_voc12, lambda f: f, [], 'holds no VOC2012/JPEGImages'),
   (prepare_voc12, voc, ['--sbd-dir', 'HERE/sbd'], 'holds no cls'),
   (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to('SegmentationClass'), [], 'the original itself'),
+  (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to(f), [], 'segcls: is a link'),
+  (prepare_cityscapes, lambda f: (cityscapes(f) / 'gtFineId').symlink_to(f), [], 'gtFineId: is a link'),
   (prepare_cityscapes, lambda f: f, [], 'holds no leftImg8bit'),
   (prepare_cityscapes, lambda f: (f / 'leftImg8bit').mkdir() or f, [], 'holds no gtFine; unpack gtFine_train'),
   (prepare_camvid, lambda f: f, [], 'holds no train'),
