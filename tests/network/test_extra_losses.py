@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.ndimage import distance_transform_edt
 
 from network.losses import EXTRA_LOSSES, active_boundary
 from tests.network import slow_extra_losses
@@ -118,14 +117,6 @@ def test_a_step_along_the_gradient_moves_the_boundary():
   _, gradient = value_and_gradient('abl', labels, logits.astype(np.float32))
   moving = active_boundary.moving(labels, logits)[0, :, 7]
   assert np.sum(moving) >= 2 and np.all(gradient.numpy()[0, moving, 7, 1] > 0)  # there class 1 meets class 0
-
-
-def test_distances_are_exact():
-  there = np.random.default_rng(0).random([4, 13, 17]) < 0.03
-  there[3] = False
-  there[3, 12, 16] = True
-  expected = [distance_transform_edt(~of_image) for of_image in there]
-  np.testing.assert_allclose(np.sqrt(active_boundary.squared_distance(tf.constant(there))), expected, 1e-6)
 
 
 @pytest.mark.parametrize('name', EXTRA_LOSSES)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.ops import op_selector
 
 from network.common import layers
 
@@ -155,43 +154,6 @@ def test_batch_norm_on_several_devices_is_that_of_the_whole_batch(mirrored, shar
   for name in ('moving_mean', 'moving_variance'):
     for copy in strategy.experimental_local_results(getattr(norm, name)):
       assert_close(copy, getattr(whole, name), 1e-4)
-
-
-def traced(strategy, depth) -> tuple[int, int]:
-  """(ops of a traced step of `depth` batch norms on all replicas, ops that TensorFlow walked back over for them)."""
-  with strategy.scope():
-    norms = [layers.BatchNorm(f'norm{i}', 3, 0.9) for i in range(depth)]
-
-  def step():
-    x = tf.random.stateless_normal([2, 4, 4, 3], [1, 2])
-    with tf.GradientTape() as tape:
-      tape.watch(x)
-      y = x
-      for norm in norms:
-        y = tf.nn.relu(norm(y, training=True))
-      loss = tf.reduce_sum(y)
-    return tape.gradient(loss, [x] + [norm.gamma for norm in norms])
-
-  walked = []
-  with pytest.MonkeyPatch.context() as patch:
-    walk = op_selector.get_backward_walk_ops
-
-    def noted(*args, **kwargs):
-      walked.extend(walk(*args, **kwargs))
-      return walk(*args, **kwargs)
-
-    patch.setattr(op_selector, 'get_backward_walk_ops', noted)
-    graph = tf.function(lambda: strategy.run(step)).get_concrete_function().graph
-  return len(graph.get_operations()), len(walked)
-
-
-def test_a_step_of_many_replicas_is_traced_in_linear_time(mirrored):
-  measured = {n: [traced(mirrored(n), depth) for depth in (2, 4, 8)] for n in (1, 2, 4)}
-  for (ops, walked), (more_ops, more_walked), (most_ops, most_walked) in measured.values():
-    assert most_ops - more_ops == 2 * (more_ops - ops)  # a layer costs what every layer costs
-    assert most_walked == 2 * more_walked == 4 * walked
-  (_, two, _), (_, four, _) = measured[2], measured[4]
-  assert four[0] <= 2.5 * two[0] and four[1] <= 2.5 * two[1]
 
 
 def test_max_pool_sits_on_every_other_pixel():

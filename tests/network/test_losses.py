@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from network.aaf import losses, reference
+from network.aaf.layers import IGNORED, classes_only, valid_labels
 from network.aaf.losses import adaptive_affinity_loss, affinity_counts, affinity_loss, affinity_sums
 from tests import recorded
 from tests.network.drawn import SHAPE, draw, relative_error, softmax
@@ -31,35 +32,53 @@ def value_and_gradient(labels, probs, weights):
 
 
 @pytest.mark.parametrize(
-  ('shape', 'margin', 'sizes'),
+  ('shape', 'margin', 'sizes', 'sharpness'),
   [
-    (SHAPE, MARGIN, SIZES),
-    ((1, 9, 8, 3), 3.0, (1, 4)),
-    ((3, 1, 8, 2), 0.2, (3, 1, 2)),  # one row of pixels; sizes in any order
-    ((1, 2, 3, 5), 3.0, SIZES),  # smaller than the sizes
-    ((1, 1, 1, 2), 3.0, (1,)),
+    (SHAPE, MARGIN, None, 2),
+    (SHAPE, MARGIN, SIZES, 2),
+    ((1, 9, 8, 3), 3.0, (1, 4), 12),  # so sharp that probabilities are clipped
+    ((3, 1, 8, 2), 0.2, (3, 1, 2), 2),  # one row of pixels; sizes in any order
+    ((1, 2, 3, 5), 3.0, SIZES, 2),  # smaller than the sizes
+    ((1, 1, 1, 2), 3.0, (1,), 2),
   ],
 )
-def test_equals_the_reference(shape, margin, sizes):
-  """Values, gradients and counts; the reference in float64."""
-  labels, logits, _ = draw(shape)
-  weights = np.random.default_rng(1).random((2, shape[-1], len(sizes)))
+def test_equals_the_reference(shape, margin, sizes, sharpness):
+  """Values, gradients and counts; the reference in float64. Without sizes: the affinity loss."""
+  labels, logits, _ = draw(shape, sharpness=sharpness)
+  distances = sizes or (1,)
+  probs, weights = tf.nn.softmax(logits), np.random.default_rng(1).random((2, shape[-1], len(distances)))
 
   def of(module, dtype):
-    x, w = tf.constant(softmax(logits), dtype), tf.constant(weights, dtype)
+    x, w = tf.cast(probs, dtype), tf.constant(weights, dtype)
     with tf.GradientTape() as tape:
       tape.watch([x, w])
-      plain = tf.stack(module.affinity_loss(labels, x, shape[-1], margin))
-      adaptive = tf.stack(module.adaptive_affinity_loss(labels, x, shape[-1], margin, w[0], w[1], sizes))
-      loss = 2 * plain[0] + 3 * plain[1] + tf.reduce_sum(adaptive)
-    return plain, adaptive, *tape.gradient(loss, [x, w])
+      if sizes:
+        terms = module.adaptive_affinity_loss(labels, x, shape[-1], margin, w[0], w[1], sizes)
+      else:
+        terms = module.affinity_loss(labels, x, shape[-1], margin)
+      loss = 2 * tf.reduce_sum(terms[0]) + 3 * tf.reduce_sum(terms[1])
+    return *terms, *tape.gradient(loss, [x, w], unconnected_gradients='zero')
 
   for got, want in zip(of(losses, tf.float32), of(reference, tf.float64), strict=True):
     np.testing.assert_allclose(got, want, 1e-5, 1e-5)
-  for s, size in enumerate(sizes):
-    both = reference.entries(labels, softmax(logits), shape[-1], margin, size)
-    for counts, (_, counted) in zip(affinity_counts(labels, shape[-1], sizes), both, strict=True):
+  for s, size in enumerate(distances):
+    both = reference.entries(labels, probs, shape[-1], margin, size)
+    for counts, (_, counted) in zip(affinity_counts(labels, shape[-1], distances), both, strict=True):
       assert counts[s] == np.sum(counted)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_labels_of_any_integer_type(dtype):
+  limits = np.iinfo(dtype)
+  labels = np.array([[[0, 2, 3, 4, limits.max, limits.min]]], dtype)
+  lowest = 0 if limits.min == 0 else IGNORED
+  np.testing.assert_array_equal(classes_only(labels, 4)[0, 0], [0, 2, 3, IGNORED, IGNORED, lowest])
+  assert classes_only(labels, 4).dtype == tf.int32
+
+
+def test_labels_do_not_wrap_and_classes_may_exceed_their_type():
+  assert not np.any(valid_labels(np.array([2**32 + 1, -(2**32) + 1]), 4))
+  np.testing.assert_array_equal(valid_labels(np.array([0, 255], np.uint8), 300), [True, True])
 
 
 def test_settings_may_be_numpy_scalars():
@@ -71,20 +90,6 @@ def test_settings_may_be_numpy_scalars():
     got = affinity_sums(labels, probs, np.int64(SHAPE[-1]), margin, np.array(SIZES))
     np.testing.assert_allclose(got, want, 1e-6)
   np.testing.assert_array_equal(affinity_counts(labels, np.int64(SHAPE[-1])), affinity_counts(labels, SHAPE[-1]))
-
-
-def test_gradient_stops_where_a_probability_is_clipped():
-  labels = np.full([1, 5, 5], 255)
-  labels[0, 0, :3] = 0
-  probs = np.zeros([1, 5, 5, 3], np.float32)
-  probs[0, 0, :3] = [0.3, 0.7, 0], [5e-5, 1 - 5e-5, 0], [0.6, 0.4, 0]
-  _, gradient = value_and_gradient(labels, probs, np.ones([2, 3, 3], np.float32))
-  # The middle pixel is the only centre. Free are its 1 - p of class 0, its p of class 1 and its 1 - p of class 2, each
-  # with d/dx of sum_j x_j log(x_j / x) = -sum_j x_j / x, over 2 pairs x 3 classes of non-edge entries.
-  np.testing.assert_allclose(gradient[0, 0, 1], np.array([0.7 + 0.4, -(0.7 + 0.4), 2]) / 6, 1e-4)
-  # The left pixel is a neighbour alone: d/dx_j is log(x_j / x) + 1. Its p of class 2 is clipped.
-  ratios = np.array([(0.3 / 1e-4) / 0.7, 0.7 / (0.3 / 1e-4)])
-  np.testing.assert_allclose(gradient[0, 0, 0], np.array([*np.log(ratios), -1]) / 6, 1e-4)
 
 
 def test_ignored_part_equals_its_absence():
@@ -160,26 +165,6 @@ def test_inside_a_function_with_any_batch_size(jit_compile, batches):
     inputs = labels[:batch], probs[:batch], weights
     for got, expected in zip(graph(*inputs), value_and_gradient(*inputs), strict=True):
       np.testing.assert_allclose(got, expected, 1e-5, 1e-7)
-
-
-def test_on_several_devices(mirrored):
-  labels, logits, weights = draw()
-  probs, weights = tf.nn.softmax(logits), tf.nn.softmax(weights)
-  strategy = mirrored(2)
-
-  @tf.function
-  def step():
-    def replica():
-      i = tf.distribute.get_replica_context().replica_id_in_sync_group
-      return value_and_gradient(tf.constant(labels)[i : i + 1], probs[i : i + 1], weights)
-
-    return strategy.run(replica)
-
-  losses, gradients = (strategy.experimental_local_results(x) for x in step())
-  for i in range(2):
-    loss, gradient = value_and_gradient(labels[i : i + 1], probs[i : i + 1], weights)
-    np.testing.assert_allclose(losses[i], loss, 1e-5)
-    np.testing.assert_allclose(gradients[i], gradient, 1e-5, 1e-7)
 
 
 def test_shapes_that_do_not_fit_are_refused():

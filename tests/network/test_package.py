@@ -1,6 +1,5 @@
 """`pip install .` brings the losses as `adaptive_affinity`, and nothing else."""
 
-import ast
 import pathlib
 import shutil
 import subprocess
@@ -55,14 +54,3 @@ print(adaptive_affinity.__file__, float(edge), float(nonedge), layer.__name__)
   assert layer == 'EdgeWeights'
   assert float(edge) == 3.0  # equal probabilities: kl = 0, so the whole margin
   assert float(nonedge) == pytest.approx(0.0, abs=1e-7)  # and nothing but kl's rounding
-
-
-@pytest.mark.parametrize('path', LOSSES, ids=lambda path: path.name)
-def test_losses_import_tensorflow_and_themselves_alone(path):
-  for node in ast.walk(ast.parse(path.read_text())):
-    names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
-    if isinstance(node, ast.ImportFrom):
-      assert node.level <= len(path.relative_to(ROOT / 'network/aaf').parts), f'line {node.lineno} leaves the package'
-      names = [] if node.level else [node.module]
-    for name in names:
-      assert name.split('.')[0] in {'tensorflow', *sys.stdlib_module_names}, f'line {node.lineno} imports {name}'
