@@ -1,14 +1,8 @@
-"""The table of losses that `--extra-loss` adds to the cross-entropy, by name; one file a loss."""
+"""The one table of losses that `--extra-loss` adds to the cross-entropy; one file a loss. Loads no TensorFlow."""
 
+import importlib
 from collections.abc import Callable
 from typing import NamedTuple
-
-from network.losses.active_boundary import active_boundary_count, active_boundary_sum
-from network.losses.cross_entropy import labelled_images, labelled_pixels
-from network.losses.dice import dice_sum
-from network.losses.focal import focal_sum
-from network.losses.lovasz import lovasz_sum
-from network.losses.rmi import rmi_sum
 
 
 class ExtraLoss(NamedTuple):
@@ -22,10 +16,18 @@ class ExtraLoss(NamedTuple):
   count_by_logits: Callable | None = None
 
 
+def later(module: str, name: str) -> Callable:
+  """The function `name` of a module here, which is loaded when it is first called."""
+  return lambda *args: getattr(importlib.import_module(f'network.losses.{module}'), name)(*args)
+
+
+labelled_images, labelled_pixels = (later('cross_entropy', name) for name in ('labelled_images', 'labelled_pixels'))
 EXTRA_LOSSES = {
-  'lovasz': ExtraLoss(lovasz_sum, labelled_images),
-  'rmi': ExtraLoss(rmi_sum, labelled_images),
-  'abl': ExtraLoss(active_boundary_sum, count_by_logits=active_boundary_count),
-  'dice': ExtraLoss(dice_sum, labelled_images),
-  'focal': ExtraLoss(focal_sum, labelled_pixels),
+  'lovasz': ExtraLoss(later('lovasz', 'lovasz_sum'), labelled_images),
+  'rmi': ExtraLoss(later('rmi', 'rmi_sum'), labelled_images),
+  'abl': ExtraLoss(
+    later('active_boundary', 'active_boundary_sum'), count_by_logits=later('active_boundary', 'active_boundary_count')
+  ),
+  'dice': ExtraLoss(later('dice', 'dice_sum'), labelled_images),
+  'focal': ExtraLoss(later('focal', 'focal_sum'), labelled_pixels),
 }

@@ -16,7 +16,7 @@ from tests import tiny
 from tests.tiny import CLASSES, arguments, assert_same, contents, last_checkpoint, refusal, train
 from utils import checkpoint, lists
 from utils.errors import InputError
-from utils.train import class_weights, flags
+from utils.train import class_weights
 from utils.train.loop import named
 from utils.train.objectives import AdaptiveAffinity, CrossEntropy
 from utils.train.optimizers import TrainingState
@@ -94,10 +94,6 @@ def test_prediction_takes_a_checkpoint_with_the_head(data, tmp_path):
 def column(folder, name):
   with open(folder / 'log.csv', newline='') as f:
     return np.array([float(row[name]) for row in csv.DictReader(f)])
-
-
-def test_flags_name_every_loss():
-  assert tuple(EXTRA_LOSSES) == flags.EXTRA_LOSSES
 
 
 @pytest.mark.parametrize('name', EXTRA_LOSSES)

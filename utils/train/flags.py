@@ -7,6 +7,7 @@ import argparse
 import functools
 import os
 
+from network.losses import EXTRA_LOSSES
 from seg_models.names import size_multiple, size_problem, stride_problem
 from utils.arguments import (
   Parser,
@@ -23,7 +24,6 @@ from utils.arguments import (
 from utils.errors import InputError
 
 RESULT, WORKERS, FREE = Role.RESULT, Role.WORKERS, Role.FREE
-EXTRA_LOSSES = ('lovasz', 'rmi', 'abl', 'dice', 'focal')
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
 
