@@ -356,7 +356,6 @@ def test_two_workers_are_one_process(data, tmp_path):
   assert (one / 'validation.csv').read_text() == (folder / 'validation.csv').read_text()
 
 
-@pytest.mark.usefixtures('toy')
 def test_workers_with_other_flags_are_told(data, tmp_path):
   line = 'error: worker 1 has another --clip-norm than worker 0; start all workers with the same command'
   ended = pair(data, tmp_path / 'run', of_second={'clip_norm': 1, 'update_tb_every': 7})

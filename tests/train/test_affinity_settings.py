@@ -66,7 +66,6 @@ def test_flags_reach_the_run_and_are_held_to_when_it_goes_on(data, tmp_path):
   assert arguments(data, tmp_path, affinity=True).kld_sizes == (1,)
 
 
-@pytest.mark.usefixtures('toy')
 def test_methods_of_a_seed_see_equal_data_from_equal_weights(data, tmp_path):
   """At a rate of almost 0 nothing is learned, and every step's cross-entropy is that of the data alone."""
   curves = {}
