@@ -191,6 +191,7 @@ def one_step(args, name: str) -> Callable:
 def start(make_call: Callable, args: tuple, begun: float | None = None) -> tuple[dict, float, float]:
   """For a new process: `first_step` of `make_call(*args)`; the largest MB of the process after two more calls, and how
   much of that is above what it had before."""
+  devices.grow_memory()  # before the first look at memory, which starts the GPU
   before = peak_memory()
   call = make_call(*args)
   first = first_step(call, begun or time.time())
@@ -207,9 +208,7 @@ def first_step(call: Callable, begun: float) -> dict:
 
 # measure.py replicas
 
-TOLERANCE = (
-  1e-2  # of the norm of the change in float32: sums are added in another order, which batch norm and the steps enlarge
-)
+TOLERANCE = 1e-2  # of the norm of the change: sums are added in another order, which batch norm and the steps enlarge
 
 
 def replicas(args) -> list[dict]:
@@ -259,6 +258,7 @@ LOSSES = {'here': losses.adaptive_affinity_loss, 'pairs x classes': reference.ad
 
 def loss(args) -> list[dict]:
   """The adaptive loss with its gradients, against the same loss as tensors of pairs x classes."""
+  devices.grow_memory()  # the new processes need room beside this one
   rows = []
   for shape in [tuple(args.shape)] if args.shape else SHAPES:
     (first, _, megabytes), (*_, of_tensors) = [in_fresh_process(start, loss_call, (name, shape)) for name in LOSSES]
