@@ -61,7 +61,7 @@ def seconds_and_ceiling(calls: dict[str, Callable], repeat: int, precision: str)
   deviations = 1, side**-0.5  # so that the products stay in float16's range
   a, b = (tf.cast(tf.random.stateless_normal([side] * 2, [0, 0], 0, x), precision) for x in deviations)
 
-  @tf.function
+  @tf.function(autograph=False)
   def product():
     x = a
     for _ in range(products):
@@ -75,7 +75,7 @@ def seconds_and_ceiling(calls: dict[str, Callable], repeat: int, precision: str)
 def conv_gflop(function: Callable, shape) -> float:
   """GFLOP (two per multiply-add) of the convolutions in one call of `function` on float32 of this shape."""
   total = 0
-  for op in tf.function(function).get_concrete_function(tf.TensorSpec(shape)).graph.get_operations():
+  for op in tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape)).graph.get_operations():
     if op.type == 'Conv2D':
       filters, outputs = op.inputs[1].shape, op.outputs[0].shape
       total += 2 * filters.num_elements() // filters[-1] * outputs.num_elements()
@@ -167,7 +167,7 @@ def step(args) -> list[dict]:
   strategy = strategy_on(args, 1)
   model, batch = network(args), random_batch(args, args.batch_size)
   gflop = conv_gflop(lambda x: model(x), batch[0].shape)
-  forward = tf.function(lambda: tf.nn.softmax(resize_bilinear(model(batch[0]), args.input_size)))
+  forward = tf.function(lambda: tf.nn.softmax(resize_bilinear(model(batch[0]), args.input_size)), autograph=False)
   calls = {'forward to softmax': lambda: forward()[0, 0, 0]}
   calls |= {name: step_call(args, strategy, model, name, batch) for name in names}
   seconds, ceiling = seconds_and_ceiling(calls, args.repeat, args.precision)
@@ -284,7 +284,7 @@ def loss_call(name: str, shape: tuple) -> Callable:
   weights = classes, len(losses.SIZES)
   logits, *weights = [tf.constant(rng.normal(size=s), tf.float32) for s in (shape, weights, weights)]
 
-  @tf.function
+  @tf.function(autograph=False)
   def call():
     with tf.GradientTape() as tape:
       tape.watch([logits, weights])
