@@ -80,7 +80,8 @@ def predicted(args, pairs: list[lists.Pair]):
   """Yields (pair, image uint8 [h, w, 3], label [h, w] upright, probabilities float32 [h, w, C])."""
   from tqdm import tqdm
 
-  from utils.predict import run, windows
+  with errors.quiet_start():
+    from utils.predict import run, windows
   from utils.predict.predictor import load_network
 
   args.whole_image, args.batch_size = False, None

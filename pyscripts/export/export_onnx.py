@@ -18,7 +18,7 @@ def main(argv=None) -> None:
   args = flags.parse_described(parser, argv)
   flags.check_prediction(args)
   if args.precision != 'float32':
-    raise errors.InputError(f'--precision {args.precision}: an ONNX model is written in float32; leave the flag out')
+    raise errors.InputError(f'--precision {args.precision}: an ONNX model is float32; give --precision float32')
   try:
     import tf2onnx
   except ImportError:

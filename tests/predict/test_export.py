@@ -1,7 +1,8 @@
-"""Exports as SavedModel and ONNX, the checkpoint tool, and the plot of the learned edge weights."""
+"""Exports as SavedModel, ONNX and TFLite, the checkpoint tool, and the plot of the learned edge weights."""
 
 import os
 import pathlib
+import re
 import resource
 import subprocess
 import sys
@@ -124,6 +125,51 @@ def test_onnx_says_what_it_needs(checkpoint, tmp_path, monkeypatch, capsys, more
   monkeypatch.setitem(sys.modules, 'tf2onnx', None)
   flags = [*NETWORK, *WINDOWS[:2], '--restore-from', checkpoint, '--output', str(tmp_path / 'model.onnx')]
   assert run([*flags, *more], 'export.export_onnx') == 2
+  assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope='module')
+def labelled(tmp_path_factory):
+  """The flags of four images and labels by chance, for calibration and score."""
+  folder = tmp_path_factory.mktemp('labelled')
+  for i in range(4):
+    Image.fromarray(pixels(48, 60, i)).save(folder / f'{i}.png')
+    Image.fromarray(pixels(48, 60, i)[..., 0] % 3).save(folder / f'{i}_label.png')
+  (folder / 'list.txt').write_text(''.join(f'{i}.png {i}_label.png\n' for i in range(4)))
+  return ['--data-dir', str(folder)], str(folder / 'list.txt')
+
+
+@pytest.mark.parametrize(
+  ('precision', 'off', 'megabytes'), [('float32', 1e-4, 4), ('float16', 0.02, 2), ('int8', 0.2, 1)]
+)
+def test_tflite_model_is_the_network_of_a_window(
+  light_checkpoint, labelled, tmp_path, capsys, precision, off, megabytes
+):
+  runtime = pytest.importorskip('ai_edge_litert.interpreter', reason='the interpreter is for those who want TFLite')
+  (data_dir, data_list), out = labelled, tmp_path / 'model.tflite'
+  more = [*WINDOWS, *data_dir, '--restore-from', light_checkpoint, '--precision', precision, '--out', str(out)]
+  more += ['--data-list', data_list, *(['--calibrate', data_list] if precision == 'int8' else [])]
+  assert run([*LIGHT, *more], 'export.export_tflite') == 0
+  assert len(re.findall(r'mIoU \d+\.\d\d% on', capsys.readouterr().out)) == 2
+  model = predictor.restored(inference_flags.parse('', flags(light_checkpoint, 'x', '--image', 'y', network=LIGHT)))
+  weights = sum(int(tf.size(v)) for v in model.variables)  # a file has some 150 KB more
+  assert out.stat().st_size < (megabytes + 0.5) * weights + 150e3
+  lite = runtime.Interpreter(str(out)).get_signature_runner()
+  for seed in range(3):
+    windows_of = pixels(48, 48, seed)[np.newaxis]
+    got = lite(windows=windows_of)['probabilities']
+    want = windows.probability_function(model, (48, 48))(windows_of - np.float32(MEAN))
+    assert got.dtype == np.float32 and np.abs(got - want).max() < off
+
+
+@pytest.mark.parametrize(
+  ('more', 'words'),
+  [(['--precision', 'int8'], '--precision int8, --calibrate (empty)'), ([], 'pip install ai-edge-litert')],
+)
+def test_tflite_says_what_it_needs(checkpoint, labelled, tmp_path, monkeypatch, capsys, more, words):
+  monkeypatch.setitem(sys.modules, 'ai_edge_litert.interpreter', None)
+  flags = [*NETWORK, *WINDOWS, '--restore-from', checkpoint, '--out', str(tmp_path / 'model.tflite')]
+  assert run([*flags, *labelled[0], '--data-list', labelled[1], *more], 'export.export_tflite') == 2
   assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 

@@ -92,10 +92,11 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
   return args
 
 
-def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True):
+def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True, precision: bool = True):
   """The network and its windows: the same in prediction and export. Returns the group of the windows' flags."""
   add_network_flags(parser)
-  add_precision_flag(parser)
+  if precision:
+    add_precision_flag(parser)
   group = parser.add_argument_group('prediction')
   group.add_argument('--run', metavar='DIR', help="a training's folder: network, classes, window, best checkpoint")
   group.add_argument('--restore-from', help="checkpoint, such as RUN/model.ckpt-30000 [the run's best]")
