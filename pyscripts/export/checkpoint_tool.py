@@ -21,15 +21,16 @@ def main(argv=None) -> int | None:
   command.add_argument('output', help='prefix of the new checkpoint, for example model.ckpt')
   args = parser.parse_args(argv)
   args.checkpoint = runs.checkpoint_of(args)
-  return COMMANDS[args.command](args)
+  with errors.quiet_start():
+    from utils import checkpoint
+
+  return COMMANDS[args.command](args, checkpoint)
 
 
-def list_tensors(args) -> None:
+def list_tensors(args, checkpoint) -> None:
   import numpy as np
 
-  from utils.checkpoint import Reader
-
-  reader, numbers = Reader(args.checkpoint), 0
+  reader, numbers = checkpoint.Reader(args.checkpoint), 0
   for name, shape in sorted(reader.shapes.items()):
     value = reader.get(name)
     numbers += value.size
@@ -40,10 +41,8 @@ def list_tensors(args) -> None:
   print(f'{len(reader.shapes)} tensors, {numbers} numbers')
 
 
-def compare(args) -> int:
-  from utils.checkpoint import Reader
-
-  readers = Reader(args.checkpoint), Reader(args.other)
+def compare(args, checkpoint) -> int:
+  readers = checkpoint.Reader(args.checkpoint), checkpoint.Reader(args.other)
   names = sorted(readers[0].shapes.keys() | readers[1].shapes.keys())
   differences = {name: difference for name in names if (difference := tensor_difference(name, *readers))}
   for name, difference in differences.items():
@@ -70,10 +69,9 @@ def tensor_difference(name: str, first, second) -> str:
   return f'differs by {np.linalg.norm(a - b) / max(np.linalg.norm(a), 1e-30):.3g} of its norm'
 
 
-def strip(args) -> None:
+def strip(args, checkpoint) -> None:
   import os
 
-  from utils import checkpoint
   from utils.train.optimizers import SLOTS
 
   reader = checkpoint.Reader(args.checkpoint)

@@ -48,7 +48,8 @@ def read_weights(prefix: str) -> dict:
   """'edge' and 'non-edge' -> softmaxed weights [classes, sizes]."""
   import scipy.special
 
-  from utils.checkpoint import Reader
+  with errors.quiet_start():
+    from utils.checkpoint import Reader
 
   reader = Reader(prefix)
   weights = {}
