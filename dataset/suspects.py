@@ -27,7 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
-from utils import arguments, checks, errors, files, images, labels, lists
+from utils import arguments, checks, errors, files, labels, lists
 from utils.predict import flags
 
 TEMPERATURE, SIDE, REGIONS = 0.1, 7, 3
@@ -83,15 +83,14 @@ def predicted(args, pairs: list[lists.Pair]):
   with errors.quiet_start():
     from utils.predict import run, windows
   from utils.predict.predictor import load_network
+  from utils.train.validation import read_truth
 
   args.whole_image, args.batch_size = False, None
   most = run.affordable_pixels(args.num_classes, (1.0,))
   keyed = (((pair, image), image) for pair in pairs for image in [run.read_image(pair.image, most)])
   found = windows.scores(keyed, **load_network(args, (1.0,), False))
   for (pair, image), score in tqdm(found, total=len(pairs), desc='ranking', unit='image'):
-    stored, turn = checks.stored_size(pair.image)
-    label = images.upright_label(images.read_label(pair.label), stored[::-1], turn)
-    yield pair, image, label, score / score.sum(-1, keepdims=True)
+    yield pair, image, read_truth(pair), score / score.sum(-1, keepdims=True)
 
 
 def pixel_scores(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:

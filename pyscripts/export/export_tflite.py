@@ -13,7 +13,7 @@ import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors, files, lists
+from utils import arguments, checks, errors, files, lists
 from utils.errors import InputError
 from utils.predict import flags
 
@@ -37,6 +37,7 @@ def main(argv=None) -> None:
     raise InputError(f'--precision {args.stored}, --calibrate {args.calibrate or "(empty)"}: int8 alone needs a list')
   samples = lists.read_list(args.calibrate, args.data_dir, need_label=False) if args.calibrate else []
   pairs = lists.read_list(args.data_list, args.data_dir, need_label=True) if args.data_list else []
+  checks.check_pairs(pairs, args.num_classes, args.ignore_label)
   interpreter = interpreter_class() if pairs else None
 
   with errors.quiet_start():
@@ -125,15 +126,14 @@ def lite_function(interpreter_class, content: bytes):
 def miou(args, pairs: list[lists.Pair], probabilities) -> float:
   import numpy as np
 
-  from seg_models.image_reader import read_image
-  from utils import images, metrics
+  from utils import metrics
   from utils.predict.outputs import class_map
   from utils.predict.windows import scores
+  from utils.train.validation import read, read_truth
 
   matrix = np.zeros((args.num_classes, args.num_classes + 1), np.int64)
-  read = ((pair, read_image(pair.image)) for pair in pairs)
-  for pair, score in scores(read, probabilities, args.input_size, args.strides):
-    matrix += metrics.confusion(class_map(score), images.read_label(pair.label), args.num_classes)
+  for (pair, _), score in scores(map(read, pairs), probabilities, args.input_size, args.strides):
+    matrix += metrics.confusion(class_map(score), read_truth(pair), args.num_classes)
   return metrics.mean(metrics.iou(matrix))
 
 
