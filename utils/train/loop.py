@@ -35,6 +35,9 @@ from utils.train.run_folder import RunFolder, RunLog
 from utils.train.step import make_step
 from utils.train.validation import ValidationHistory, Validator
 
+# Its own lock is one between processes, for which Python starts a helper process: no other process draws these bars.
+tqdm.set_lock(threading.RLock())
+
 
 class Run(NamedTuple):
   """Everything that the functions of the loop work on."""
