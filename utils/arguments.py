@@ -18,9 +18,7 @@ class Role(enum.Flag):
   NETWORK = enum.auto()  # the network's: a checkpoint fits no other, so prediction refuses another
   SHARED = enum.auto()  # decides the result, and prediction takes it from the run as it does the network
   RESULT = enum.auto()  # decides the result: a run goes on only with the same
-  WORKERS = (
-    enum.auto()
-  )  # may change when a run goes on, but workers that differ in it would wait for each other for ever
+  WORKERS = enum.auto()  # may change when a run goes on; workers that differ in it would wait for each other for ever
   START = enum.auto()  # how a run was started: the `config` of a run does not repeat it
   ORIGIN = enum.auto()  # what a run starts from: --restore-from leaves those of a --config behind
   FREE = enum.auto()  # none of these: places, intervals, devices

@@ -79,8 +79,7 @@ class Outputs:
 
   def labels(self, classes: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Class ids, void where the confidence is below --min-confidence, and the confidence in 255ths, uint8 [h, w]."""
-    kept = np.where(confidence < self.least, np.uint8(VOID), classes) if self.least else classes
-    return kept, np.rint(255 * confidence).astype(np.uint8)
+    return certain(classes, confidence, self.least), np.rint(255 * confidence).astype(np.uint8)
 
   @contextlib.contextmanager
   def claim(self, shard: tuple[int, int] | None):
@@ -107,6 +106,11 @@ def decided(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   of the pixel's scores, which is the mean softmax probability over windows, scales and flips.
   """
   return class_map(score), np.max(score, -1) / np.sum(score, -1)
+
+
+def certain(classes: np.ndarray, confidence: np.ndarray, least: float) -> np.ndarray:
+  """The class ids, void where the confidence is below `least`: uint8 [h, w]."""
+  return np.where(confidence < least, np.uint8(VOID), classes)
 
 
 def images_to_do(args, outputs: Outputs) -> list[str]:

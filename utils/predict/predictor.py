@@ -11,9 +11,8 @@ import numpy as np
 from seg_models.models import build
 from seg_models.names import padded_size
 from utils import checkpoint, devices
-from utils.labels import VOID
 from utils.predict import flags
-from utils.predict.outputs import decided
+from utils.predict.outputs import certain, decided
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
 
 WRONG_MODEL = 'check --model, --backbone and --num-classes'
@@ -53,7 +52,7 @@ class Predictor:
   def __call__(self, image) -> tuple[np.ndarray, np.ndarray]:
     [(_, score)] = scores([(None, np.asarray(image, np.uint8))], **self.windows)
     classes, confidence = decided(score)
-    return np.where(confidence < self.least, np.uint8(VOID), classes), confidence
+    return certain(classes, confidence, self.least), confidence
 
 
 def load_network(args, scales, flip: bool) -> dict:
