@@ -287,7 +287,8 @@ def test_a_taken_port_and_an_unknown_host():
 # Two real processes.
 
 PREPARED = """
-import os, signal, time
+import multiprocessing.pool, os, signal, time
+multiprocessing.pool.ThreadPool = None  # one that a failure leaves open writes a trace when Python ends
 from utils.train import loop
 os.environ.update({environment!r})
 check = loop.check_losses

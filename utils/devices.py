@@ -7,6 +7,7 @@ losses are float32 always.
 """
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -125,7 +126,13 @@ def sum_over_workers(strategy, value):
   mine = strategy.experimental_distribute_values_from_function(
     lambda context: value if context.replica_id_in_sync_group % replicas == 0 else tf.zeros_like(value)
   )
-  return strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None).numpy()
+  return _sum(strategy)(mine).numpy()
+
+
+@functools.cache
+def _sum(strategy):
+  """A graph: an eager sum starts a thread pool each time, and one that fails writes a trace when Python ends (2.21)."""
+  return tf.function(lambda mine: strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None), autograph=False)
 
 
 def of_all_workers(strategy, numbers) -> list:
