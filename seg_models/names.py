@@ -68,7 +68,7 @@ def build_backbone(name: str, seed: int = 0, output_stride: int = 8):
 
 
 def size_multiple(model: str, output_stride: int | None = None) -> int:
-  """What the sides of an image must be multiples of: the output stride, for PSPNet's 6 bins a side 6 times it."""
+  """What the sides of an image must be multiples of: the output stride, for PSPNet's 6 bins per side 6 times it."""
   entry = MODELS[model]
   return entry.bins * (output_stride or entry.output_stride)
 

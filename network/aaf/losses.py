@@ -41,7 +41,7 @@ def affinity_loss(labels, probs, num_classes: int, kld_margin: float):
 
 
 def adaptive_affinity_loss(labels, probs, num_classes: int, kld_margin: float, w_edge, w_nonedge, sizes=SIZES):
-  """The adaptive affinity loss -> (edge [S], nonedge [S]), one value a size.
+  """The adaptive affinity loss -> (edge [S], nonedge [S]), one value per size.
 
   Every entry is multiplied by the weight of its centre pixel's label at that size before the mean.
 

@@ -5,7 +5,7 @@ multiplies matrices, while the gradient for the input is as fast as the convolut
 pyscripts/profile/README.md). So it is matrix products here. Where TensorFlow leaves oneDNN off (Macs, CPUs without
 AVX512), it has no gradients of dilated convolutions at all; these need none.
 
-Depthwise convolution, one filter a channel: TensorFlow's CPU kernels are slow in three places: the gradient of the
+Depthwise convolution, one filter per channel: TensorFlow's CPU kernels are slow in three places: the gradient of the
 input; the gradient of weights that are not three columns wide; and dilation, for which space_to_batch copies the
 features three times. The code here calls other kernels of TensorFlow, so the graph can be saved and exported.
 """

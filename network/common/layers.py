@@ -68,10 +68,10 @@ def add_biases(x, biases):
 
 
 class DepthwiseConv(Conv):
-  """`Conv` with one filter a channel: `SCOPE/depthwise_weights` [k, k, C, 1], with the same padding.
+  """`Conv` with one filter per channel: `SCOPE/depthwise_weights` [k, k, C, 1], with the same padding.
 
   As in TF-Slim they are not named `weights`, so they have no weight decay: batch norm follows each, so the scale of its
-  9 or 25 weights a channel hardly changes the output, and decay would only shrink them.
+  9 or 25 weights per channel hardly changes the output, and decay would only shrink them.
   """
 
   def __init__(self, scope, channels, kernel, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""The one table of losses that `--extra-loss` adds to the cross-entropy; one file a loss. Loads no TensorFlow."""
+"""The one table of losses that `--extra-loss` adds to the cross-entropy; one file per loss. Loads no TensorFlow."""
 
 import importlib
 from collections.abc import Callable

@@ -9,7 +9,7 @@ BINS = (1, 2, 3, 6)
 
 
 class PSPNet(SegmentationModel):
-  """Features averaged over 1, 2, 3 and 6 bins a side, each 1x1 conv 512 and resized back; all concatenated, in the
+  """Features averaged over 1, 2, 3 and 6 bins per side, each 1x1 conv 512 and resized back; all concatenated, in the
   order bins 1, 2, 3, 6, features; 3x3 conv 512; 1x1 conv to classes. Takes square images of a multiple of 48
   (at output stride 8)."""
 
