@@ -17,17 +17,13 @@ from utils import arguments, checks, errors, labels, lists, parallel, records
 from utils.labels import VOID
 
 
-def parse(argv):
+def main(argv=None):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help="the folder that the list's paths are relative to")
   parser.add_argument('--data-list', default='', help='one line an image: `image label`, or `image`')
   parser.add_argument('--num-classes', type=arguments.whole(1, 256), help='classes; default: those beside the list')
   parser.add_argument('--ignore-label', type=arguments.whole(0), default=255, help='void, as 255 always is')
-  return parser.parse_args(argv)
-
-
-def main(argv=None):
-  args = parse(argv)
+  args = parser.parse_args(argv)
   beside = labels.classes_beside(args.data_list) if args.data_list else None
   args.num_classes = args.num_classes or (len(beside.names) if beside else 21)
   names = beside.names if beside and len(beside.names) == args.num_classes else ()

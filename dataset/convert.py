@@ -9,7 +9,6 @@ does not read become PNGs in DATA_DIR/images_png.
 
 import collections
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -58,9 +57,9 @@ class Job(NamedTuple):
   palette: np.ndarray | None = None
 
 
-def run(jobs: Iterable[Job], title: str, again: bool = False, root: str | None = None) -> dict[str, str]:
-  """Does the jobs whose output is missing, damaged or out of date (all jobs with `again`). Returns the outputs that
-  failed, each with a line that says why.
+def run(jobs: Iterable[Job], title: str, root: str | None = None) -> dict[str, str]:
+  """Does the jobs whose output is missing, damaged or out of date. Returns the outputs that failed, each with a
+  line that says why.
 
   Raises:
     InputError: an output would replace its own source, its folder cannot be made or is a link below `root`, or another
@@ -76,9 +75,7 @@ def run(jobs: Iterable[Job], title: str, again: bool = False, root: str | None =
     refuse_links({os.path.dirname(job.output) for job in jobs}, root)
   folder = os.path.commonpath([os.path.dirname(job.output) for job in jobs]) if jobs else ''
   with files.claim(folder, 'converting') if jobs else contextlib.nullcontext():
-    for job, (fault, new) in zip(
-      jobs, parallel.in_threads(functools.partial(_convert, again=again), jobs, title), strict=True
-    ):
+    for job, (fault, new) in zip(jobs, parallel.in_threads(_convert, jobs, title), strict=True):
       faults |= {job.output: fault} if fault else {}
       written += new
   print(f'{title}: {written} files written, {len(jobs) - written - len(faults)} up to date, {len(faults)} failed')
@@ -97,12 +94,17 @@ def refuse_links(folders: Iterable[str], root) -> None:
       path = os.path.dirname(path)
 
 
-def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
+def _convert(job: Job) -> tuple[str | None, bool]:
   """An error line or None, and whether the output was written."""
+  info = None
   try:
-    if not again and _is_current(job):
+    if _is_current(job):
       return None, False
     content = job.make(job.source)
+    if job.settings is not None:
+      content, numbers = content
+      info = PngInfo()
+      info.add_text(NOTE, json.dumps({'settings': job.settings, 'numbers': numbers}))
   except InputError as e:
     return one_line(e), False
   except OSError as e:
@@ -110,24 +112,15 @@ def _convert(job: Job, again: bool) -> tuple[str | None, bool]:
   except MemoryError:
     return f'{job.source}: does not fit into memory', False
   try:
-    _write(job, content)
+    if isinstance(content, bytes):
+      files.write_bytes(job.output, content)
+    else:
+      files.write_png(job.output, content, job.palette, info)
   except InputError as e:  # a folder or a link in the file's place
     return one_line(e), False
   except OSError as e:
     raise RunError(f'{job.output}: cannot be written ({e.strerror or e}); what is there already is kept') from None
   return None, True
-
-
-def _write(job: Job, content) -> None:
-  info = None
-  if job.settings is not None:
-    content, numbers = content
-    info = PngInfo()
-    info.add_text(NOTE, json.dumps({'settings': job.settings, 'numbers': numbers}))
-  if isinstance(content, bytes):
-    files.write_bytes(job.output, content)
-  else:
-    files.write_png(job.output, content, job.palette, info)
 
 
 def note(path: str) -> tuple[str | None, dict[str, int]]:

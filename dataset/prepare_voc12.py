@@ -17,37 +17,33 @@ import numpy as np
 from dataset import convert, listing
 from utils import errors, files, images, labels
 from utils.errors import InputError
-from utils.labels import VOC_CLASSES, VOID
+from utils.labels import VOC, VOID
 
 OFFICIAL = {'train': 1464, 'val': 1449, 'trainval': 2913, 'test': 1456, 'train+': 10582}
 # Output folder -> VOC's folder of palette masks; SBD's folder and the name of the struct in its files; the highest id.
 MASKS = {
-  'segcls': ('SegmentationClass', 'cls', 'GTcls', len(VOC_CLASSES) - 1),
+  'segcls': ('SegmentationClass', 'cls', 'GTcls', len(VOC.names) - 1),
   'seginst': ('SegmentationObject', 'inst', 'GTinst', 254),
 }
 MERGED = 'SegmentationClassAug'
 
 
-def parse(argv):
+def main(argv=None):
   parser = listing.parser(__doc__, 'voc12', 'VOCdevkit, the folder that holds VOC2012')
   parser.add_argument('--sbd-dir', default='', help="SBD's benchmark_RELEASE; train+ lacks 9,118 images without it")
-  return parser.parse_args(argv)
-
-
-def main(argv=None):
-  args = parse(argv)
+  args = parser.parse_args(argv)
   root, sbd, sbd_dir = pathlib.Path(args.data_dir), None, pathlib.Path(args.sbd_dir)
   advice = 'unpack VOCtrainval_11-May-2012.tar and give its VOCdevkit'
   places = [root, root / 'VOCdevkit', root.parent]
-  devkit = listing.find_folder('--data-dir', places, 'VOC2012/JPEGImages', advice)
+  devkit = listing.find_folder('--data-dir', places, advice, 'VOC2012/JPEGImages')
   if args.sbd_dir:
     places = [sbd_dir, sbd_dir / 'dataset', sbd_dir / 'benchmark_RELEASE' / 'dataset']
-    sbd = listing.find_folder('--sbd-dir', places, 'cls', 'unpack benchmark.tgz and give its benchmark_RELEASE')
+    sbd = listing.find_folder('--sbd-dir', places, 'unpack benchmark.tgz and give its benchmark_RELEASE', 'cls')
   faults = []
   for folder in MASKS:
     faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder, root=devkit / 'VOC2012').values()
   write_lists(devkit, args.list_dir)
-  labels.write_classes(args.list_dir, labels.known_classes(labels.VOC_CLASSES))
+  labels.write_classes(args.list_dir, VOC)
   return errors.report(faults)
 
 
@@ -60,7 +56,13 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
   sources |= listing.files_by_stem(voc / official_folder, ('.png',))
 
   def make(path: str) -> np.ndarray:
-    return checked(path, read_sbd(path, struct) if path.endswith('.mat') else images.read_label(path), highest)
+    mask = read_sbd(path, struct) if path.endswith('.mat') else images.read_label(path)
+    wrong = (mask > highest) & (mask != VOID) | (mask < 0)
+    if wrong.any():
+      raise InputError(
+        f'{path}: holds {mask[wrong][0]}, which is not an id (0 to {highest}, 255 is void); unpack the original again'
+      )
+    return mask.astype(np.uint8)
 
   return [convert.Job(path, str(voc / folder / f'{name}.png'), make) for name, path in sorted(sources.items())]
 
@@ -74,15 +76,6 @@ def read_sbd(path: str, struct: str) -> np.ndarray:
       f'{path}: {struct}.Segmentation is {mask.dtype} {list(mask.shape)}, not [H, W] ids; unpack it again'
     )
   return mask
-
-
-def checked(path: str, mask: np.ndarray, highest: int) -> np.ndarray:
-  wrong = (mask > highest) & (mask != VOID) | (mask < 0)
-  if wrong.any():
-    raise InputError(
-      f'{path}: holds {mask[wrong][0]}, which is not an id (0 to {highest}, 255 is void); unpack the original again'
-    )
-  return mask.astype(np.uint8)
 
 
 def write_lists(devkit: pathlib.Path, list_dir: str) -> None:

@@ -1,12 +1,18 @@
-"""Classes come from a file beside the lists, never from their number; photos are turned as people see them."""
+"""Classes come from a file beside the lists, never from their number; names, ids and colours of the data sets agree
+with each other and the stored files; class ids become pictures; photos are turned as people see them."""
 
 import io
+import pathlib
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image, ImageOps
 
 from utils import errors, images, labels
+from utils.labels import VOID, read_colormap
+
+MISC = pathlib.Path(__file__).resolve().parents[1] / 'misc'
 
 
 def test_classes_that_are_written_are_read(tmp_path):
@@ -17,17 +23,17 @@ def test_classes_that_are_written_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'name, text, names, first_colour',
+  'text, names, first_colour',
   [
-    ('classes.txt', 'background\nred car\n', ['background', 'red car'], (0, 0, 0)),
-    ('colors.txt', '128 64 128 road\n0,0,142,red car\n', ['road', 'red car'], (128, 64, 128)),
+    ('background\nred car\n', ['background', 'red car'], (0, 0, 0)),
+    ('128 64 128 road\n0,0,142,red car\n', ['road', 'red car'], (128, 64, 128)),
   ],
 )
-def test_names_alone_and_tables_of_colours_are_classes(tmp_path, name, text, names, first_colour):
-  (tmp_path / name).write_text(text)
-  classes = labels.read_classes(tmp_path / name)
+def test_names_alone_and_tables_of_colours_are_classes(tmp_path, text, names, first_colour):
+  (tmp_path / 'c.txt').write_text(text)
+  classes = labels.read_classes(tmp_path / 'c.txt')
   assert classes.names == names and tuple(classes.colours[0]) == first_colour
-  assert np.array_equal(labels.read_colormap(str(tmp_path / name)), classes.colours)
+  assert np.array_equal(read_colormap(str(tmp_path / 'c.txt')), classes.colours)
 
 
 def test_nothing_is_guessed_from_a_number_of_classes(tmp_path):
@@ -38,9 +44,58 @@ def test_a_file_of_another_number_of_classes_or_order_is_refused(tmp_path):
   (tmp_path / 'classes.txt').write_text('a\nb\n')
   with pytest.raises(errors.InputError, match='has 2 classes, --num-classes is 3'):
     labels.choose_classes(3, '', tmp_path / 'train.txt')
-  (tmp_path / 'classes.csv').write_text('id,name,r,g,b\n1,a,0,0,0\n')
-  with pytest.raises(errors.InputError, match='classes.csv line 2'):
-    labels.classes_beside(tmp_path)
+  for row in ('1,a,0,0,0', '0,a,0,0,256', '0,a,0,0'):
+    (tmp_path / 'classes.csv').write_text(f'id,name,r,g,b\n{row}\n')
+    with pytest.raises(errors.InputError, match='classes.csv line 2'):
+      labels.classes_beside(tmp_path)
+
+
+def test_stored_colormaps_are_the_tables():
+  for stem, colours in (('colormapvoc', labels.voc_colours()), ('colormapcs', labels.CITYSCAPES.colours)):
+    np.testing.assert_array_equal(read_colormap(str(MISC / f'{stem}.mat')), colours)
+
+
+def test_voc_colours_are_the_published_ones():
+  colours = labels.voc_colours()
+  published = {0: (0, 0, 0), 1: (128, 0, 0), 7: (128, 128, 128), 15: (192, 128, 128), 20: (0, 64, 128)}
+  published[255] = (224, 224, 192)
+  assert {i: tuple(int(c) for c in colours[i]) for i in published} == published
+  assert len({tuple(c) for c in colours}) == 256
+
+
+def test_cityscapes_ids_translate_there_and_back():
+  there, back = labels.cityscapes_label_ids(), labels.cityscapes_train_ids()
+  assert there.tolist() == [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+  np.testing.assert_array_equal(back[there], np.arange(19))
+  assert (back == VOID).sum() == 256 - 19
+
+
+def test_colormap_is_read_under_the_files_own_name(tmp_path):
+  """Integers of 0 and 1 are colours too."""
+  scipy.io.savemat(tmp_path / 'mine.mat', {'other': 1, 'mine': np.array([[0, 1, 0.2], [1 / 255, 254 / 255, 1]])})
+  assert read_colormap(str(tmp_path / 'mine.mat')).tolist() == [[0, 255, 51], [1, 254, 255]]
+  scipy.io.savemat(tmp_path / 'ints.mat', {'ints': np.array([[0, 1, 1]], np.uint8)})
+  assert read_colormap(str(tmp_path / 'ints.mat')).tolist() == [[0, 255, 255]]
+  for data in (b'', b'MATLAB 5.0 MAT-file' + bytes(109), bytes(range(256)) * 4):
+    (tmp_path / 'x.mat').write_bytes(data)
+    with pytest.raises(errors.InputError, match='x.mat'):
+      read_colormap(str(tmp_path / 'x.mat'))
+
+
+def test_every_id_has_its_colour():
+  palette = np.arange(30, dtype=np.uint8).reshape(10, 3)
+  got = labels.colour(np.arange(256, dtype=np.uint8).reshape(2, 8, 16), palette).reshape(256, 3)
+  assert got.dtype == np.uint8
+  np.testing.assert_array_equal(got[:10], palette)
+  assert not got[10:255].any() and got[255].tolist() == [255] * 3
+  np.testing.assert_array_equal(labels.colour(np.array([[255]]), labels.voc_colours())[0, 0], [224, 224, 192])
+
+
+def test_blend_is_the_middle():
+  one, other = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+  middle = labels.blend(one, other)
+  assert middle.dtype == np.uint8
+  np.testing.assert_array_equal(middle, np.ceil((one.astype(float) + other) / 2))
 
 
 @pytest.mark.parametrize('turn', range(1, 9))

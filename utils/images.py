@@ -22,7 +22,7 @@ from utils.errors import InputError, one_line
 
 # Pillow has more formats, and decodes some by starting programs (EPS: Ghostscript).
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
-SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.tif', '.tiff', '.bmp', '.gif', '.webp')  # of images to predict
+SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.tif', '.tiff', '.bmp', '.gif', '.webp')  # of images that can be read
 # Pillow refuses 179 million pixels, fewer than are predicted here. It refuses twice what is set: what takes half of the
 # machine's memory at four bytes a pixel, but not above 2^30.
 Image.MAX_IMAGE_PIXELS = int(min(parallel.memory() / 16, 2**29))
@@ -80,10 +80,6 @@ def _open(path: str):
   return open(path, 'rb')
 
 
-def _raise(error: OSError):
-  raise error
-
-
 def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
   """The images of a folder and its sub-folders, sorted by path.
 
@@ -94,16 +90,17 @@ def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
     InputError: a folder cannot be read, or there is no image.
   """
   images, others = [], collections.Counter()
-  try:
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-      folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
-      for name in [name for name in names if name[0] != '.']:
-        if name.lower().endswith(SUFFIXES):
-          images.append(os.path.join(parent, name))
-        else:
-          others[os.path.splitext(name)[1].lower() or 'no ending'] += 1
-  except OSError as e:
-    raise InputError(f'{e.filename}: {e.strerror}; give a folder of images') from None
+
+  def unreadable(error: OSError):
+    raise InputError(f'{error.filename}: {error.strerror}; give a folder of images')
+
+  for parent, folders, names in os.walk(folder, onerror=unreadable):
+    folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
+    for name in [name for name in names if name[0] != '.']:
+      if name.lower().endswith(SUFFIXES):
+        images.append(os.path.join(parent, name))
+      else:
+        others[os.path.splitext(name)[1].lower() or 'no ending'] += 1
   left_out = ', '.join(f'{number} of {ending}' for ending, number in others.most_common(5))
   if not images:
     raise InputError(

@@ -14,6 +14,7 @@ import csv
 import io
 import os
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,13 @@ from utils.errors import InputError
 VOID = 255  # the label of pixels that are not counted, in all these data sets
 CSV, TEXT = 'classes.csv', 'classes.txt'
 COLUMNS = ['id', 'name', 'r', 'g', 'b']
+_RGB = r'(?P<r>\d+){0}(?P<g>\d+){0}(?P<b>\d+)'
+_SPACE = r'[ ,\t]+'
+COLOUR_LINES = (
+  _RGB.format(_SPACE) + _SPACE + '(?P<name>.+)',
+  '(?P<name>[^:]+):' + _RGB.format(',') + '(:.*)?',
+  '(?P<name>.+?)' + _SPACE + _RGB.format(_SPACE),
+)
 
 
 class Classes(NamedTuple):
@@ -73,45 +81,32 @@ def _file_beside(path) -> str | None:
 
 
 def read_classes(path) -> Classes:
-  """The classes of a file: `classes.csv`, lines `r g b name`, or names alone, in VOC's colours, one line per class.
+  """The classes of a file: `classes.csv`, lines as `128 64 128 road`, or names alone, in VOC's colours.
 
   Raises:
     InputError: it cannot be read, or a line is none of these.
   """
   lines = [line.strip() for line in files.text_lines(path, 'a file of classes, one line per class') if line.strip()]
+  table = [colour_and_name(line) for line in lines]
   if lines and [word.strip().lower() for word in lines[0].split(',')] == COLUMNS:
-    return _from_rows(path, list(csv.reader(lines[1:])))
-  tables = [_colour_and_name(line) for line in lines]
-  if lines and all(tables):
-    return Classes([name for _, name in tables], np.array([colour for colour, _ in tables], np.uint8))
-  return Classes(lines, voc_colours(len(lines)))
+    rows = list(csv.reader(lines[1:]))
+    table = [len(row) == 5 and colour_and_name(' '.join([*row[2:], row[1]])) for row in rows]
+    for number, (row, entry) in enumerate(zip(rows, table, strict=True)):
+      if not entry or row[0].strip() != str(number):
+        raise InputError(
+          f'{path} line {number + 2}: `{",".join(row)}` is not `{number},NAME,R,G,B` (ids from 0 on, colours 0 to 255)'
+        )
+  if not all(table):
+    return Classes(lines, voc_colours(len(lines)))
+  return Classes([name for _, name in table], np.array([colour for colour, _ in table], np.uint8).reshape(-1, 3))
 
 
-def _from_rows(path, rows) -> Classes:
-  names, colours = [], []
-  for number, row in enumerate(rows):
-    try:
-      class_id, name, *colour = row
-      colour = [int(value) for value in colour]
-      if int(class_id) != number or len(colour) != 3 or not 0 <= min(colour) <= max(colour) <= 255:
-        raise ValueError
-    except ValueError:
-      raise InputError(
-        f'{path} line {number + 2}: `{",".join(row)}` is not `{number},NAME,R,G,B` (ids from 0 on, colours 0 to 255)'
-      ) from None
-    names.append(name)
-    colours.append(colour)
-  return Classes(names, np.array(colours, np.uint8).reshape(-1, 3))
-
-
-def _colour_and_name(line: str):
-  """((r, g, b), name) of a line `r g b name`, None where it is something else."""
-  words = line.replace(',', ' ').split(maxsplit=3)
-  try:
-    colour = tuple(int(word) for word in words[:3])
-  except ValueError:
-    return None
-  return (colour, words[3]) if len(words) == 4 and 0 <= min(colour) <= max(colour) <= 255 else None
+def colour_and_name(line: str) -> tuple[tuple[int, int, int], str] | None:
+  """Of a line `r g b name` or `name r g b` (commas or spaces), or CVAT's `name:r,g,b:parts:actions`; None where it is
+  something else."""
+  match = next(filter(None, (re.fullmatch(pattern, line) for pattern in COLOUR_LINES)), None)
+  colour = tuple(int(match[channel]) for channel in 'rgb') if match else (256,)
+  return (colour, match['name'].strip()) if max(colour) <= 255 else None
 
 
 def write_classes(folder, classes: Classes) -> None:
@@ -123,16 +118,31 @@ def write_classes(folder, classes: Classes) -> None:
   files.write_text(os.path.join(folder, CSV), text.getvalue())
 
 
-VOC_CLASSES = [
-  'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
-  'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
-]  # fmt: skip
+def voc_colours(number: int = 256) -> np.ndarray:
+  """VOC's colour map: the bits of the class id, three at a time, become the high bits of R, G and B (VOCdevkit's
+  VOClabelcolormap). Entry 255, VOC's void, is (224, 224, 192)."""
+  ids = np.arange(number)
+  colours = np.zeros((number, 3), np.uint8)
+  for bit in range(8):
+    for channel in range(3):
+      colours[:, channel] |= ((ids >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+  return colours
 
-CAMVID_CLASSES = [
-  'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian', 'bicyclist',
-]  # fmt: skip
 
-_CAMVID_COLOURS = bytes.fromhex('808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0')
+VOC = Classes(
+  [
+    'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+    'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
+  ],
+  voc_colours(21),
+)  # fmt: skip
+
+CAMVID = Classes(
+  ['sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian', 'bicyclist'],
+  np.frombuffer(
+    bytes.fromhex('808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0'), np.uint8
+  ).reshape(-1, 3),
+)  # fmt: skip
 
 
 class CityscapesLabel(NamedTuple):
@@ -150,51 +160,23 @@ class CityscapesLabel(NamedTuple):
   colour: tuple[int, int, int]
 
 
-# Source: the data set's label definitions, https://github.com/mcordts/cityscapesScripts (helpers/labels.py), and the
-# class sizes of its evaluation.
-CITYSCAPES_LABELS = tuple(
-  CityscapesLabel(*row)
-  for row in (
-    ('unlabeled', 0, 255, 'void', 0, (0, 0, 0)),
-    ('ego vehicle', 1, 255, 'void', 0, (0, 0, 0)),
-    ('rectification border', 2, 255, 'void', 0, (0, 0, 0)),
-    ('out of roi', 3, 255, 'void', 0, (0, 0, 0)),
-    ('static', 4, 255, 'void', 0, (0, 0, 0)),
-    ('dynamic', 5, 255, 'void', 0, (111, 74, 0)),
-    ('ground', 6, 255, 'void', 0, (81, 0, 81)),
-    ('road', 7, 0, 'flat', 0, (128, 64, 128)),
-    ('sidewalk', 8, 1, 'flat', 0, (244, 35, 232)),
-    ('parking', 9, 255, 'flat', 0, (250, 170, 160)),
-    ('rail track', 10, 255, 'flat', 0, (230, 150, 140)),
-    ('building', 11, 2, 'construction', 0, (70, 70, 70)),
-    ('wall', 12, 3, 'construction', 0, (102, 102, 156)),
-    ('fence', 13, 4, 'construction', 0, (190, 153, 153)),
-    ('guard rail', 14, 255, 'construction', 0, (180, 165, 180)),
-    ('bridge', 15, 255, 'construction', 0, (150, 100, 100)),
-    ('tunnel', 16, 255, 'construction', 0, (150, 120, 90)),
-    ('pole', 17, 5, 'object', 0, (153, 153, 153)),
-    ('polegroup', 18, 255, 'object', 0, (153, 153, 153)),
-    ('traffic light', 19, 6, 'object', 0, (250, 170, 30)),
-    ('traffic sign', 20, 7, 'object', 0, (220, 220, 0)),
-    ('vegetation', 21, 8, 'nature', 0, (107, 142, 35)),
-    ('terrain', 22, 9, 'nature', 0, (152, 251, 152)),
-    ('sky', 23, 10, 'sky', 0, (70, 130, 180)),
-    ('person', 24, 11, 'human', 3462.4756337644, (220, 20, 60)),
-    ('rider', 25, 12, 'human', 3930.4788056518, (255, 0, 0)),
-    ('car', 26, 13, 'vehicle', 12794.0202738185, (0, 0, 142)),
-    ('truck', 27, 14, 'vehicle', 27855.1264367816, (0, 0, 70)),
-    ('bus', 28, 15, 'vehicle', 35732.1511111111, (0, 60, 100)),
-    ('caravan', 29, 255, 'vehicle', 36771.8241758242, (0, 0, 90)),
-    ('trailer', 30, 255, 'vehicle', 16926.9763313609, (0, 0, 110)),
-    ('train', 31, 16, 'vehicle', 67583.7075812274, (0, 80, 100)),
-    ('motorcycle', 32, 17, 'vehicle', 6298.7200839748, (0, 0, 230)),
-    ('bicycle', 33, 18, 'vehicle', 4672.3249222261, (119, 11, 32)),
-    ('license plate', -1, 255, 'vehicle', 0, (0, 0, 142)),
-  )
-)
+def _cityscapes_labels() -> list[CityscapesLabel]:
+  """The data set's label definitions, of https://github.com/mcordts/cityscapesScripts (helpers/labels.py), and the
+  class sizes of its evaluation."""
+  with open(pathlib.Path(__file__).with_name('cityscapes_labels.csv'), newline='', encoding='utf-8') as file:
+    rows = list(csv.reader(file))[1:]
+  return [
+    CityscapesLabel(name, int(number), int(train_id), category, float(size), tuple(map(int, colour)))
+    for name, number, train_id, category, size, *colour in rows
+  ]
+
+
+CITYSCAPES_LABELS = _cityscapes_labels()
 # The 19 labels that count, in the order of their train ids.
-CITYSCAPES_TRAINED = tuple(sorted((x for x in CITYSCAPES_LABELS if x.train_id != VOID), key=lambda x: x.train_id))
-CITYSCAPES_CLASSES = [label.name for label in CITYSCAPES_TRAINED]
+CITYSCAPES_TRAINED = sorted((x for x in CITYSCAPES_LABELS if x.train_id != VOID), key=lambda x: x.train_id)
+CITYSCAPES = Classes(
+  [label.name for label in CITYSCAPES_TRAINED], np.array([label.colour for label in CITYSCAPES_TRAINED], np.uint8)
+)
 
 
 def cityscapes_train_ids() -> np.ndarray:
@@ -208,28 +190,6 @@ def cityscapes_train_ids() -> np.ndarray:
 def cityscapes_label_ids() -> np.ndarray:
   """A look-up table, uint8 [19]: train id -> label id, the numbering that Cityscapes' test server reads."""
   return np.array([label.id for label in CITYSCAPES_TRAINED], np.uint8)
-
-
-def voc_colours(number: int = 256) -> np.ndarray:
-  """VOC's colour map: the bits of the class id, three at a time, become the high bits of R, G and B (VOCdevkit's
-  VOClabelcolormap). Entry 255, VOC's void, is (224, 224, 192)."""
-  ids = np.arange(number)
-  colours = np.zeros((number, 3), np.uint8)
-  for bit in range(8):
-    for channel in range(3):
-      colours[:, channel] |= ((ids >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
-  return colours
-
-
-def cityscapes_colours() -> np.ndarray:
-  return np.array([label.colour for label in CITYSCAPES_TRAINED], np.uint8)
-
-
-def known_classes(names: list[str]) -> Classes:
-  """One of this module's data sets (VOC_CLASSES, CITYSCAPES_CLASSES, CAMVID_CLASSES) with its colours."""
-  if names == CAMVID_CLASSES:
-    return Classes(names, np.frombuffer(_CAMVID_COLOURS, np.uint8).reshape(-1, 3))
-  return Classes(names, cityscapes_colours() if names == CITYSCAPES_CLASSES else voc_colours(len(names)))
 
 
 def read_colormap(path: str) -> np.ndarray:

@@ -48,18 +48,15 @@ class Annotations(NamedTuple):
   faults: list[str] = []  # one line for each file that cannot be read
 
 
-def read_bytes(path: str, kind: str) -> bytes:
+@contextlib.contextmanager
+def reading(path: str, kind: str):
+  """Gives a file's bytes to code that takes its structure for granted: its errors become InputErrors that name the
+  file."""
   data = files.read_bytes(path, f'a file of {kind}', LARGEST)
   if data[:4] == b'PK\3\4':
     raise InputError(f'{path}: is a .zip archive; unpack it, and give the file of {kind} in it')
-  return data
-
-
-@contextlib.contextmanager
-def reading(path: str, kind: str):
-  """Around code that takes a file's structure for granted: its errors become InputErrors that name the file."""
   try:
-    yield
+    yield data
   except InputError:
     raise
   except UnicodeDecodeError:
@@ -79,8 +76,8 @@ def read_coco(path: str) -> Annotations:
   Raises:
     InputError: it is damaged or no such file, two entries have one id, or an annotation's image or category is unknown.
   """
-  with reading(path, COCO):
-    content = json.loads(read_bytes(path, COCO))
+  with reading(path, COCO) as data:
+    content = json.loads(data)
     categories = {key: entry['name'].strip() for key, entry in _by_id(path, content, 'categories', 'name').items()}
     found = {}
     for key, image in _by_id(path, content, 'images', 'file_name').items():
@@ -185,8 +182,8 @@ def read_labelme(folder: str) -> Annotations:
 def _read_or_fault(path: str, folder: str) -> AnnotatedImage | InputError:
   regions, skipped = [], []
   try:
-    with reading(path, LABELME):
-      content = json.loads(read_bytes(path, LABELME))
+    with reading(path, LABELME) as data:
+      content = json.loads(data)
       for number, shape in enumerate(content['shapes'], 1):
         kind, name = shape.get('shape_type') or 'polygon', shape['label'].strip()
         if kind in (*OUTLINES, 'rectangle', 'circle', 'mask'):
@@ -232,8 +229,8 @@ def read_cvat(path: str) -> Annotations:
     InputError: it is damaged or no such file, or holds a label that its list lacks.
   """
   found, used = [], set()
-  with reading(path, CVAT):
-    root = ET.fromstring(read_bytes(path, CVAT))
+  with reading(path, CVAT) as data:
+    root = ET.fromstring(data)
     if root.tag != 'annotations' or root.find('image') is None:
       what = 'is CVAT for video 1.1' if root.find('track') is not None else 'holds no annotated image'
       raise InputError(f'{path}: {what}; export it again, as {CVAT}')

@@ -3,7 +3,6 @@ colours."""
 
 import csv
 import pathlib
-import re
 from collections import Counter
 from typing import NamedTuple
 
@@ -12,24 +11,18 @@ from PIL import Image
 
 from utils import files, images
 from utils.errors import InputError, one_line
-from utils.labels import VOID
+from utils.labels import VOID, colour_and_name
 
 Colour = tuple[int, int, int]
 SUFFIXES = ('.png', '.gif', '.tif', '.tiff', '.bmp', '.jpg', '.jpeg', '.npy', '.webp')
 RGB_TO_CODE = np.array((1 << 16, 1 << 8, 1), np.uint32)  # rgb @ RGB_TO_CODE: one number from 0 to 2^24 - 1 a colour
 JPEG_TOLERANCE = 64  # grey levels, in each of R, G and B, by which JPEG changes a colour beside an edge
 LARGEST_ARRAY = 1 << 31  # bytes of a .npy file
-TABLE_LINES = (  # r g b name, CVAT's name:r,g,b:parts:actions, name r g b
-  r'(?P<r>\d+)[ ,\t]+(?P<g>\d+)[ ,\t]+(?P<b>\d+)[ ,\t]+(?P<name>.+)',
-  r'(?P<name>[^:]+):(?P<r>\d+),(?P<g>\d+),(?P<b>\d+)(:.*)?',
-  r'(?P<name>.+?)[ ,\t]+(?P<r>\d+)[ ,\t]+(?P<g>\d+)[ ,\t]+(?P<b>\d+)',
-)
 
 
 def read_colour_table(path: str) -> dict[Colour, str]:
-  """Colour -> class name, from lines `r g b name` or `name r g b` (commas or spaces), CVAT's labelmap.txt
-  (`name:r,g,b:parts:actions`) or a CSV file with columns name, r, g, b, as class_dict.csv and classes.csv. Several
-  colours may have one name; # begins a comment.
+  """Colour -> class name, from lines that `labels.colour_and_name` reads or a CSV file with columns name, r, g, b, as
+  class_dict.csv and classes.csv. Several colours may have one name; # begins a comment.
 
   Raises:
     InputError: it cannot be read, a line is none of these, or a colour occurs twice.
@@ -45,18 +38,16 @@ def read_colour_table(path: str) -> dict[Colour, str]:
       continue
     if columns:
       fields = dict(zip(columns, row, strict=False))
-    else:
-      matches = (re.fullmatch(pattern, text) for pattern in TABLE_LINES)
-      fields = next((match.groupdict() for match in matches if match), {})
-    levels = [fields.get(channel, '') for channel in 'rgb']
-    if not fields.get('name') or not all(level.isdecimal() and int(level) < 256 for level in levels):
+      text = ' '.join(fields.get(column, '') for column in ('r', 'g', 'b', 'name')).strip()
+    found = colour_and_name(text)
+    if found is None:
       raise InputError(
         f'{path} line {number}: `{line.strip()}` is not `r g b name`; write for example `128 64 128 road`'
       )
-    colour = tuple(map(int, levels))
+    colour, name = found
     if colour in table:
       raise InputError(f'{path} line {number}: the colour {colour} is there already, as {table[colour]}; remove one')
-    table[colour] = fields['name'].strip()
+    table[colour] = name
   if not table:
     raise InputError(f'{path}: holds no line `r g b name`; write one per colour')
   return table
@@ -149,7 +140,6 @@ class Survey(NamedTuple):
   """What a mask of ids holds."""
 
   values: dict[int, int]  # value -> pixels
-  size: tuple[int, int]  # width, height
   palette: dict[int, Colour]  # of a palette image: the colours of the indices in use
   as_is: bool
   void: bool
@@ -167,7 +157,7 @@ def survey(path: str) -> Survey | InputError:
     values, pixels = np.unique(mask.ids, return_counts=True)
     counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
   palette = {i: mask.palette[i] for i in counts if i in mask.palette}
-  return Survey(counts, mask.ids.shape[::-1], palette, mask.as_is, mask.void)
+  return Survey(counts, palette, mask.as_is, mask.void)
 
 
 def read_ids(path: str) -> Mask:

@@ -66,12 +66,12 @@ def _masks(args, converter: Callable | None, meaning: str, names: dict[str, str]
 
 
 def _mapped_names(names: dict[str, str], class_map: dict[str, str]) -> dict[str, str]:
-  """Name -> the class that its pixels belong to, by a class map of names, or of ids (`category 3`: 3).
+  """Name -> the class that its pixels belong to, by a class map of names, or of ids (`category 3`, `id 3`: 3).
 
   Raises:
     InputError: the map holds a name that the labels do not.
   """
-  by_id = {origin.split()[-1]: name for name, origin in names.items() if origin.startswith('category ')}
+  by_id = {origin.split()[-1]: name for name, origin in names.items() if origin.startswith(('category ', 'id '))}
   wanted = {(by_id.get(old, old) if old not in names else old): new for old, new in class_map.items()}
   for name in wanted.keys() - names:
     raise InputError(
@@ -152,65 +152,53 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
   surveys, faults = {}, {}
   for pair, found in zip(labelled, parallel.in_threads(masks.survey, paths, 'looking at masks', 'mask'), strict=True):
     (faults if isinstance(found, InputError) else surveys)[pair.label] = found
-  if faults and not surveys:
-    first, *others = map(str, faults.values())
-    raise InputError(first + (f' (and {len(others)} other masks)' if others else ''))
   values = Counter()
   for survey in surveys.values():
     values.update(survey.values)
   top, transparent = max(values, default=0), any(survey.void for survey in surveys.values())
   void = {VOID, args.ignore_label} | ({0} if args.zero_is_void else set())
-  ids, names, by_colour = values.keys() - void, None, None
-  table = {i: i - args.zero_is_void for i in ids if 0 <= i < VOID}  # mask value -> class id
+  ids, names, by_colour = values.keys() - void, {}, None  # names: mask value -> class name
+  table = {i: i - args.zero_is_void for i in sorted(ids) if 0 <= i < VOID}  # mask value -> class id
   black_and_white = top in (VOID, 65535) and values.keys() == {0, top} and args.ignore_label == VOID
   if black_and_white and not transparent and not args.zero_is_void:
-    names = given if given and len(given) == 2 else ['background', 'object']
-    table = {0: 0, top: 1}
-    print(f'the masks hold 0 and {top} alone: two classes, 0 is {names[0]} and {top} is {names[1]}')
+    names = dict(zip((0, top), given if given and len(given) == 2 else ['background', 'object'], strict=True))
+    print(f'the masks hold 0 and {top} alone: two classes, 0 is {names[0]} and {top} is {names[top]}')
   elif not args.class_map and not args.zero_is_void:
     _refuse_grey_levels(values, given)
     if max(ids, default=0) > VOID:
       classes.names_of_ids(ids, given, args.ignore_label, notes)
     by_colour = _palette_by_colour(surveys, notes)
-  if args.class_map or args.drop_empty and names is None:
-    old = names or [given[i] if given and i < len(given) else f'class_{i}' for i in range(VOID)]
-    names, table = _renumbered(args, {value: old[i] for value, i in table.items()})
+    table = {i: i for i in sorted(by_colour.values())} if by_colour else table
+  if (args.class_map or args.drop_empty) and not names:
+    names = {value: given[i] if given and i < len(given) else f'class_{i}' for value, i in table.items()}
   sound = [pair for pair in pairs if pair.label not in faults]
-  as_is = all(survey.as_is for survey in surveys.values()) and names is None and by_colour is None and not transparent
+  as_is = all(survey.as_is for survey in surveys.values()) and not names and by_colour is None and not transparent
   if as_is and not args.zero_is_void and not args.resize_labels:
     return _masks(args, None, 'ids'), {}, sound, list(map(str, faults.values()))
-  void -= table.keys()
+  void -= names.keys()
+  origins = {name: f'id {value}' for value, name in names.items()}
+  mapping = _mapped_names(origins, args.class_map) if names else {}
 
-  def convert(image: str, path: str) -> tuple[np.ndarray, dict]:
-    mask, in_file = masks.read_ids(path), table
-    if by_colour is not None:
-      in_file = {i: by_colour[colour] for i, colour in mask.palette.items() if colour in by_colour}
-    converted = np.full(mask.ids.shape, VOID, np.uint8)
-    for value in set(np.unique(mask.ids).tolist()) - void:
-      if value not in in_file:
-        raise InputError(f'{path}: holds {value}, and class ids end at {VOID - 1}; are these instance ids?')
-      converted[mask.ids == value] = in_file[value]
-    return converted, {}
+  def converter(class_ids):
+    usual = {value: class_ids[mapping[name]] for value, name in names.items()} or table
+
+    def convert(image: str, path: str) -> tuple[np.ndarray, dict]:
+      mask, in_file = masks.read_ids(path), usual
+      if by_colour is not None:
+        in_file = {i: usual[by_colour[colour]] for i, colour in mask.palette.items() if colour in by_colour}
+      converted = np.full(mask.ids.shape, VOID, np.uint8)
+      for value in set(np.unique(mask.ids).tolist()) - void:
+        if value not in in_file:
+          raise InputError(f'{path}: holds {value}, and class ids end at {VOID - 1}; are these instance ids?')
+        converted[mask.ids == value] = in_file[value]
+      return converted, {}
+
+    return convert
 
   meaning = f'ids; {" and ".join(map(str, sorted(void))) or "nothing"} is void' + ', k is k - 1' * args.zero_is_void
-  source = _masks(args, lambda _: convert, meaning, settings=f'{sorted(table.items())} {by_colour} {sorted(void)}')
-  origins = {name: ', '.join(str(old) for old, new in table.items() if new == i) for i, name in enumerate(names or ())}
-  return source._replace(has_names=names is not None), origins, sound, list(map(str, faults.values()))
-
-
-def _renumbered(args, by_value: dict[int, str]) -> tuple[list[str], dict[int, int]]:
-  """The class names after the class map, and mask value -> class id."""
-  mapping = {name: name for name in by_value.values()}
-  for old, new in args.class_map.items():
-    name = old if old in mapping else by_value.get(int(old)) if old.isdecimal() else None
-    if name is None:
-      raise InputError(
-        f'--class-map: the masks have no class {old!r}; they have {", ".join(list(mapping)[:20])}; correct the line'
-      )
-    mapping[name] = new
-  names = list(dict.fromkeys(new for _, old in sorted(by_value.items()) if not classes.is_void(new := mapping[old])))
-  ids = {name: i for i, name in enumerate(names)}
-  return names, {value: ids.get(mapping[old], VOID) for value, old in by_value.items()}
+  origins, settings = _regrouped(origins, mapping), f'{table} {by_colour} {sorted(void)}'
+  source = _masks(args, converter, meaning, origins if names else None, settings=settings)
+  return source, origins, sound, list(map(str, faults.values()))
 
 
 def _refuse_grey_levels(values: Counter, given: list[str] | None) -> None:

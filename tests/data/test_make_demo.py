@@ -37,8 +37,8 @@ def test_lists_name_every_file_and_labels_are_class_ids_shown_in_voc_colours(tmp
     pairs = lists.read_list(str(tmp_path / f'{split}.txt'), str(tmp_path / 'VOCdevkit'), need_label=True)
     assert len(pairs) == count
     for i, pair in enumerate(pairs):
-      scene = make_demo.draw_scene(np.random.default_rng([0, number, i]), 96, 120)
-      for path, ids in ((pair.label, scene.classes), (pair.label.replace('segcls', 'seginst'), scene.instances)):
+      _, classes, instances = make_demo.draw_scene(np.random.default_rng([0, number, i]), 96, 120)
+      for path, ids in ((pair.label, classes), (pair.label.replace('segcls', 'seginst'), instances)):
         with Image.open(path) as label:
           np.testing.assert_array_equal(np.asarray(label), ids)
           np.testing.assert_array_equal(np.asarray(label.convert('RGB')), labels.voc_colours()[ids])
@@ -48,13 +48,13 @@ def test_lists_name_every_file_and_labels_are_class_ids_shown_in_voc_colours(tmp
 def test_every_class_is_drawn_and_instances_agree_with_classes():
   seen = set()
   for i in range(20):
-    scene = make_demo.draw_scene(np.random.default_rng(i), 144, 144)
-    assert scene.image.dtype == np.uint8 and scene.image.shape == (144, 144, 3)
-    np.testing.assert_array_equal(scene.classes == 255, scene.instances == 255)
-    np.testing.assert_array_equal(scene.classes == 0, scene.instances == 0)
-    for instance in set(np.unique(scene.instances)) - {0, 255}:
-      assert len(np.unique(scene.classes[scene.instances == instance])) == 1
-    seen |= set(np.unique(scene.classes))
+    image, classes, instances = make_demo.draw_scene(np.random.default_rng(i), 144, 144)
+    assert image.dtype == np.uint8 and image.shape == (144, 144, 3)
+    np.testing.assert_array_equal(classes == 255, instances == 255)
+    np.testing.assert_array_equal(classes == 0, instances == 0)
+    for instance in set(np.unique(instances)) - {0, 255}:
+      assert len(np.unique(classes[instances == instance])) == 1
+    seen |= set(np.unique(classes))
   assert seen == {*range(len(make_demo.CLASSES)), 255}
 
 

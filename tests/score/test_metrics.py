@@ -237,8 +237,8 @@ def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
 
   report = cityscapes_report([scored.image(pred, truth, 19, coded) for pred, truth, coded, _ in cases])
   for name, scores in (
-    ('classScores', dict(zip(labels.CITYSCAPES_CLASSES, report.columns['iou'], strict=True))),
-    ('classInstScores', dict(zip(labels.CITYSCAPES_CLASSES, report.columns['iiou'], strict=True))),
+    ('classScores', dict(zip(labels.CITYSCAPES.names, report.columns['iou'], strict=True))),
+    ('classInstScores', dict(zip(labels.CITYSCAPES.names, report.columns['iiou'], strict=True))),
     ('categoryScores', report.more['category_iou']),
     ('categoryInstScores', report.more['category_iiou']),
   ):

@@ -65,7 +65,7 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
     if not getattr(args, folder):
       raise InputError(f'{flag_of(folder)} is empty; give a folder of label images')
   names = chosen_classes(args, [args.pred_dir]).names
-  if args.cityscapes and args.num_classes != len(labels.CITYSCAPES_CLASSES):
+  if args.cityscapes and args.num_classes != len(labels.CITYSCAPES.names):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
   found = find_files(args.pred_dir, args, args.inst_dir)
   from utils.score import scoring  # NumPy and OpenCV, not needed for --help
