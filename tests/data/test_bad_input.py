@@ -2,16 +2,14 @@
 partial output."""
 
 import os
-import struct
 import subprocess
 import sys
-import zlib
 
 import pytest
 from PIL import Image
 
 from dataset import check, make_demo, prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_own, prepare_voc12
-from tests.data.trees import ROOT, camvid, cityscapes, flat_mask, gta5, own, photo, voc
+from tests.data.trees import ROOT, camvid, cityscapes, flat_mask, gta5, own, photo, raw_png, voc
 from utils import errors
 
 
@@ -43,30 +41,21 @@ LIST = ['--data-list', 'HERE/list.txt']
 BAD_USE = [
   (check, pair, [], '--data-list is empty'),
   (check, pair, ['--data-list', 'HERE/gone.txt'], 'gone.txt: no such list file'),
-  (check, pair, ['--data-list', 'HERE'], 'give a list file'),
   (check, pair, ['--data-list', 'HERE/a.jpg'], 'is not UTF-8 text'),
-  (check, lambda f: pair(f, line=''), LIST, 'holds no line'),
   (check, lambda f: pair(f, line=' \n\n'), LIST, 'holds no line'),
-  (check, pair, [*LIST, '--num-classes', '256'], '--ignore-label 255 is a class'),
   (check, pair, [*LIST, '--ignore-label', '3'], '--ignore-label 3 is a class (0 to 20'),
   (check, pair, ['--data-list', '/dev/zero'], '/dev/zero: is a device'),
-  (check, pair, ['--data-list', '/proc/self/mem'], 'give a list file'),
   (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
-  (make_demo, lambda f: f, ['--image-size', '9999,96'], 'must lie between 64 and 4096'),
   (make_demo, lambda f: (f / 'VOCdevkit').mkdir() or f, [], 'a VOCdevkit that is not demo data'),
   (prepare_voc12, lambda f: f, [], 'holds no VOC2012/JPEGImages'),
-  (prepare_voc12, voc, ['--sbd-dir', 'HERE/sbd'], 'holds no cls'),
   (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to('SegmentationClass'), [], 'the original itself'),
   (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to(f), [], 'segcls: is a link'),
-  (prepare_cityscapes, lambda f: (cityscapes(f) / 'gtFineId').symlink_to(f), [], 'gtFineId: is a link'),
-  (prepare_cityscapes, lambda f: f, [], 'holds no leftImg8bit'),
-  (prepare_cityscapes, lambda f: (f / 'leftImg8bit').mkdir() or f, [], 'holds no gtFine; unpack gtFine_train'),
+  (prepare_cityscapes, lambda f: (f / 'leftImg8bit').mkdir(), [], 'holds no gtFine; unpack leftImg8bit_train'),
   (prepare_camvid, lambda f: f, [], 'holds no train'),
   (prepare_gta5, lambda f: f, [], 'holds no images/*.png and labels/*.png'),
   (prepare_gta5, gta5, ['--split-file', 'HERE/gone.mat'], 'gone.mat: no such file'),
   (prepare_gta5, gta5, ['--split-file', 'HERE/images/00001.png'], 'is not a MATLAB file with trainIds'),
   (prepare_own, lambda f: f, [], '--images images: is not a folder'),
-  (prepare_own, own, ['--masks', 'gone'], '--masks gone: is not a folder'),
   (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
   (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of a label'),
   (prepare_own, own, ['--coco', 'x.json', '--zero-is-void'], '--zero-is-void and --coco are labels of two kinds'),
@@ -130,18 +119,13 @@ NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason='root may read every fol
 RGB, CMYK = Image.new('RGB', (8, 6)), Image.new('CMYK', (8, 6))
 BAD_FILES = [
   (check, lambda f: pair(f, line='a.jpg a.png extra\n'), LIST, 'is not `image label`'),
-  (check, lambda f: broken(pair(f) / 'a.png', b'\x89PNG\r\n\x1a\n' + b'x' * 40), LIST, 'a.png: cannot be decoded'),
   (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is not a file'),
-  (check, lambda f: pair(f, line='a.jpg a\0.png\n'), LIST, 'is not a file'),
   (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
   (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
-  (prepare_gta5, lambda f: broken(gta5(f) / 'labels/00002.png'), [], '00002.png: cannot be decoded'),
-  (prepare_gta5, lambda f: gta5_image(f, 0), [], '00002.png: cannot be decoded (it is empty)'),
   (prepare_gta5, lambda f: gta5_image(f, -20), [], '00002.png: cannot be decoded (its end is missing)'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
   (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a pipe, not a file'),
-  (prepare_own, lambda f: broken(own_file(f)), [], 'b.png: cannot be decoded'),
   (prepare_own, long_names, ['--val-fraction', '0'], 'b.png: cannot be decoded'),
   pytest.param(prepare_own, unreadable, [], 'private: Permission denied; its files are left out', marks=NOT_ROOT),
 ]
@@ -176,7 +160,6 @@ GOOD = [
   lambda f: Image.new('RGBA', (8, 6)).save(pair(f) / 'a.jpg', 'PNG'),
   lambda f: Image.new('I;16', (8, 6)).save(pair(f) / 'a.jpg', 'PNG'),
   lambda f: RGB.save(pair(f) / 'a.jpg', exif=TURNED),  # the label has the stored size
-  lambda f: Image.new('1', (8, 6)).save(pair(f) / 'a.png'),
   lambda f: Image.new('P', (8, 6)).save(pair(f) / 'a.png'),
   lambda f: Image.new('I;16', (8, 6), 20).save(pair(f) / 'a.png'),
   lambda f: (flat_mask(pair(f) / 'a.png', 0, 1, 1), photo(f / 'a.jpg', 1, 1)),
@@ -192,16 +175,7 @@ def test_what_should_work_works(capsys, tmp_path, make):
 
 
 def test_decompression_bomb_is_refused_before_it_is_decoded(capsys, tmp_path):
-  pair(tmp_path)
-  chunks = (
-    (b'IHDR', struct.pack('>IIBBBBB', 50000, 50000, 8, 2, 0, 0, 0)),
-    (b'IDAT', zlib.compress(bytes(100))),
-    (b'IEND', b''),
-  )
-  data = [
-    struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body)) for kind, body in chunks
-  ]
-  (tmp_path / 'a.jpg').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(data))
+  (pair(tmp_path) / 'a.jpg').write_bytes(raw_png(50000, 50000, 8, 2, bytes(100)))
   code, err = run(capsys, check, tmp_path, LIST)
   assert code == 1 and 'cut it into parts' in err
 

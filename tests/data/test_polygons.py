@@ -10,6 +10,7 @@ from dataset import prepare_own
 from dataset.formats import drawing
 from pyscripts.export import export_polygons
 from tests.data import trees
+from tests.data.labelled import whole
 from utils import errors, labels
 
 STREET = labels.Classes(['road', 'car', 'tree'], labels.voc_colours(3))
@@ -65,9 +66,7 @@ def test_a_tolerance_spares_points_and_moves_outlines_no_farther(tmp_path, capsy
   (exact,), _ = export_polygons.outlines(radius < 15, 0)
   (simple,), _ = export_polygons.outlines(radius < 15, 1.5)
   assert len(simple[0]) < len(exact[0]) / 3
-  part, drawn = drawing.fill(simple, 40, 40), np.zeros((40, 40), bool)
-  drawn[part.top : part.top + part.mask.shape[0], part.left : part.left + part.mask.shape[1]] = part.mask
-  changed = drawn != (radius < 15)
+  changed = whole(drawing.fill(simple, 40, 40), 40, 40) != (radius < 15)
   assert changed.any() and np.abs(radius[changed] - 15).max() < 1.5 + 0.71
   predicted(tmp_path)
   assert export(tmp_path, 'coco', '--tolerance', '1.5') == 0
@@ -94,12 +93,9 @@ def test_geojson_lies_where_the_tiff_does(tmp_path, is_point):
     outline, *holes = [
       (np.array(ring) - (500000, 4000000)) / (2, -3) + is_point / 2 for ring in feature['geometry']['coordinates']
     ]
-    part = drawing.fill([outline], *scene.shape)
-    inside = np.zeros(scene.shape, bool)
-    inside[part.top : part.top + part.mask.shape[0], part.left : part.left + part.mask.shape[1]] = part.mask
+    inside = whole(drawing.fill([outline], *scene.shape), *scene.shape)
     for hole in holes:
-      part = drawing.fill([hole], *scene.shape)
-      inside[part.top : part.top + part.mask.shape[0], part.left : part.left + part.mask.shape[1]] &= ~part.mask
+      inside &= ~whole(drawing.fill([hole], *scene.shape), *scene.shape)
     assert (drawn[inside] == 255).all()
     drawn[inside] = feature['properties']['id']
   np.testing.assert_array_equal(drawn, scene)

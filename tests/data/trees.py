@@ -1,7 +1,10 @@
-"""Small data sets in each official layout, for the tests of the scripts that prepare them."""
+"""Pictures and lists as files, and small data sets in each official layout, for the tests of the scripts that prepare
+them."""
 
 import os
 import pathlib
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -11,21 +14,31 @@ OFFICIAL_LISTS = pathlib.Path(os.environ.get('AAF_OFFICIAL_LISTS', ROOT.parent /
 
 
 def save(path, array, palette=None, **kwargs) -> str:
-  path = pathlib.Path(path)
+  """Integers of 64 bits, as lists and NumPy have them, become 8."""
+  path, array = pathlib.Path(path), np.asarray(array)
   path.parent.mkdir(parents=True, exist_ok=True)
-  image = Image.fromarray(np.asarray(array, np.uint8) if isinstance(array, list) else array)
+  image = Image.fromarray(array.astype(np.uint8) if array.dtype == np.int64 else array)
   if palette is not None:
     image.putpalette(np.asarray(palette, np.uint8).ravel().tolist())
   image.save(path, **kwargs)
   return str(path)
 
 
-def photo(path, height=5, width=7) -> str:
-  return save(path, np.zeros((height, width, 3), np.uint8))
+def photo(path, height=5, width=7, **kwargs) -> str:
+  return save(path, np.zeros((height, width, 3), int), **kwargs)
 
 
-def flat_mask(path, value=0, height=5, width=7, **kwargs) -> str:
-  return save(path, np.full((height, width), value, np.uint8), **kwargs)
+def flat_mask(path, value=0, height=5, width=7) -> str:
+  return save(path, np.full((height, width), value))
+
+
+def raw_png(width, height, bits, colour, rows: bytes) -> bytes:
+  """A PNG of any header; `colour`: 0 is grey, 2 RGB."""
+  header = struct.pack('>IIBBBBB', width, height, bits, colour, 0, 0, 0)
+  data = b'\x89PNG\r\n\x1a\n'
+  for kind, body in ((b'IHDR', header), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')):
+    data += struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+  return data
 
 
 def read_list(folder, name) -> list[str]:
