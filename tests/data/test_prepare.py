@@ -3,9 +3,6 @@ every list, and what a second run does."""
 
 import os
 import pathlib
-import signal
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -15,7 +12,7 @@ import scipy.sparse
 
 from dataset import convert, listing, prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_voc12
 from tests.data import trees
-from tests.data.trees import OFFICIAL_LISTS, ROOT, flat_mask, photo, png, read_list, save, snapshot, tick
+from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot, tick
 from utils import files, images, labels, lists
 from utils.errors import InputError
 from utils.labels import CITYSCAPES_LABELS
@@ -300,37 +297,6 @@ def test_an_archive_that_grows_is_refused(tmp_path):
   (tmp_path / 'a.mat').write_bytes(data + (15).to_bytes(4, 'little') + len(body).to_bytes(4, 'little') + body)
   with pytest.raises(InputError, match='holds more than 16 MB'):
     listing.read_mat(str(tmp_path / 'a.mat'), ['x'], 'a MATLAB file', dict)
-
-
-KILLED = """
-import os, runpy, signal, sys, threading
-whole, replace, lock = [], os.replace, threading.Lock()
-def count(*paths):
-  with lock:
-    whole.append(paths)
-    os.kill(os.getpid(), signal.SIGKILL) if len(whole) > 5 else replace(*paths)
-os.replace, sys.argv = count, sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name='__main__')
-"""
-
-
-def test_killed_in_the_middle_and_continued(tmp_path, rng):
-  """Killed where its sixth file is whole but has not its name yet."""
-  root = tmp_path / 'cs'
-  for i in range(20):
-    cityscapes_image(root, 'train', 'ulm', f'ulm_{i:06d}_000019', rng)
-  flags = ['--data-dir', str(root), '--list-dir', str(tmp_path / 'lists')]
-  command = [sys.executable, '-c', KILLED, str(ROOT / 'dataset' / 'prepare_cityscapes.py'), *flags]
-  assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
-  out = root / 'gtFineId' / 'train' / 'ulm'
-  done = {path: path.stat().st_mtime_ns for path in out.glob('ulm*.png')}
-  assert len(done) == 5 and list(out.glob('.*.part.png'))
-  assert prepare_cityscapes.main(flags) == 0
-  assert len(list(out.glob('ulm*.png'))) == 40 and not list(out.glob('.*'))
-  assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
-  for path in out.glob('*labelIds.png'):
-    source = root / 'gtFine' / 'train' / 'ulm' / path.name.replace('gtFineId', 'gtFine')
-    np.testing.assert_array_equal(png(path)[0], labels.cityscapes_train_ids()[png(source)[0]])
 
 
 def test_a_folder_that_cannot_be_made_ends_the_run_and_one_in_a_files_place_does_not(tmp_path):
