@@ -80,35 +80,60 @@ def _open(path: str):
   return open(path, 'rb')
 
 
-def list_images(folder: str, skip: Collection[str] = ()) -> list[str]:
-  """The images of a folder and its sub-folders, sorted by path.
+def check_folder(flag: str, folder: str) -> str:
+  """Raises an InputError unless `folder`, given by `flag`, is one."""
+  if not os.path.isdir(folder):
+    raise InputError(f'{flag} {folder}: is {"a file" if os.path.exists(folder) else "missing"}; give a folder')
+  return folder
 
-  Hidden files and folders, links to folders and the folders whose real paths are in `skip` are left out. Files of other
-  endings are counted on standard error.
+
+def walk(root: str, suffixes: Collection[str] = SUFFIXES, skip: Collection[str] = (), others=None) -> list[str]:
+  """The files of these endings in `root` and its sub-folders, relative to it and sorted.
+
+  Links are followed. Hidden files and folders and the sub-folders whose real paths are in `skip` are left out.
+  `others`, a Counter, gets the other files' endings.
 
   Raises:
-    InputError: a folder cannot be read, or there is no image.
+    InputError: a folder cannot be read.
   """
-  images, others = [], collections.Counter()
 
   def unreadable(error: OSError):
-    raise InputError(f'{error.filename}: {error.strerror}; give a folder of images')
+    raise InputError(f'{error.filename}: the folder cannot be read ({error.strerror}); change its permissions')
 
-  for parent, folders, names in os.walk(folder, onerror=unreadable):
-    folders[:] = [name for name in folders if name[0] != '.' and os.path.realpath(f'{parent}/{name}') not in skip]
+  paths, seen = [], set()
+  for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
+    real = os.path.realpath(folder)
+    if real in seen:  # a link to a folder above
+      subfolders.clear()
+      continue
+    seen.add(real)
+    subfolders[:] = [n for n in subfolders if n[0] != '.' and os.path.realpath(f'{folder}/{n}') not in skip]
     for name in [name for name in names if name[0] != '.']:
-      if name.lower().endswith(SUFFIXES):
-        images.append(os.path.join(parent, name))
-      else:
-        others[os.path.splitext(name)[1].lower() or 'no ending'] += 1
+      ending = os.path.splitext(name)[1].lower()
+      if ending in suffixes:
+        paths.append(os.path.normpath(os.path.join(os.path.relpath(folder, root), name)))
+      elif others is not None:
+        others[ending or 'no ending'] += 1
+  return sorted(paths)
+
+
+def list_images(flag: str, folder: str, skip: Collection[str] = ()) -> list[str]:
+  """The images in a folder, given by `flag`, and its sub-folders (see `walk`). Files of other endings are counted on
+  standard error.
+
+  Raises:
+    InputError: there is no such folder or no image, or a folder cannot be read.
+  """
+  others = collections.Counter()
+  paths = walk(check_folder(flag, folder), skip=skip, others=others)
   left_out = ', '.join(f'{number} of {ending}' for ending, number in others.most_common(5))
-  if not images:
+  if not paths:
     raise InputError(
       f'{folder}: holds no image ({", ".join(SUFFIXES)}){f" but {left_out}" if others else ""}; give a folder of them'
     )
   if others:
     print(f'note: {folder}: {others.total()} files are not predicted: {left_out}', file=sys.stderr)
-  return sorted(images)
+  return [os.path.join(folder, path) for path in paths]
 
 
 ORIENTATION = 274  # EXIF's tag

@@ -8,8 +8,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import numpy as np
 
-from dataset import convert
-from utils import arguments, errors, files, images, labels
+from utils import arguments, errors, files, images, labels, parallel
 from utils.errors import InputError
 from utils.labels import VOID
 from utils.score import pairs
@@ -21,19 +20,22 @@ def main(argv=None) -> int:
   flags.add_argument('--save-dir', required=True, help='another folder, for the converted files')
   args = flags.parse_args(argv)
   names = pairs.predictions(args.pred_dir)
-  if not args.save_dir:
-    raise InputError('--save-dir is empty; give a folder for the encoded files')
+  if not args.save_dir or os.path.realpath(args.save_dir) == os.path.realpath(args.pred_dir):
+    what = 'is the folder of the predictions' if args.save_dir else 'is empty'
+    raise InputError(f'--save-dir {args.save_dir}: {what}; give another folder, for the encoded files')
   files.check_output_file('--save-dir', os.path.join(args.save_dir, 'a'))
-  sources = {}
-  for name in names:
-    output = os.path.join(args.save_dir, os.path.splitext(name)[0] + '.png')
-    source = os.path.join(args.pred_dir, name)
-    if output in sources:
-      raise InputError(f'{source}: would get one name with {sources[output]}, {output}; rename one')
-    sources[output] = source
-  jobs = [convert.Job(source, output, encoded) for output, source in sources.items()]
-  # Existing files too: older predictions may be converted into the folder of newer ones.
-  return errors.report(convert.run(jobs, 'label ids', again=True).values())
+
+  def encode(name: str) -> str | None:
+    try:
+      label_ids = encoded(os.path.join(args.pred_dir, name))
+    except InputError as e:
+      return str(e)
+    files.write_png(os.path.join(args.save_dir, os.path.splitext(name)[0] + '.png'), label_ids)
+    return None
+
+  faults = list(filter(None, parallel.in_threads(encode, names, 'label ids')))
+  print(f'{args.save_dir}: {len(names) - len(faults)} files written')
+  return errors.report(faults)
 
 
 def encoded(path: str) -> np.ndarray:

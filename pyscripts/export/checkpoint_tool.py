@@ -1,9 +1,12 @@
 """Lists the tensors of a checkpoint, compares two, or strips what only training needs (the optimizer's slots)."""
 
+import os
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+import numpy as np
 
 from utils import arguments, errors, runs
 
@@ -28,8 +31,6 @@ def main(argv=None) -> int | None:
 
 
 def list_tensors(args, checkpoint) -> None:
-  import numpy as np
-
   reader, numbers = checkpoint.Reader(args.checkpoint), 0
   for name, shape in sorted(reader.shapes.items()):
     value = reader.get(name)
@@ -53,8 +54,6 @@ def compare(args, checkpoint) -> int:
 
 def tensor_difference(name: str, first, second) -> str:
   """How the tensor `name` differs between two checkpoints, in words; empty if it does not."""
-  import numpy as np
-
   for reader in (first, second):
     if name not in reader.shapes:
       return f'not in {reader.prefix}'
@@ -70,8 +69,6 @@ def tensor_difference(name: str, first, second) -> str:
 
 
 def strip(args, checkpoint) -> None:
-  import os
-
   from utils.train.optimizers import SLOTS
 
   reader = checkpoint.Reader(args.checkpoint)

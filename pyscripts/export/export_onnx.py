@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors
+from utils import arguments, errors, files
 from utils.predict import flags
 
 
@@ -17,6 +17,7 @@ def main(argv=None) -> None:
   parser.add_argument('--output', required=True, help='file to write, for example model.onnx')
   args = flags.parse_described(parser, argv)
   flags.check_prediction(args)
+  files.check_output_file('--output', args.output)
   if args.precision != 'float32':
     raise errors.InputError(f'--precision {args.precision}: an ONNX model is float32; give --precision float32')
   try:
@@ -24,24 +25,13 @@ def main(argv=None) -> None:
   except ImportError:
     raise errors.InputError('the converter is not installed; install it with `pip install tf2onnx`') from None
   with errors.quiet_start():
-    import tensorflow as tf
-
-  from network.common.layers import MEAN
-  from utils import files
+    from utils.predict.export import window_network
   from utils.predict.predictor import restored
   from utils.predict.windows import probability_function
 
-  probabilities = probability_function(restored(args), args.input_size)
-
-  @tf.function(input_signature=[tf.TensorSpec([None, *args.input_size, 3], tf.uint8, 'windows')], autograph=False)
-  def onnx(windows):
-    return {'probabilities': probabilities(tf.cast(windows, tf.float32) - MEAN)}
-
+  onnx = window_network(probability_function(restored(args), args.input_size), args.input_size)
   converted, _ = tf2onnx.convert.from_function(onnx, onnx.input_signature, opset=18)
-  try:
-    files.write_bytes(args.output, converted.SerializeToString())
-  except OSError as e:
-    raise errors.InputError(f'--output {args.output}: cannot be written ({e.strerror}); name another') from None
+  files.write_bytes(args.output, converted.SerializeToString())
   print(f'exported: {args.output} (windows: uint8 [N, {args.input_size[0]}, {args.input_size[1]}, 3] -> probabilities)')
 
 

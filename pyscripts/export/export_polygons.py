@@ -56,7 +56,7 @@ def main(argv=None) -> None:
   names = pathlib.Path(os.path.abspath(args.out)).parent / labels.TEXT
   if names.exists() and labels.read_classes(names).names != classes.names:
     raise InputError(f'{names}: names other classes than the predictions have; give an --out elsewhere, or remove it')
-  paths = images.list_images(args.pred_dir)
+  paths = images.list_images('--pred-dir', args.pred_dir)
   found = [pairs.Files(os.path.relpath(path, args.pred_dir), path, path) for path in paths]
   photos = report.photos(args.image_dir, found) if args.format != 'geojson' else {}
   trace = functools.partial(traced, classes=classes, tolerance=args.tolerance)

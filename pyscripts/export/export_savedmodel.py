@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors
+from utils import arguments, errors, files
 from utils.predict import flags
 
 
@@ -24,12 +24,8 @@ def main(argv=None) -> None:
       f'--save-dir {args.save_dir}: is there already; name a new folder, for example the next number'
     )
   parent = os.path.dirname(os.path.abspath(args.save_dir))
-  try:
-    os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.TemporaryDirectory(prefix='.writing-', dir=parent)
-  except OSError as e:
-    raise errors.InputError(f'--save-dir {args.save_dir}: cannot be made ({e.strerror}); name another') from None
-  with temporary as folder:
+  files.make_folder('--save-dir', parent)
+  with tempfile.TemporaryDirectory(prefix='.writing-', dir=parent) as folder:
     export(args, os.path.join(folder, 'model'))
     os.rename(os.path.join(folder, 'model'), args.save_dir)
   print(f'exported: {args.save_dir} (images: uint8 [N, h, w, 3] -> classes, probabilities)')

@@ -10,7 +10,13 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
+import numpy as np
+import scipy.special
+from PIL import Image, ImageDraw, ImageFont
+
 from utils import arguments, errors, runs
+from utils.files import write_png
+from utils.labels import choose_classes
 from utils.train import flags
 
 CELL, MARGIN = (72, 18), 12  # pixels: width and height of a cell, space around
@@ -28,10 +34,6 @@ def main(argv=None) -> None:
   args = parser.parse_args(argv)
   args.checkpoint = runs.checkpoint_of(args)
   weights = read_weights(args.checkpoint)
-
-  from utils.files import write_png
-  from utils.labels import choose_classes
-
   names = choose_classes(len(weights['edge']), args.names, args.checkpoint).names
   number = weights['edge'].shape[1]
   distances = args.kld_sizes or trained_sizes(args.checkpoint, number)
@@ -46,8 +48,6 @@ def main(argv=None) -> None:
 
 def read_weights(prefix: str) -> dict:
   """'edge' and 'non-edge' -> softmaxed weights [classes, sizes]."""
-  import scipy.special
-
   with errors.quiet_start():
     from utils.checkpoint import Reader
 
@@ -68,9 +68,6 @@ def trained_sizes(prefix: str, number: int) -> list[int]:
 
 def draw(weights: dict, names: list[str], distances):
   """The picture, uint8 RGB: the tables side by side; the larger a weight, the darker its cell."""
-  import numpy as np
-  from PIL import Image, ImageDraw, ImageFont
-
   values = np.concatenate(list(weights.values()), -1)  # [classes, tables * sizes]
   columns, sizes = values.shape[1], len(distances)
   middle, span = (values.min() + values.max()) / 2, max(np.ptp(values), NARROWEST)

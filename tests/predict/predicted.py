@@ -8,33 +8,31 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from seg_models.models import build
-from tests import recorded
+from tests import recorded, tiny
 from utils import checkpoint as checkpoints
 from utils import errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CLASSES = 3
-NETWORK = ['--model', 'fcn8s', '--backbone', 'resnet_v1_14', '--num-classes', str(CLASSES)]
+CLASSES = tiny.CLASSES
+NETWORK = ['--model', 'fcn8s', '--backbone', 'toy', '--num-classes', str(CLASSES)]
 WINDOWS = ['--input-size', '48,48', '--strides', '32,32']
 
 
 @pytest.fixture(scope='session')
 def checkpoint(tmp_path_factory) -> str:
   """The prefix of a checkpoint of the network above, of weights that make unlike pixels unlike."""
-  return save_drawn('fcn8s', tmp_path_factory.mktemp('checkpoint') / 'model.ckpt-7')
+  return save_drawn(tmp_path_factory.mktemp('checkpoint') / 'model.ckpt-7')
 
 
-def save_drawn(model: str, prefix) -> str:
-  """Saves a checkpoint of `model` on the small ResNet, of the recorded weights; returns its prefix."""
-  model = build(model, 'resnet_v1_14', CLASSES)
-  shapes = {checkpoints.name_of(v): v.shape for v in model.variables}
+def save_drawn(prefix, model='fcn8s', backbone='toy') -> str:
+  """Saves a checkpoint of the recorded weights; returns its prefix."""
+  shapes = {checkpoints.name_of(v): v.shape for v in build(model, backbone, CLASSES).variables}
   checkpoints.save(str(prefix), {name: recorded.weights(name, shape) for name, shape in shapes.items()})
   return str(prefix)
 
@@ -86,34 +84,26 @@ def run(words, script='inference.inference') -> int:
     return e.code
 
 
-def start(words, script='inference/inference.py', before='') -> subprocess.Popen:
-  """A script in a process of its own; `before` is Python that it runs first."""
-  path = ROOT / 'pyscripts' / script
-  code = (
-    'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n'  # shells may start us without it
-    f'import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = {[str(path), *words]!r}\n{before}\n'
-    f'runpy.run_path({str(path)!r}, run_name="__main__")'
-  )
-  return subprocess.Popen(
-    [sys.executable, '-c', code],
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'},
-  )
-
-
-def start_slowly(words, save_dir) -> subprocess.Popen:
-  """A prediction that would last a while, once it has written something."""
-  before = (
-    'import time; from utils.predict.outputs import Outputs; write = Outputs.write\n'
-    'Outputs.write = lambda *a: (time.sleep(0.05), write(*a))'
-  )
-  process, limit = start(words, before=before), time.time() + 120
-  while not list(pathlib.Path(save_dir).glob('gray/[!.]*.png')):
-    assert process.poll() is None and time.time() < limit, process.communicate()
-    time.sleep(0.02)
-  return process
+def stopped(words, signum: int, number: int = 3) -> subprocess.CompletedProcess:
+  """inference.py in a process of its own that gets a signal when class ids have been written for the `number`-th time,
+  before they get their name."""
+  script = str(ROOT / 'pyscripts/inference/inference.py')
+  code = f"""
+import itertools, os, runpy, signal, sys, threading
+sys.path.insert(0, {str(ROOT)!r})
+from tests import tiny
+rename, calls = os.replace, itertools.count(1)
+def replace(a, b):
+  if 'gray' in str(b) and next(calls) == {number}:
+    signal.pthread_kill(threading.main_thread().ident, {int(signum)})
+  rename(a, b)
+os.replace = replace
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells may start us without it
+sys.argv = {[script, *words]!r}
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+  environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
+  return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)
 
 
 def files(folder) -> dict[str, bytes]:

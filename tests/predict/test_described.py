@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.predict import predicted
-from tests.predict.predicted import CLASSES, NETWORK, files, run
+from tests.predict.predicted import CLASSES, NETWORK, files, flags, run
 from utils import labels
 from utils.predict.predictor import Predictor
 
@@ -36,20 +36,8 @@ def snapshots(checkpoint, tmp_path):
 def test_a_run_alone_predicts_as_all_its_flags_do(snapshots, checkpoint, folder, tmp_path):
   photo = folder / '0.png'
   assert run(['--run', str(snapshots), '--image', str(photo), '--save-dir', str(tmp_path / 'a')]) == 0
-  words = [
-    *NETWORK,
-    '--num-classes',
-    str(CLASSES),
-    '--input-size',
-    '48,48',
-    '--strides',
-    '32,32',
-    '--image',
-    str(photo),
-  ]
-  assert run([*words, '--restore-from', checkpoint, '--save-dir', str(tmp_path / 'b')]) == 0
-  ours, flags = files(tmp_path / 'a'), files(tmp_path / 'b')
-  assert ours['gray/0.png'] == flags['gray/0.png']
+  assert run(flags(checkpoint, tmp_path / 'b', '--image', photo)) == 0
+  assert files(tmp_path / 'a/gray') == files(tmp_path / 'b/gray')
   kept = labels.classes_beside(tmp_path / 'a')
   assert kept.names == NAMES.names and np.array_equal(kept.colours, NAMES.colours)
   ids, colours = (np.asarray(Image.open(tmp_path / 'a' / kind / '0.png')) for kind in ('gray', 'color'))
@@ -61,9 +49,9 @@ def test_a_run_alone_predicts_as_all_its_flags_do(snapshots, checkpoint, folder,
   assert (confidence > 1 / CLASSES - 1e-6).all() and (confidence < 1 + 1e-6).all()
 
 
-@pytest.mark.parametrize('flag, value', [('--num-classes', '4'), ('--model', 'pspnet'), ('--output-stride', '16')])
-def test_a_flag_that_contradicts_the_network_is_refused(snapshots, folder, tmp_path, capsys, flag, value):
+def test_a_flag_that_contradicts_the_network_is_refused(snapshots, folder, tmp_path, capsys):
+  words = ['--num-classes', '4', '--image', str(folder / '0.png'), '--save-dir', str(tmp_path / 'out')]
   for source in (['--run', str(snapshots)], ['--restore-from', str(snapshots / 'model.ckpt-7')]):
-    assert run([*source, flag, value, '--image', str(folder / '0.png'), '--save-dir', str(tmp_path / 'out')]) == 2
+    assert run([*source, *words]) == 2
     line = capsys.readouterr().err
-    assert f'{flag} {value}' in line and 'config' in line and not (tmp_path / 'out').exists()
+    assert '--num-classes 4' in line and 'config' in line and not (tmp_path / 'out').exists()

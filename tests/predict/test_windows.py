@@ -18,7 +18,7 @@ from utils.errors import RunError
 from utils.images import read_label
 from utils.predict.outputs import class_map
 from utils.predict.run import read_image
-from utils.predict.windows import compute, freeze, probability_function, resize_scores, scores, window_starts
+from utils.predict.windows import compute, coverage, freeze, probability_function, resize_scores, scores, window_starts
 
 CLASSES = 3
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -111,14 +111,15 @@ def test_scores_are_their_definition(size, window, strides, scales, flip):
 
 
 def test_windows_begin_where_the_formula_says():
-  for length in range(8, 60):
-    for window in (8, 13):
-      for stride in (1, 3, 8, 13):
-        if length >= window >= stride:
-          starts = window_starts(length, window, stride)
-          assert starts == slow_starts(length, window, stride)
-          assert starts[0] == 0 and starts[-1] == length - window
-          assert all(0 < b - a <= stride for a, b in zip(starts, starts[1:], strict=False))
+  for length in (*range(8, 60, 5), 480, 1792, 3584):
+    for window, stride in ((8, 1), (8, 3), (8, 8), (13, 13), (48, 32), (480, 320)):
+      if length >= window:
+        starts = window_starts(length, window, stride).numpy().tolist()
+        assert starts == slow_starts(length, window, stride)
+        assert starts[0] == 0 and starts[-1] == length - window
+        assert all(0 < b - a <= stride for a, b in zip(starts, starts[1:], strict=False))
+        covered = np.bincount(np.concatenate([np.arange(start, start + window) for start in starts]))
+        np.testing.assert_array_equal(coverage(starts, window, length), covered)
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 7, 1000])
@@ -230,7 +231,8 @@ def test_recorded_predictions(recorded_network, script, names, scales, flip):
 @pytest.mark.parametrize(
   ('name', 'backbone', 'kind'),
   [
-    *((name, 'resnet_v1_14', kind) for name in MODELS for kind in ('float32', 'bfloat16')),
+    *((name, 'toy', kind) for name in MODELS for kind in ('float32', 'bfloat16')),
+    ('fcn8s', 'resnet_v1_14', 'float32'),
     ('deeplabv3plus', 'efficientnet_lite0', 'float32'),
   ],
 )
@@ -247,13 +249,8 @@ def test_frozen_model_predicts_as_before(name, backbone, kind):
   freeze(model)
   got = model(windows).numpy()
   assert not model.variables and got.dtype == np.float32
+  assert all(conv.batch_norm is None for conv in model.submodules if isinstance(conv, Conv))
   assert np.linalg.norm(got - want) < {'float32': 1e-5, 'bfloat16': 0.03}[kind] * np.linalg.norm(want)
-
-
-def test_freezing_leaves_no_normalisation():
-  toy = tiny.toy()
-  freeze(toy)
-  assert all(conv.batch_norm is None for conv in toy.submodules if isinstance(conv, Conv))
 
 
 def test_probabilities_are_those_of_the_resized_logits():

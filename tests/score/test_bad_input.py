@@ -1,6 +1,7 @@
 """What the benchmark scripts say about bad input: one line with the cause and the fix, exit code 2 (1 for faults at run
 time), nothing printed as a score, nothing written. And what users expect to work, works."""
 
+import argparse
 import io
 import os
 import pathlib
@@ -96,8 +97,7 @@ def bomb() -> bytes:
 
 
 nothing = all_of()
-emptied = all_of(put('pred/a.png', None), put('pred/b.png', None))
-only_text = all_of(emptied, put('pred/notes.txt', b'none yet'))
+only_text = all_of(put('pred/a.png', None), put('pred/b.png', None), put('pred/notes.txt', b'none yet'))
 in_two_cities = all_of(put('gt/a.png', None), put('gt/ulm/a.png', GREY), put('gt/bonn/a.png', GREY))
 gray_and_color = all_of(put('pred/gray', 'folder'), put('pred/color', 'folder'))
 cut_short = encoded(np.random.default_rng(0).integers(0, 4, (60, 80), np.uint8))[:900]
@@ -106,8 +106,6 @@ MIOU = [
   ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
   ('empty flag', nothing, lambda f: {'pred-dir': ''}, ['--pred-dir is empty']),
   ('file for folder', nothing, lambda f: {'pred-dir': f / 'pred/a.png'}, ['--pred-dir', 'a.png', 'is a file']),
-  ('no truth folder', nothing, lambda f: {'gt-dir': f / 'none'}, ['--gt-dir', 'none', 'missing']),
-  ('empty prediction folder', emptied, dict, ['--pred-dir', 'holds no predictions']),
   ('nothing that is an image', only_text, dict, ['--pred-dir', 'holds no predictions']),
   ('prediction without truth', put('gt/b.png', None), dict, ['b.png', 'has no ground truth', '--string-replace']),
   ('truth in two places', in_two_cities, dict, ['a.png', 'ambiguous', 'ulm', 'bonn']),
@@ -115,62 +113,38 @@ MIOU = [
   ('the folder above', gray_and_color, dict, ['--pred-dir', 'colours', 'pred/gray']),
   ('other size', put('pred/a.png', GREY[:5]), dict, ['pred/a.png', '8 x 5', 'gt/a.png', '8 x 6']),
   ('RGB prediction', put('pred/a.png', picture('RGB')), dict, ['pred/a.png', 'RGB', 'class ids']),
-  ('RGB truth', put('gt/a.png', picture('RGB')), dict, ['gt/a.png', 'RGB', 'class ids']),
-  ('grey with alpha', put('pred/a.png', picture('LA')), dict, ['pred/a.png', 'LA', 'class ids']),
-  ('real numbers', put('pred/a.png', picture('F', 'TIFF')), dict, ['pred/a.png', 'F picture', 'class ids']),
   ('JPEG called png', put('pred/a.png', picture('L', 'JPEG')), dict, ['pred/a.png', 'JPEG', 'PNG']),
   ('empty file', put('pred/a.png', b''), dict, ['pred/a.png', 'empty']),
-  ('text called png', put('pred/a.png', b'a page of text'), dict, ['pred/a.png', 'cannot be decoded']),
   ('cut short', put('pred/a.png', cut_short), dict, ['pred/a.png', 'cannot be decoded']),
   ('decompression bomb', put('pred/a.png', bomb()), dict, ['pred/a.png', 'cut it into parts']),
   ('a pipe nobody writes to', put('pred/a.png', 'pipe'), dict, ['pred/a.png', 'pipe']),
-  ('link to a device', put('pred/a.png', '/dev/zero'), dict, ['pred/a.png', 'device']),
   ('link to nothing', put('pred/a.png', 'nowhere'), dict, ['pred/a.png', 'no such']),
-  ('link to itself', put('pred/a.png', 'a.png'), dict, ['pred/a.png']),
   ('no classes', nothing, lambda f: {'num-classes': 0}, ['--num-classes', '0', 'from 1 to 256']),
-  ('too many classes', nothing, lambda f: {'num-classes': 257}, ['--num-classes', '257', 'from 1 to 256']),
-  ('number of many digits', nothing, lambda f: {'num-classes': '9' * 5000}, ['--num-classes', 'not a whole number']),
-  ('not a number', nothing, lambda f: {'num-classes': 'many'}, ['--num-classes', 'many']),
-  ('half a replacement', nothing, lambda f: {'string-replace': 'a'}, ['--string-replace', 'old,new']),
-  ('three halves', nothing, lambda f: {'string-replace': 'a,b,c'}, ['--string-replace', 'old,new']),
-  ('something for nothing', nothing, lambda f: {'string-replace': ',x'}, ['--string-replace', 'old,new']),
   ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'no ground truth', 'q.png']),
   ('names missing', nothing, lambda f: {'class-names': f / 'names'}, ['names', 'no such file']),
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 classes', '--num-classes is 4']),
-  ('names not text', put('n', b'\xff\xfe\x00'), lambda f: {'class-names': f / 'n'}, ['not UTF-8', 'a file of classes']),
   ('list missing', nothing, lambda f: {'data-list': f / 'l'}, ['no such list file']),
-  ('list a device', nothing, lambda f: {'data-list': '/dev/zero'}, ['/dev/zero', 'is a device']),
-  ('list a folder', nothing, lambda f: {'data-list': f}, ['give a list file']),
   ('list empty', put('l', b'\n\r\n'), lambda f: {'data-list': f / 'l'}, ['holds no line']),
-  ('list not text', put('l', b'\xff\xfe\x00'), lambda f: {'data-list': f / 'l'}, ['not UTF-8']),
   ('listed, not predicted', put('l', b'a.jpg\nz.jpg\n'), lambda f: {'data-list': f / 'l'}, ['z', 'no prediction']),
   ('json a folder', nothing, lambda f: {'json': f}, ['--json', 'is a folder']),
   ('json below a file', nothing, lambda f: {'json': f / 'gt/a.png/s.json'}, ['--json', 'a.png', 'is not a folder']),
-  ('csv a folder', nothing, lambda f: {'csv': f}, ['--csv', 'is a folder']),
   ('other classes', nothing, lambda f: {'cityscapes': None}, ['--num-classes 4', '--cityscapes', '19']),
   ('unknown flag', nothing, lambda f: {'colour': 1}, ['--colour', '--help']),
 ]  # fmt: skip
 INSTANCE = [
-  ('no instance folder', nothing, lambda f: {'inst-dir': f / 'none'}, ['--inst-dir', 'none', 'missing']),
   ('instance flag empty', nothing, lambda f: {'inst-dir': ''}, ['--inst-dir is empty']),
   ('no instances of an image', put('inst/b.png', None), dict, ['b.png', '--inst-dir', '--inst-string-replace']),
   ('instances of another size', put('inst/a.png', GREY[:5]), dict, ['pred/a.png', 'inst/a.png', '8 x 5']),
-  ('instances in colour', put('inst/a.png', picture('RGB')), dict, ['inst/a.png', 'RGB']),
-  ('instances cut short', put('inst/a.png', b'\x89PNG\r\n\x1a\n'), dict, ['inst/a.png', 'cannot be decoded']),
-  ('bad rule', nothing, lambda f: {'inst-string-replace': 'a'}, ['--inst-string-replace', 'old,new']),
 ]
 ENCODE = [
-  ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
-  ('into itself', nothing, lambda f: {'save-dir': f / 'pred'}, ['pred/a.png', 'the original itself']),
   (
-    'into itself, spelt otherwise',
+    'into itself',
     nothing,
     lambda f: {'save-dir': f / 'gt/../pred'},
-    ['pred/a.png', 'the original itself'],
+    ['--save-dir', 'is the folder of the predictions'],
   ),
-  ('no folder to save to', nothing, lambda f: {'save-dir': ''}, ['--save-dir is empty']),
+  ('no folder to save to', nothing, lambda f: {'save-dir': ''}, ['--save-dir', 'is empty']),
   ('save to a file', nothing, lambda f: {'save-dir': f / 'gt/a.png'}, ['--save-dir', 'a.png']),
-  ('two of one name', put('pred/a.bmp', GREY), dict, ['a.bmp', 'a.png', 'one name']),
 ]
 
 
@@ -205,10 +179,11 @@ def test_encodes_the_other_files(tmp_path, capsys, bad, words):
   assert path.name == 'b.png' and images.read_label(str(path)).shape == (6, 8)
 
 
-@pytest.mark.parametrize('script', [benchmark_by_mIoU, benchmark_by_instance, encode_cityscapes_testid])
-def test_flags_that_must_be_given(script, capsys):
-  code, out, err = outcome(script, [], capsys)
-  assert (code, out) == (2, '') and '--pred-dir' in err and err.count('\n') == 1
+def test_a_replacement_is_one_rule():
+  assert [*map(pairs.replacement, ('a,b', ',', 'a,'))] == [('a', 'b'), ('', ''), ('a', '')]
+  for text in ('a', 'a,b,c', ',x'):
+    with pytest.raises(argparse.ArgumentTypeError, match='write old,new'):
+      pairs.replacement(text)
 
 
 GOOD = {
@@ -227,10 +202,9 @@ GOOD = {
 
 
 @pytest.mark.parametrize('change', GOOD.values(), ids=GOOD)
-@pytest.mark.parametrize('more', [{}, {'boundary': None}])
-def test_what_users_expect_works(tmp_path, capsys, change, more):
+def test_what_users_expect_works(tmp_path, capsys, change):
   change(build(tmp_path))
-  code, out, err = outcome(benchmark_by_mIoU, flags(tmp_path, **more), capsys)
+  code, out, err = outcome(benchmark_by_mIoU, [*flags(tmp_path), '--boundary'], capsys)
   assert (code, err) == (0, '') and 'mean IOU: 100.0000%\n' in out
 
 

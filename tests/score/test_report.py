@@ -137,13 +137,9 @@ REFUSED = [
     lambda f: args(f, preds=('old', 'few')),
     ['few/gray: has no prediction', 'b.png', '--data-list'],
   ),
-  ('folder missing', lambda f: args(f, preds=('old', 'none')), ['none', 'missing']),
-  ('image folder missing', lambda f: args(f, '--image-dir', f / 'none'), ['--image-dir', 'missing']),
   ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['no image carries its name', '--image-dir']),
   ('image twice', lambda f: args(f, '--image-dir', f), ['carry its name', '--image-dir']),
   ('output a folder', lambda f: args(f, out='gt'), ['--out', 'is a folder']),
-  ('negative', lambda f: args(f, '--num-images', -1), ['--num-images', '-1']),
-  ('pictures too narrow', lambda f: args(f, '--picture-width', 0), ['--picture-width', '0']),
 ]
 
 

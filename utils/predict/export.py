@@ -1,12 +1,74 @@
-"""Sliding-window prediction as one TensorFlow graph: what utils.predict.windows does, without this project.
+"""Networks without this project: the sliding window as one TensorFlow graph, and the network of one window, for
+converters.
 
-Conventions: images uint8 RGB [N, h, w, 3] of any size; probabilities float32 [N, h, w, C]; classes uint8 [N, h, w].
+Conventions: images uint8 RGB [N, h, w, 3] of any size, windows uint8 RGB [N, H, W, 3]; probabilities float32
+[N, h, w, C]; classes uint8 [N, h, w].
 """
 
+import functools
+import warnings
+
+import numpy as np
 import tensorflow as tf
 
-from network.common.layers import MEAN, resize_bilinear
-from utils.predict.windows import coverage
+from network.common import cpu_gradients
+from network.common.layers import MEAN, DepthwiseConv, resize_bilinear
+from seg_models.image_reader import read_image
+from utils import parallel
+from utils.predict.windows import Windows, coverage, freeze, probability_function, window_starts
+
+
+def window_network(probabilities, window, number: int | None = None):
+  """The network of one window: uint8 RGB [number, H, W, 3] -> {'probabilities': [number, H, W, C]}, as a tf.function.
+
+  probabilities: from `windows.probability_function`; number: None for any.
+  """
+
+  @tf.function(input_signature=[tf.TensorSpec([number, *window, 3], tf.uint8, 'windows')], autograph=False)
+  def network(windows):
+    return {'probabilities': probabilities(tf.cast(windows, tf.float32) - MEAN)}
+
+  return network
+
+
+def tflite(model, window, strides, stored: str, samples: list[str]) -> bytes:
+  """The network of one window as TensorFlow Lite stores it. The model can then predict, no more.
+
+  stored: float32, float16 or int8, whose ranges are taken from the middle windows of the images `samples`.
+  """
+  freeze(model)
+  for conv in model.submodules:
+    if isinstance(conv, DepthwiseConv):  # reshaped to over 4832 channels, LiteRT's kernel for it never ends
+      conv.convolve = functools.partial(cpu_gradients.depthwise_by_tensorflow, stride=conv.stride, rate=conv.rate)
+  network = window_network(probability_function(model, window), window, 1).get_concrete_function()
+  converter = tf.lite.TFLiteConverter.from_concrete_functions([network], model)
+  if stored != 'float32':
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+  if stored == 'float16':
+    converter.target_spec.supported_types = [tf.float16]
+  if stored == 'int8':
+    converter.representative_dataset = lambda: (middle_window(read_image(path), window, strides) for path in samples)
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', UserWarning)  # that uint8 in has no statistics: it is cast in the model
+    return converter.convert()
+
+
+def middle_window(image: np.ndarray, window, strides) -> list[np.ndarray]:
+  """[uint8 [1, H, W, 3]] of an image uint8 RGB [h, w, 3]."""
+  windows = list(Windows(image.shape[:2], window, strides).cut([image]))
+  return [as_bytes(windows[len(windows) // 2][1][None])]
+
+
+def as_bytes(windows: np.ndarray) -> np.ndarray:
+  """Windows minus the mean, as the networks take them, to uint8; padding becomes the mean, rounded."""
+  return np.clip(np.rint(windows + np.float32(MEAN)), 0, 255).astype(np.uint8)
+
+
+def lite_function(interpreter_class, content: bytes):
+  """`windows.probability_function` for one window at a time, by what `tflite` returned."""
+  interpreter = interpreter_class(model_content=content, num_threads=parallel.cores())
+  run = interpreter.get_signature_runner()
+  return lambda windows: run(windows=as_bytes(windows))['probabilities']
 
 
 class Predictor(tf.Module):
@@ -70,11 +132,3 @@ class Predictor(tf.Module):
     total = tf.transpose(tf.reshape(total, [size[0], size[1], number, classes]), [2, 0, 1, 3])
     in_height, in_width = (coverage(starts, self.window[i], size[i]) for i, starts in enumerate((ys, xs)))
     return total / (in_height[:, tf.newaxis, tf.newaxis] * in_width[:, tf.newaxis])
-
-
-def window_starts(length, window: int, stride: int):
-  """`utils.predict.windows.window_starts` of a scalar tensor, as a tensor."""
-  number = (length - window + stride - 1) // stride + 1
-  step = tf.math.divide_no_nan(tf.cast(length - window, tf.float64), tf.cast(number - 1, tf.float64))
-  ends = tf.cast(tf.cast(tf.range(number), tf.float64) * step + float(window), tf.int32)
-  return tf.concat([ends[:-1], [length]], 0) - window

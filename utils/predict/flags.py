@@ -1,7 +1,6 @@
 """The flags of the prediction scripts, and what can be checked and settled before TensorFlow loads."""
 
 import argparse
-import os
 import sys
 
 from seg_models.names import MODELS, size_problem, stride_problem
@@ -114,34 +113,20 @@ def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True
 def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
   """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed or is missing."""
   outputs = Outputs(args)
-  if args.video:
-    return run_video(args, outputs, scales, flip)
   paths = images_to_do(args, outputs)
   _check_tiffs(args, paths, scales, flip)
   with outputs.claim(args.shard):
     if args.skip_existing:
-      paths = [path for path in paths if not outputs.all_there(path)]
+      done = (lambda _: outputs.video.is_file()) if args.video else outputs.all_there  # the video is written last
+      paths = [path for path in paths if not done(path)]
     if not paths:
-      print(f'nothing left to predict: {args.save_dir}')
+      print(f'nothing left to predict: {outputs.video or args.save_dir}')
       return 0
     with quiet_start():  # here, so that --help and bad input are answered before TensorFlow loads
-      from utils.predict.run import predict
+      from utils.predict import run as images
+      from utils.predict import video
 
-    return predict(args, paths, outputs, scales, flip)
-
-
-def run_video(args: argparse.Namespace, outputs: Outputs, scales, flip: bool) -> int:
-  """Runs a prediction script on --video; returns the exit code."""
-  if os.path.realpath(args.video) == os.path.realpath(outputs.video):
-    raise InputError(f'--video {args.video}: the output would replace it; name another --save-dir than {args.save_dir}')
-  with outputs.claim(None):
-    if args.skip_existing and outputs.video.is_file():  # it is written last
-      print(f'nothing left to predict: {outputs.video}')
-      return 0
-    with quiet_start():
-      from utils.predict.video import predict
-
-    return predict(args, outputs, scales, flip)
+    return (video if args.video else images).predict(args, paths, outputs, scales, flip)
 
 
 def _check_tiffs(args, paths: list[str], scales, flip: bool) -> None:
@@ -160,8 +145,6 @@ def _check(args):
   given = [flag for flag in ('data_list', 'image', 'image_dir', 'video') if getattr(args, flag)]
   if len(given) != 1:
     raise InputError('give one of --data-list, --image, --image-dir and --video' + (', not several' if given else ''))
-  if args.video and not os.path.isfile(args.video):
-    raise InputError(f'--video {args.video}: no such file')
   for flag in ('shard', 'overlay', 'save_probs'):
     if args.video and getattr(args, flag):
       raise InputError(f'--{flag.replace("_", "-")} does not go with --video, which writes class ids and one video')

@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from utils.errors import InputError
-from utils.files import claim, make_folder, whole_file, write_png
+from utils.files import Held, claim, make_folder, whole_file, write_png
 from utils.images import list_images
 from utils.labels import VOID, Classes, blend, colour, read_colormap, write_classes
 from utils.lists import read_list
@@ -24,8 +24,7 @@ class Outputs:
   """The files that a run writes of each image."""
 
   def __init__(self, args):
-    self.folder, self.as_palette, self.root = pathlib.Path(args.save_dir), args.palette, args.image_dir
-    self.least = args.min_confidence
+    self.folder, self.root, self.least = pathlib.Path(args.save_dir), args.image_dir, args.min_confidence
     self.video = self.folder / 'video' / (pathlib.Path(args.video).stem + '.mp4') if args.video else None
     self.colours = read_colormap(args.colormap) if args.colormap else args.classes.colours
     if len(self.colours) < args.num_classes:
@@ -34,10 +33,9 @@ class Outputs:
         'take one with a colour a class, or leave the flag out'
       )
     self.classes = Classes(args.classes.names, self.colours[: args.num_classes])
-    self.kinds = {'gray': '.png'} if args.video else {'gray': '.png', 'color': '.png'}
-    self.kinds |= {'overlay': '.png'} if args.overlay else {}
-    self.kinds |= {'confidence': '.png'} if args.confidence else {}
-    self.kinds |= {'probs': '.npy'} if args.save_probs else {}
+    self.palette = self.colours if args.palette else None  # of class ids
+    wanted = {'probs': args.save_probs, 'confidence': args.confidence, 'overlay': args.overlay, 'color': not args.video}
+    self.kinds = [kind for kind in wanted if wanted[kind]] + ['gray']  # in the order in which they are written
 
   def name(self, image_path: str) -> str:
     """The image's name below each kind's folder, without suffix."""
@@ -55,7 +53,7 @@ class Outputs:
     return f'{self.video.stem}_{number:06}.png'
 
   def path(self, kind: str, image_path: str) -> pathlib.Path:
-    suffix = '.tif' if is_tiff(image_path) else self.kinds[kind]
+    suffix = '.npy' if kind == 'probs' else '.tif' if is_tiff(image_path) else '.png'
     return self.folder / kind / (self.name(image_path) + suffix)
 
   def all_there(self, image_path: str) -> bool:
@@ -65,17 +63,21 @@ class Outputs:
   def write(self, path: str, image: np.ndarray, score: np.ndarray) -> None:
     """Writes all outputs of one image, class ids last, so that what has class ids has everything."""
     labels, confidence = self.labels(*decided(score))
+    for kind in self.kinds:
+      target = self.path(kind, path)
+      if kind == 'probs':
+        with whole_file(target) as temporary, open(temporary, 'wb') as f:
+          np.save(f, (score / score.sum(-1, keepdims=True)).astype(np.float16))
+      else:
+        picture = self.picture(kind, labels, confidence, image)
+        write_png(target, picture, self.palette if kind == 'gray' else None)
+
+  def picture(self, kind: str, labels: np.ndarray, confidence: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """What a picture of this kind holds, given what `labels` returns and the image: uint8 [h, w] or RGB [h, w, 3]."""
+    if kind in ('gray', 'confidence'):
+      return labels if kind == 'gray' else confidence
     pixels = colour(labels, self.colours)
-    if 'probs' in self.kinds:
-      with whole_file(self.path('probs', path)) as temporary, open(temporary, 'wb') as f:
-        np.save(f, (score / score.sum(-1, keepdims=True)).astype(np.float16))
-    if 'confidence' in self.kinds:
-      write_png(self.path('confidence', path), confidence)
-    if 'overlay' in self.kinds:
-      write_png(self.path('overlay', path), blend(image, pixels))
-    if 'color' in self.kinds:
-      write_png(self.path('color', path), pixels)
-    write_png(self.path('gray', path), labels, self.colours if self.as_palette else None)
+    return blend(image, pixels) if kind == 'overlay' else pixels
 
   def labels(self, classes: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Class ids, void where the confidence is below --min-confidence, and the confidence in 255ths, uint8 [h, w]."""
@@ -92,7 +94,8 @@ class Outputs:
         if not other.name.endswith(f'-of-{parts}'):
           with claim(self.folder, other.name[1:]):  # nobody holds it: a killed process left it
             pass
-      write_classes(self.folder, self.classes)
+      with contextlib.suppress(Held), claim(self.folder, 'classes'):  # another part writes the same
+        write_classes(self.folder, self.classes)
       yield
 
 
@@ -114,13 +117,13 @@ def certain(classes: np.ndarray, confidence: np.ndarray, least: float) -> np.nda
 
 
 def images_to_do(args, outputs: Outputs) -> list[str]:
-  """The image files of this run: all, or the shard's.
+  """The files of this run: the images, all or the shard's, or the video.
 
   Raises:
     InputError: none at all, two that would write the same file, or one that an output would replace.
   """
   written = {os.path.realpath(outputs.folder / kind) for kind in outputs.kinds}
-  paths = _images(args, written)
+  paths = _images(args, outputs, written)
   if len(set(paths)) == len(paths):
     outputs.keep_folders(paths)
   _check_names(paths, outputs)
@@ -132,16 +135,18 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
   return paths
 
 
-def _images(args, written: set[str]) -> list[str]:
+def _images(args, outputs: Outputs, written: set[str]) -> list[str]:
+  if args.video and os.path.realpath(args.video) == os.path.realpath(outputs.video):
+    raise InputError(f'--video {args.video}: the output would replace it; name another --save-dir than {args.save_dir}')
   if args.data_list:
     return [pair.image for pair in read_list(args.data_list, args.data_dir, need_label=False)]
   if args.image_dir:
-    return list_images(args.image_dir, skip=written)
-  for path in args.image:
+    return list_images('--image-dir', args.image_dir, skip=written)
+  for path in args.image or [args.video]:
     if not os.path.isfile(path):
       what = 'is a folder; give --image-dir for all its images' if os.path.isdir(path) else 'no such file'
-      raise InputError(f'--image {path}: {what}')
-  return args.image
+      raise InputError(f'--{"video" if args.video else "image"} {path}: {what}')
+  return args.image or [args.video]
 
 
 def _check_names(paths, outputs):

@@ -2,8 +2,9 @@
 
 import contextlib
 import functools
-import os
+import itertools
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,6 @@ from utils.checks import image_size
 from utils.errors import InputError, RunError, one_line, report
 from utils.files import whole_file
 from utils.images import open_picture, orientation, upright
-from utils.labels import blend, colour
 from utils.predict.predictor import load_network
 from utils.predict.tiff import TILE, TiffReader, as_rgb, is_tiff, regrouped, write_tiff
 from utils.predict.windows import class_bands, scores
@@ -64,65 +64,56 @@ def run_tiffs(paths: list[str], windows: dict, outputs) -> list[str]:
   in_bands = {name: windows[name] for name in ('probabilities', 'window', 'strides', 'batch_size')}
   for path in paths:
     try:
-      predict_tiff(path, outputs, **in_bands)
+      with writing(outputs, path):
+        predict_tiff(path, outputs, in_bands)
     except InputError as e:
       failed.append(one_line(e))
-    except OSError as e:
-      raise cannot_write(outputs, path, e) from None
   return failed
 
 
-def predict_tiff(path: str, outputs, probabilities, window, strides, batch_size: int) -> None:
-  """Writes the outputs of one TIFF image as TIFF, class ids last; the network and windows as in `windows.scores`.
+def predict_tiff(path: str, outputs, windows: dict) -> None:
+  """Writes the outputs of one TIFF image as TIFF, class ids last; `windows` are the arguments of `class_bands`.
 
-  The confidences wait in a file of their own until the class ids are written, so memory does not grow with the height.
-
-  Raises:
-    InputError: the image cannot be read.
-    OSError: an output cannot be written.
+  Class ids and confidence wait in a file until the whole image is predicted, so memory does not grow with the height.
   """
-  with contextlib.ExitStack() as stack:
-    image = stack.enter_context(TiffReader(path))
-    class_ids = stack.enter_context(whole_file(outputs.path('gray', path)))
-    waiting = stack.enter_context(tempfile.TemporaryFile(dir=os.path.dirname(class_ids)))
+  with TiffReader(path) as image, tempfile.TemporaryFile(dir=outputs.folder) as waiting:
+    for found in class_bands(rgb_bands(image), image.size, **windows):
+      waiting.write(np.stack(outputs.labels(*found), -1).tobytes())
 
-    def bands():
-      pixels = regrouped(map(as_rgb, image.bands()), TILE)
-      for predicted in class_bands(pixels, image.size, probabilities, window, strides, batch_size):
-        labels, confidence = outputs.labels(*predicted)
-        if 'confidence' in outputs.kinds:
-          waiting.write(confidence.tobytes())
-        yield labels
+    def pictures(kind):
+      waiting.seek(0)
+      bands = iter(lambda: waiting.read(TILE * image.size[1] * 2), b'')
+      pixels = rgb_bands(image) if kind == 'overlay' else itertools.repeat(None)
+      for data, rgb in zip(bands, pixels, strict=False):
+        labels, confidence = np.moveaxis(np.frombuffer(data, np.uint8).reshape(-1, image.size[1], 2), -1, 0)
+        yield outputs.picture(kind, labels, confidence, rgb)
 
-    write_tiff(class_ids, bands(), image.size, image, outputs.colours if outputs.as_palette else None)
-    waiting.seek(0)
-    for kind in outputs.kinds.keys() - {'gray'}:
-      labels = stack.enter_context(TiffReader(class_ids, class_ids=True))
-      temporary = stack.enter_context(whole_file(outputs.path(kind, path)))
-      pictures = (colour(band[..., 0], outputs.colours) for band in regrouped(labels.bands(), TILE))
-      if kind == 'overlay':
-        pixels = regrouped(map(as_rgb, image.bands()), TILE)
-        pictures = (blend(*pair) for pair in zip(pixels, pictures, strict=True))
-      if kind == 'confidence':
-        rows = iter(lambda: waiting.read(TILE * image.size[1]), b'')
-        pictures = (np.frombuffer(data, np.uint8).reshape(-1, image.size[1]) for data in rows)
-      write_tiff(temporary, pictures, image.size, image)
+    for kind in outputs.kinds:
+      with whole_file(outputs.path(kind, path)) as temporary:
+        write_tiff(temporary, pictures(kind), image.size, image, outputs.palette if kind == 'gray' else None)
+
+
+def rgb_bands(image: TiffReader) -> Iterator[np.ndarray]:
+  return regrouped(map(as_rgb, image.bands()), TILE)
 
 
 def write(outputs, predicted: tuple[tuple[str, np.ndarray], np.ndarray]) -> None:
   """Writes one image's outputs, given ((path, image), score) as `scores` yields them."""
   (path, image), score = predicted
-  try:
+  with writing(outputs, path):
     outputs.write(path, image, score)
+
+
+@contextlib.contextmanager
+def writing(outputs, path: str):
+  """Turns an OSError of the block, which writes the outputs of an image, into a RunError."""
+  try:
+    yield
   except OSError as e:
-    raise cannot_write(outputs, path, e) from None
-
-
-def cannot_write(outputs, path: str, error: OSError) -> RunError:
-  return RunError(
-    f'--save-dir {outputs.folder}: the prediction of {path} cannot be written ({error.strerror or one_line(error)}); '
-    'what is there is whole: fix it and go on with --skip-existing'
-  )
+    raise RunError(
+      f'--save-dir {outputs.folder}: the prediction of {path} cannot be written ({e.strerror or one_line(e)}); '
+      'what is there is whole: fix it and go on with --skip-existing'
+    ) from None
 
 
 def read_image(path: str, most_pixels: float) -> np.ndarray:

@@ -80,20 +80,21 @@ class Video:
       capture.release()
 
 
-def predict(args, outputs, scales=(1.0,), flip: bool = False) -> int:
-  """Predicts the video of --video; `args` from `flags.parse`. Returns the exit code.
+def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
+  """Predicts the one video in `paths`; `args` from `flags.parse`. Returns the exit code.
 
   Raises:
     InputError: the video cannot be read, or its frames are too large for the memory.
     RunError: the outputs cannot be written.
   """
-  video = Video(args.video)
-  run.check_memory(args.video, *video.size, run.affordable_pixels(args.num_classes, scales))
+  [path] = paths
+  video = Video(path)
+  run.check_memory(path, *video.size, run.affordable_pixels(args.num_classes, scales))
   check_codec(video)
   predict_frames(video, outputs, load_network(args, scales, flip), args.skip_existing)
   count = write_overlay(video, outputs)
   if count < video.frame_count:
-    print(f'{args.video}: {count} of the {video.frame_count} frames that the file names could be decoded')
+    print(f'{path}: {count} of the {video.frame_count} frames that the file names could be decoded')
   print(f'{count} frames predicted: {outputs.video}')
   return 0
 

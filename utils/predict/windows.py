@@ -11,7 +11,6 @@ added up.
 import collections
 import functools
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator
 
 import cv2
@@ -27,10 +26,22 @@ from utils.predict.outputs import decided
 OPENCV_CHANNELS = 128  # the most that an image of OpenCV may have
 
 
-def window_starts(length: int, window: int, stride: int) -> list[int]:
-  """Where windows start on an axis of `length` >= `window`: their ends are spread evenly, at most `stride` apart."""
-  number = math.ceil((length - window) / stride) + 1
-  return [int(end) - window for end in np.linspace(window, length, number)]
+def window_starts(length, window: int, stride: int) -> tf.Tensor:
+  """Where windows start on an axis of `length` >= `window`, a number or a scalar tensor: int32 [number].
+
+  Their ends are spread evenly, at most `stride` apart: np.linspace(window, length, number), cut to whole numbers.
+  """
+  number = (length - window + stride - 1) // stride + 1
+  step = tf.math.divide_no_nan(tf.cast(length - window, tf.float64), tf.cast(number - 1, tf.float64))
+  ends = tf.cast(tf.cast(tf.range(number), tf.float64) * step + float(window), tf.int32)
+  return tf.concat([ends[:-1], [length]], 0) - window
+
+
+def coverage(starts, window: int, length) -> tf.Tensor:
+  """How many windows lie over each of the first `length` pixels of an axis, float32 [length]."""
+  starts, pixels = tf.convert_to_tensor(starts), tf.range(length)
+  begun, ended = (tf.searchsorted(starts, at, side='right') for at in (pixels, pixels - window))
+  return tf.cast(begun - ended, tf.float32)
 
 
 def probability_function(model, window: tuple[int, int]) -> Callable:
@@ -73,48 +84,54 @@ def windows_at_once() -> int:
   return 16 if tf.config.list_physical_devices('GPU') else 4
 
 
-class View:
-  """An image at one scale, mirrored or not. Adds up the probabilities of its windows and gives their mean."""
+class Windows:
+  """The windows of an image of `size` (height, width), and the mean of their probabilities in bands of rows.
 
-  def __init__(self, image: np.ndarray, scale: float, mirrored: bool, window, strides):
-    self.image_size, self.mirrored = image.shape[:2], mirrored
-    self.size = [max(1, int(side * scale)) for side in self.image_size]
-    self.window = window(*self.size) if callable(window) else window
-    padded = [max(side, least) for side, least in zip(self.size, self.window, strict=True)]
-    self.pixels = resize_padded(image, self.size, padded, mirrored)
-    self.starts = [window_starts(*axis) for axis in zip(padded, self.window, strides, strict=True)]
-    self.places = list(itertools.product(*self.starts))
-    self.windows_left = len(self.places)
-    self.sums = None
+  Windows go from left to right, then down. The sums of one row of windows are kept, so memory grows with the image's
+  width, not with its height.
+  """
 
-  def slices(self, place: tuple[int, int]) -> tuple[slice, slice]:
-    """The rows and columns of the window at `place`, its top left pixel."""
-    return tuple(slice(start, start + side) for start, side in zip(place, self.window, strict=True))
+  def __init__(self, size: tuple[int, int], window: tuple[int, int], strides: tuple[int, int]):
+    self.size, self.window = size, window
+    padded = [max(side, least) for side, least in zip(size, window, strict=True)]
+    rows, columns = (window_starts(*axis).numpy().tolist() for axis in zip(padded, window, strides, strict=True))
+    self.places, self.width, self.last_column = list(itertools.product(rows, columns)), padded[1], columns[-1]
+    self.row_below = dict(itertools.pairwise([*rows, padded[0]]))
+    axes = zip((rows, columns), window, size, strict=True)
+    self.in_height, self.in_width = (coverage(*axis).numpy() for axis in axes)
+    self.sums, self.finished = None, 0
 
-  def add(self, place, probabilities: np.ndarray) -> bool:
-    """Adds the probabilities [H, W, C] of a window; True if it was the last one."""
+  def cut(self, bands: Iterable[np.ndarray]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Yields ((y, x), pixels) of every window, float32 [H, W, 3] minus the mean, zeros beyond the image, given the
+    image from top to bottom, RGB [n, w, 3]."""
+    bands = iter(bands)
+    rows, top = next(bands), 0
+    for y, x in self.places:
+      rows, top = rows[y - top :], y
+      while len(rows) < min(self.window[0], self.size[0] - y):
+        rows = np.concatenate([rows, next(bands)])
+      inside, pixels = rows[: self.window[0], x : x + self.window[1]], np.zeros((*self.window, 3), np.float32)
+      np.subtract(inside, np.float32(MEAN), out=pixels[: inside.shape[0], : inside.shape[1]])
+      yield (y, x), pixels
+
+  def add(self, place: tuple[int, int], probabilities: np.ndarray) -> np.ndarray | None:
+    """Adds a window's probabilities [H, W, C]. After the last one of a row of windows: the mean in the image's rows
+    that no window below reaches, [n, w, C], whose memory the next window uses again."""
+    y, x = place
     if self.sums is None:
-      self.sums = np.zeros((*self.pixels.shape[:2], probabilities.shape[-1]), np.float32)
-    self.sums[self.slices(place)] += probabilities
-    self.windows_left -= 1
-    return not self.windows_left
-
-  def score(self) -> np.ndarray:
-    """The mean over the windows, padding cut off, resized to the image and mirrored back: [h, w, C]."""
-    mean = self.sums[: self.size[0], : self.size[1]]
-    for axis, starts in enumerate(self.starts):
-      windows = coverage(starts, self.window[axis], self.size[axis])
-      mean /= np.expand_dims(windows, [1, 2] if axis == 0 else [0, 2])
-    self.sums = self.pixels = None
-    mean = resize_scores(mean, self.image_size)
-    return mean[:, ::-1] if self.mirrored else mean
-
-
-def coverage(starts, window: int, length) -> tf.Tensor:
-  """How many windows lie over each of the first `length` pixels of an axis, float32 [length]."""
-  starts, pixels = tf.convert_to_tensor(starts), tf.range(length)
-  begun, ended = (tf.searchsorted(starts, at, side='right') for at in (pixels, pixels - window))
-  return tf.cast(begun - ended, tf.float32)
+      self.sums = np.zeros((self.window[0], self.width, probabilities.shape[-1]), np.float32)
+    if y and x == 0:
+      shared = self.window[0] - self.finished
+      self.sums[:shared] = self.sums[self.finished :]
+      self.sums[shared:] = 0
+    self.sums[:, x : x + self.window[1]] += probabilities
+    if x < self.last_column:
+      return None
+    self.finished = self.row_below[y] - y
+    mean = self.sums[: min(self.finished, self.size[0] - y), : self.size[1]]
+    mean /= self.in_height[y : y + len(mean), np.newaxis, np.newaxis]
+    mean /= self.in_width[:, np.newaxis]
+    return mean
 
 
 def resize_scores(score: np.ndarray, size) -> np.ndarray:
@@ -127,14 +144,12 @@ def resize_scores(score: np.ndarray, size) -> np.ndarray:
   return resized[0] if len(resized) == 1 else np.concatenate(resized, -1)
 
 
-def resize_padded(image: np.ndarray, size, padded, mirrored: bool) -> np.ndarray:
-  """The image minus the mean, float32: resized to `size` (TensorFlow 1's bilinear), then mirrored (that resize is not
-  symmetric, so the order matters), then padded with zeros at the bottom and right."""
-  resized = resize_bilinear(image[np.newaxis], size)[0].numpy()
-  resized = resized[:, ::-1] if mirrored else resized
-  out = np.zeros((*padded, 3), np.float32)
-  np.subtract(resized, np.float32(MEAN), out=out[: size[0], : size[1]])
-  return out
+def resized(image: np.ndarray, scale: float, mirrored: bool) -> np.ndarray:
+  """The image at a scale, float32 (TensorFlow 1's bilinear), then mirrored: that resize is not symmetric, so the order
+  matters."""
+  size = [max(1, int(side * scale)) for side in image.shape[:2]]
+  pixels = resize_bilinear(image[np.newaxis], size)[0].numpy()
+  return pixels[:, ::-1] if mirrored else pixels
 
 
 def scores(
@@ -155,28 +170,40 @@ def scores(
     batch_size: windows a run of the network.
   """
   views = list(itertools.product(scales, (False, True) if flip else (False,)))
-  keys = collections.deque()  # of the images whose windows are being computed
+  waiting = collections.deque()  # key and size of the images whose windows are being computed
 
   def views_of_images():
     for key, image in images:
-      keys.append(key)
-      yield from (View(image, scale, mirrored, window, strides) for scale, mirrored in views)
+      waiting.append((key, image.shape[:2]))
+      for scale, mirrored in views:
+        pixels = resized(image, scale, mirrored)
+        size = pixels.shape[:2]
+        yield Windows(size, window(*size) if callable(window) else window, strides), pixels
 
-  computed = view_scores(views_of_images(), probabilities, batch_size)
-  for score in computed:
-    for _ in views[1:]:
-      np.add(score, next(computed), out=score)
-    yield keys.popleft(), score
-    del score  # its memory is free before the next image's
+  means = view_means(views_of_images(), probabilities, batch_size)
+  for mean in means:
+    key, size = waiting.popleft()
+    score = resize_scores(mean, size)
+    for (_, mirrored), mean in zip(views[1:], means, strict=False):
+      mean = resize_scores(mean, size)
+      np.add(score, mean[:, ::-1] if mirrored else mean, out=score)
+    yield key, score
+    del mean, score  # their memory is free before the next image's
 
 
-def view_scores(views: Iterable[View], probabilities: Callable, batch_size: int) -> Iterator[np.ndarray]:
-  """Yields the score [h, w, C] of every view, in order."""
-
-  windows = (((view, place), view.pixels[view.slices(place)]) for view in views for place in view.places)
-  for (view, place), window_probabilities in probabilities_of(windows, probabilities, batch_size):
-    if view.add(place, window_probabilities):
-      yield view.score()
+def view_means(
+  views: Iterable[tuple[Windows, np.ndarray]], probabilities: Callable, batch_size: int
+) -> Iterator[np.ndarray]:
+  """Yields the mean over the windows [h, w, C] of every (windows, pixels [h, w, 3]), in order."""
+  windows = (((view, place), cut) for view, pixels in views for place, cut in view.cut([pixels]))
+  for (view, (y, x)), window_probabilities in probabilities_of(windows, probabilities, batch_size):
+    band = view.add((y, x), window_probabilities)
+    if band is not None:
+      if y == 0:
+        mean = np.empty((*view.size, band.shape[-1]), np.float32)
+      mean[y : y + len(band)] = band
+      if y + len(band) == view.size[0]:
+        yield mean
 
 
 def probabilities_of(
@@ -219,82 +246,12 @@ def class_bands(
   """Yields the class ids uint8 [n, w] and their confidence float32 [n, w] (see `decided`) of an image from top to
   bottom, given its pixels, uint8 RGB [n, w, 3], in bands of rows.
 
-  Windows move from left to right and down. The softmax of overlapping windows is added up for one window, and kept over
-  the whole width for those rows alone that windows further down reach too; so memory grows with the width, not with the
-  height. At one scale, not mirrored, this gives what `scores` gives, to the last bit.
+  Memory grows with the width, not with the height. At one scale, not mirrored, this gives what `scores` gives, to the
+  last bit.
   """
-  padded = [max(side, least) for side, least in zip(size, window, strict=True)]
-  starts = [window_starts(*axis) for axis in zip(padded, window, strides, strict=True)]
-  rows, columns = (list(itertools.pairwise([*axis, side])) for axis, side in zip(starts, padded, strict=True))
-  in_height, in_width = (coverage(*axis).numpy() for axis in zip(starts, window, padded, strict=True))
-  scores = probabilities_of(cut_windows(bands, size, starts, window), probabilities, batch_size)
-  overlap = max(y + window[0] - next_y for y, next_y in rows)
-  sums = None
-  with tqdm(desc='predicting', unit='window', total=len(rows) * len(columns)) as bar:
-    for y, next_y in rows:
-      band = np.empty((next_y - y, padded[1]), np.uint8), np.empty((next_y - y, padded[1]), np.float32)
-      for (x, next_x), (_, score) in zip(columns, scores, strict=False):
-        sums = sums or MovingSums(score.shape, overlap, padded[1])
-        sums.add(x, score)
-        mean = sums.move(x, next_x - x, next_y - y) / in_height[y:next_y, np.newaxis, np.newaxis]
-        mean /= in_width[x:next_x, np.newaxis]
-        for whole, part in zip(band, decided(mean), strict=True):
-          whole[:, x:next_x] = part
-        bar.update()
-      sums.move_down(next_y - y)
-      yield tuple(part[: size[0] - y, : size[1]] for part in band)
-
-
-class MovingSums:
-  """The sums of the softmax of windows [H, W, C] that move from left to right and down and overlap.
-
-  Args:
-    overlap: the most rows that a window shares with those below.
-    width: of the image.
-  """
-
-  def __init__(self, window: tuple[int, int, int], overlap: int, width: int):
-    self.window = window
-    self.from_above = np.zeros((overlap, width, window[2]), np.float32)
-    self.rows_from_above = 0  # of the window's rows, the first ones: windows above have added to them
-    self.sums = None  # of the window
-
-  def add(self, x: int, score: np.ndarray) -> None:
-    """Adds the score [H, W, C] of the window whose left column is `x`."""
-    if x == 0:
-      self.sums = self.columns(0, self.window[1])
-    self.sums += score
-
-  def columns(self, left: int, right: int) -> np.ndarray:
-    """[H, n, C]: what windows above have added to these columns of the image."""
-    width = self.from_above.shape[1]
-    block = np.zeros((self.window[0], min(right, width) - left, self.window[2]), np.float32)
-    block[: self.rows_from_above] = self.from_above[: self.rows_from_above, left:right]
-    return block
-
-  def move(self, x: int, right: int, down: int) -> np.ndarray:
-    """Moves to the next window, `right` pixels to the right of `x`; the next row of windows is `down` pixels below.
-    Returns the sums [down, right, C] at the window's top left, which no other window reaches."""
-    finished = self.sums[:down, :right]
-    self.from_above[: self.window[0] - down, x : x + right] = self.sums[down:, :right]
-    next_columns = self.columns(x + self.window[1], x + self.window[1] + right)
-    self.sums = np.concatenate([self.sums[:, right:], next_columns], 1)
-    return finished
-
-  def move_down(self, down: int) -> None:
-    self.rows_from_above = self.window[0] - down
-
-
-def cut_windows(bands, size, starts, window) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-  """Yields ((y, x), pixels) of every window, row of windows by row of windows: float32 [H, W, 3] minus the mean, zeros
-  beyond the image."""
-  rows, top = next(bands), 0
-  for y in starts[0]:
-    rows, top = rows[y - top :], y
-    while len(rows) < min(window[0], size[0] - y):
-      rows = np.concatenate([rows, next(bands)])
-    for x in starts[1]:
-      pixels = np.zeros((*window, 3), np.float32)
-      cut = rows[: window[0], x : x + window[1]]
-      np.subtract(cut, np.float32(MEAN), out=pixels[: cut.shape[0], : cut.shape[1]])
-      yield (y, x), pixels
+  windows = Windows(size, window, strides)
+  found = probabilities_of(windows.cut(bands), probabilities, batch_size)
+  for place, window_probabilities in tqdm(found, 'predicting', len(windows.places), unit='window'):
+    mean = windows.add(place, window_probabilities)
+    if mean is not None:
+      yield decided(mean)

@@ -63,7 +63,7 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   files.check_output_file('--csv', args.csv)
   for folder in ('pred_dir', 'gt_dir', *['inst_dir'] * instance_wise):
     if not getattr(args, folder):
-      raise InputError(f'{flag_of(folder)} is empty; give a folder of label images')
+      raise InputError(f'--{folder.replace("_", "-")} is empty; give a folder of label images')
   names = chosen_classes(args, [args.pred_dir]).names
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES.names):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
@@ -93,10 +93,6 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
           'numbers stand for names', file=sys.stderr)  # fmt: skip
   args.num_classes = args.num_classes or 21
   return labels.choose_classes(args.num_classes, args.class_names)
-
-
-def flag_of(name: str) -> str:
-  return '--' + name.replace('_', '-')
 
 
 def publish(args, report: metrics.Scores, names: list[str], images: int, instance_wise: bool) -> None:

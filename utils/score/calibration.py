@@ -16,8 +16,6 @@ BINS = 15
 
 def count(image: ScoredImage) -> Sums:
   """Pixels by their confidence in 255ths, int64 [2, 256]: all, and those that are right."""
-  if not image.files.confidence:
-    return {}
   confidence = image.of_same_size(image.files.confidence)
   counted = (image.truth < image.num_classes) & (image.pred < image.num_classes)
   right = counted & (image.pred == image.truth)
@@ -26,8 +24,6 @@ def count(image: ScoredImage) -> Sums:
 
 def report(sums: Sums) -> Scores:
   """ECE, and of each bin its share of the pixels, mean confidence and accuracy, [3, BINS]; NaN for empty bins."""
-  if 'by_confidence' not in sums:
-    return Scores({}, {})
   pixels, right = sums['by_confidence']
   values = np.arange(256) / 255
   place = np.minimum(np.arange(256) * BINS // 255, BINS - 1)

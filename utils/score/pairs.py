@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from utils import lists
+from utils import images, lists
 from utils.errors import InputError
 
 SUFFIXES = frozenset(('.png', '.bmp', '.gif', '.pgm', '.tif', '.tiff', '.webp', '.jpg', '.jpeg'))
@@ -32,9 +32,9 @@ class LabelFolder:
   """
 
   def __init__(self, flag: str, root: str, content: str, replacement: tuple[str, str], replace_flag: str):
-    self.root, self.replacement = check_folder(flag, root), replacement
+    self.root, self.replacement = images.check_folder(flag, root), replacement
     self.content, self.flag, self.replace_flag = content, flag, replace_flag
-    self.unused = set(walk(root))
+    self.unused = set(images.walk(root, SUFFIXES))
     self.by_name = grouped(sorted(self.unused), os.path.basename)
 
   def find(self, prediction: str, pred_dir: str) -> str:
@@ -60,33 +60,6 @@ class LabelFolder:
       f'has no {self.content}: neither {path} nor any other {os.path.basename(path)} is in {where}; check the folders '
       f'and {self.replace_flag} old,new'
     )
-
-
-def check_folder(flag: str, root: str) -> str:
-  if not root:
-    raise InputError(f'{flag} is empty; give a folder of label images')
-  if not os.path.isdir(root):
-    raise InputError(f'{flag} {root}: is {"a file" if os.path.exists(root) else "missing"}; give a folder')
-  return root
-
-
-def walk(root: str) -> list[str]:
-  """The image files in `root` and its sub-folders, relative to it and sorted. Follows links; skips hidden files."""
-
-  def unreadable(error: OSError):
-    raise InputError(f'{error.filename}: the folder cannot be read ({error.strerror}); change its permissions')
-
-  paths, seen = [], set()
-  for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
-    real = os.path.realpath(folder)
-    if real in seen:  # a link to a folder above
-      subfolders.clear()
-      continue
-    seen.add(real)
-    subfolders[:] = [name for name in subfolders if not name.startswith('.')]
-    images = [n for n in names if not n.startswith('.') and os.path.splitext(n)[1].lower() in SUFFIXES]
-    paths += [os.path.normpath(os.path.join(os.path.relpath(folder, root), name)) for name in images]
-  return sorted(paths)
 
 
 def grouped(paths: list[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -119,23 +92,23 @@ def predictions(pred_dir: str, data_list: str = '') -> list[str]:
     InputError: no prediction at all, none or several for an image of the list, or the folder is that of `gray` and
       `color`.
   """
-  check_folder('--pred-dir', pred_dir)
+  images.check_folder('--pred-dir', pred_dir)
   gray, color = (os.path.join(pred_dir, name) for name in ('gray', 'color'))
   if os.path.isdir(gray) and os.path.isdir(color):
     raise InputError(f'--pred-dir {pred_dir}: holds class ids and their colours; give {gray}')
-  names = walk(pred_dir)
+  names = images.walk(pred_dir, SUFFIXES)
   if not names:
     raise InputError(f'--pred-dir {pred_dir}: holds no predictions (label images such as NAME.png)')
   if not data_list:
     return names
-  found, images = grouped(names, stem), listed_images(data_list)
-  missing = [image for image in images if stem(image) not in found]
+  found, wanted = grouped(names, stem), listed_images(data_list)
+  missing = [image for image in wanted if stem(image) not in found]
   if missing:
     more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
     raise InputError(
       f'{data_list}: {stem(missing[0])}{more} has no prediction in --pred-dir {pred_dir}; predict all first'
     )
-  return list(dict.fromkeys(prediction_of(image, found[stem(image)], pred_dir) for image in images))
+  return list(dict.fromkeys(prediction_of(image, found[stem(image)], pred_dir) for image in wanted))
 
 
 def prediction_of(image: str, names: list[str], pred_dir: str) -> str:
@@ -155,8 +128,8 @@ def prediction_of(image: str, names: list[str], pred_dir: str) -> str:
 def listed_images(data_list: str) -> list[str]:
   """The images of a list file, each once, in the order of the list."""
   image_end = re.compile(r'\t|(?<=\.png)\s|(?<=\.jpg)\s|(?<=\.jpeg)\s', re.IGNORECASE)
-  images = (image_end.split(line, maxsplit=1)[0].strip() for _, line in lists.list_lines(data_list))
-  return list(dict.fromkeys(images))
+  found = (image_end.split(line, maxsplit=1)[0].strip() for _, line in lists.list_lines(data_list))
+  return list(dict.fromkeys(found))
 
 
 def find(names: list[str], pred_dir: str, truths: LabelFolder, instances: LabelFolder | None = None) -> list[Files]:
@@ -165,7 +138,7 @@ def find(names: list[str], pred_dir: str, truths: LabelFolder, instances: LabelF
   Confidences lie in a folder `confidence` beside that of the predictions, under their names."""
   files, pred_of = [], {}
   beside = os.path.join(os.path.dirname(os.path.abspath(pred_dir)), 'confidence')
-  known = set(walk(beside)) if os.path.isdir(beside) else set()
+  known = set(images.walk(beside)) if os.path.isdir(beside) else set()
   for name in names:
     pred, truth = os.path.join(pred_dir, name), truths.find(name, pred_dir)
     if truth in pred_of:

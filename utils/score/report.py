@@ -42,7 +42,7 @@ class Folder:
     report = metrics.joined(scoring.report(self.sums), boundaries.report(self.sums))
     curve = boundaries.trimap_curve(self.sums)
     left_out = {*scoring.COUNTS, *curve.means, *curve.columns}
-    reliability = calibration.report(self.sums)
+    reliability = calibration.report(self.sums) if self.confident else metrics.Scores({}, {})
     return {
       'name': self.name,
       'calibrationError': percent(reliability.means.get('expected calibration error', math.nan)),
@@ -157,8 +157,8 @@ def photos(image_dir: str, files: list[pairs.Files]) -> dict[str, str]:
   """Ground truth path -> the image, anywhere in `image_dir`, with the prediction's name; empty without a folder."""
   if not image_dir:
     return {}
-  pairs.check_folder('--image-dir', image_dir)
-  by_stem = pairs.grouped(pairs.walk(image_dir), pairs.stem)
+  images.check_folder('--image-dir', image_dir)
+  by_stem = pairs.grouped(images.walk(image_dir), pairs.stem)
   found = {}
   for file in files:
     paths = by_stem.get(pairs.stem(file.name), [])
