@@ -25,7 +25,7 @@ def main(argv=None):
     without = f'an image in {split}', f'a label in {split}annot'
     ids = sorted(images.keys() | masks)
     listing.write_official(args.list_dir, split, official, root, ids, images, masks, without)
-  labels.write_classes(args.list_dir, labels.CAMVID)
+  labels.write_classes(args.list_dir, labels.published('camvid'))
 
 
 if __name__ == '__main__':

@@ -17,12 +17,12 @@ import numpy as np
 from dataset import convert, listing
 from utils import errors, files, images, labels
 from utils.errors import InputError
-from utils.labels import VOC, VOID
+from utils.labels import VOID
 
 OFFICIAL = {'train': 1464, 'val': 1449, 'trainval': 2913, 'test': 1456, 'train+': 10582}
 # Output folder -> VOC's folder of palette masks; SBD's folder and the name of the struct in its files; the highest id.
 MASKS = {
-  'segcls': ('SegmentationClass', 'cls', 'GTcls', len(VOC.names) - 1),
+  'segcls': ('SegmentationClass', 'cls', 'GTcls', 20),
   'seginst': ('SegmentationObject', 'inst', 'GTinst', 254),
 }
 MERGED = 'SegmentationClassAug'
@@ -43,7 +43,7 @@ def main(argv=None):
   for folder in MASKS:
     faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder, root=devkit / 'VOC2012').values()
   write_lists(devkit, args.list_dir)
-  labels.write_classes(args.list_dir, VOC)
+  labels.write_classes(args.list_dir, labels.published('voc12'))
   return errors.report(faults)
 
 

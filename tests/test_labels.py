@@ -2,7 +2,6 @@
 with each other and the stored files; class ids become pictures; photos are turned as people see them."""
 
 import io
-import pathlib
 
 import numpy as np
 import pytest
@@ -11,8 +10,6 @@ from PIL import Image, ImageOps
 
 from utils import errors, images, labels
 from utils.labels import VOID, read_colormap
-
-MISC = pathlib.Path(__file__).resolve().parents[1] / 'misc'
 
 
 def test_classes_that_are_written_are_read(tmp_path):
@@ -52,7 +49,9 @@ def test_a_file_of_another_number_of_classes_or_order_is_refused(tmp_path):
 
 def test_stored_colormaps_are_the_tables():
   for stem, colours in (('colormapvoc', labels.voc_colours()), ('colormapcs', labels.CITYSCAPES.colours)):
-    np.testing.assert_array_equal(read_colormap(str(MISC / f'{stem}.mat')), colours)
+    np.testing.assert_array_equal(read_colormap(str(labels.MISC / f'{stem}.mat')), colours)
+  np.testing.assert_array_equal(labels.published('voc12').colours, labels.voc_colours(21))
+  assert len(labels.published('camvid').names) == 11
 
 
 def test_voc_colours_are_the_published_ones():

@@ -23,6 +23,7 @@ import scipy.io
 from utils import files
 from utils.errors import InputError
 
+MISC = pathlib.Path(__file__).resolve().parents[1] / 'misc'
 VOID = 255  # the label of pixels that are not counted, in all these data sets
 CSV, TEXT = 'classes.csv', 'classes.txt'
 COLUMNS = ['id', 'name', 'r', 'g', 'b']
@@ -129,20 +130,9 @@ def voc_colours(number: int = 256) -> np.ndarray:
   return colours
 
 
-VOC = Classes(
-  [
-    'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
-    'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
-  ],
-  voc_colours(21),
-)  # fmt: skip
-
-CAMVID = Classes(
-  ['sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian', 'bicyclist'],
-  np.frombuffer(
-    bytes.fromhex('808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0'), np.uint8
-  ).reshape(-1, 3),
-)  # fmt: skip
+def published(name: str) -> Classes:
+  """Those of a public data set: voc12 or camvid."""
+  return read_classes(MISC / f'classes_{name}.csv')
 
 
 class CityscapesLabel(NamedTuple):
@@ -163,8 +153,7 @@ class CityscapesLabel(NamedTuple):
 def _cityscapes_labels() -> list[CityscapesLabel]:
   """The data set's label definitions, of https://github.com/mcordts/cityscapesScripts (helpers/labels.py), and the
   class sizes of its evaluation."""
-  with open(pathlib.Path(__file__).with_name('cityscapes_labels.csv'), newline='', encoding='utf-8') as file:
-    rows = list(csv.reader(file))[1:]
+  rows = list(csv.reader(files.text_lines(MISC / 'cityscapes_labels.csv', 'the table of labels')))[1:]
   return [
     CityscapesLabel(name, int(number), int(train_id), category, float(size), tuple(map(int, colour)))
     for name, number, train_id, category, size, *colour in rows

@@ -2,6 +2,7 @@
 partial output."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 
 from dataset import check, make_demo, prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_own, prepare_voc12
-from tests.data.trees import ROOT, camvid, cityscapes, flat_mask, gta5, own, photo, raw_png, voc
+from tests.data.trees import ROOT, camvid, cityscapes, flat_mask, gta5, own, photo, png, raw_png, voc
 from utils import errors
+from utils.labels import cityscapes_train_ids
 
 
 def pair(folder, name='a', line=None):
@@ -191,16 +193,45 @@ def test_lists_that_cannot_be_written(capsys, tmp_path, script, make):
   assert sorted(tmp_path.rglob('*')) == before
 
 
+def in_process(folder, first):
+  """prepare_cityscapes in a process of its own, after the lines `first`."""
+  path = str(ROOT / 'dataset' / 'prepare_cityscapes.py')
+  lines = f'import os, resource, runpy, signal, sys, threading\n{first}\nsys.argv[:1] = []\n'
+  command = [sys.executable, '-c', f'{lines}runpy.run_path({path!r}, run_name="__main__")']
+  command += [path, '--data-dir', str(folder), '--list-dir', str(folder / 'lists')]
+  return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_a_disk_that_fills_up_is_one_line_and_leaves_no_half_file(tmp_path):
   """A limit on the size of files fails a write in its middle, as a full disk does."""
-  cityscapes(tmp_path)
-  limited = 'import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40)); sys.argv[:1] = []'
-  script = str(ROOT / 'dataset' / 'prepare_cityscapes.py')
-  command = [sys.executable, '-B', '-c', f'{limited}; runpy.run_path({script!r}, run_name="__main__")']
-  command += [script, '--data-dir', str(tmp_path), '--list-dir', str(tmp_path / 'lists')]
-  result = subprocess.run(command, capture_output=True, text=True, check=False)
+  result = in_process(cityscapes(tmp_path), 'resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40))')
   assert result.returncode == 1
   last = result.stderr.splitlines()[-1]
   assert last.startswith('error: ') and 'gtFineId_labelIds.png: cannot be written (File too large)' in last
   assert 'Traceback' not in result.stderr
   assert not [path for path in (tmp_path / 'gtFineId').rglob('*') if path.is_file()]
+
+
+KILLED = """
+whole, replace, lock = [], os.replace, threading.Lock()
+def count(*paths):
+  with lock:
+    whole.append(paths)
+    os.kill(os.getpid(), signal.SIGKILL) if len(whole) > 5 else replace(*paths)
+os.replace = count
+"""
+
+
+def test_killed_in_the_middle_and_continued(capsys, tmp_path):
+  """Killed where its sixth file is whole but has not its name yet."""
+  for i in range(20):
+    flat_mask(cityscapes_file(tmp_path, 'labelIds').with_name(f'{i}_gtFine_labelIds.png'), i)
+  assert in_process(tmp_path, KILLED).returncode == -signal.SIGKILL
+  out = tmp_path / 'gtFineId' / 'train' / 'ulm'
+  done = {path: path.stat().st_mtime_ns for path in out.glob('[0-9u]*.png')}
+  assert len(done) == 5 and list(out.glob('.*.part.png'))
+  assert run(capsys, prepare_cityscapes, tmp_path, [])[0] == 0
+  assert len(list(out.iterdir())) == 21
+  assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
+  for i in range(20):
+    assert (png(out / f'{i}_gtFineId_labelIds.png')[0] == cityscapes_train_ids()[i]).all()

@@ -11,7 +11,7 @@ from dataset import check
 from dataset.formats import drawing
 from tests.data import labelled
 from tests.data.labelled import CAR, COLUMNS, HEIGHT, ROWS, WIDTH, classes, images, label, lines, prepare, square
-from tests.data.trees import photo, save
+from tests.data.trees import photo, save, tick
 from utils import files
 
 BOX, EMPTY = {'category_id': 7, 'bbox': [1, 1, 20, 20]}, {'category_id': 7, 'segmentation': []}
@@ -169,6 +169,7 @@ def test_images_in_other_formats_are_converted_once(tmp_path, ending, capsys):
   for i in range(4):
     (tmp_path / 'images' / f'img{i}.jpg').unlink()
     save(tmp_path / 'images' / f'img{i}{ending}', np.full((HEIGHT, WIDTH, 3), 80, np.uint8))
+  tick(tmp_path)
   assert prepare(tmp_path) == 0 and prepare(tmp_path) == 0
   assert all(line.startswith('images_png/') for line in lines(tmp_path))
   assert '0 files written, 4 up to date' in capsys.readouterr().out
@@ -262,6 +263,7 @@ def test_links_to_images_and_folders_are_read(tmp_path):
 def test_a_conversion_of_other_settings_is_not_taken_for_this_one(tmp_path):
   """What was converted by other settings is made again, even where a run was killed in between."""
   labelled.coco_file(tmp_path, labelled.coco(CAR))
+  tick(tmp_path)
   assert prepare(tmp_path, '--coco', 'coco.json') == 0
   times = (tmp_path / 'label_ids' / 'img0.png').stat().st_mtime_ns
   assert prepare(tmp_path, '--coco', 'coco.json') == 0

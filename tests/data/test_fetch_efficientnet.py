@@ -74,11 +74,9 @@ def saved_arrays(arrays: dict) -> bytes:
   """Every other array transposed in its storage, as the published files have them."""
   tensors, storages = OrderedDict(), []
   for i, (name, array) in enumerate(arrays.items()):
-    laid_out = array.T if i % 2 else array
-    storages.append(Storage(str(i), np.ascontiguousarray(laid_out).ravel()))
-    strides = np.cumprod([1, *laid_out.shape[:0:-1]])[::-1] if array.ndim else []
-    strides = strides[::-1] if i % 2 else strides
-    tensors[name] = Saved(storages[-1], 0, array.shape, tuple(map(int, strides)))
+    array = np.array(array, order='CF'[i % 2])
+    storages.append(Storage(str(i), array.ravel('K')))
+    tensors[name] = Saved(storages[-1], 0, array.shape, tuple(s // array.itemsize for s in array.strides))
   return saved(tensors, storages)
 
 

@@ -137,7 +137,8 @@ def test_script_fails_in_one_line(tmp_path, capsys, server, flags, code, words):
 
 
 def test_another_network_is_refused_with_a_name(tmp_path, content, capsys):
-  path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_101.ckpt', content))
-  code, said = run(capsys, '--archive', path, '--save-dir', str(tmp_path / 'out'))
-  assert code == 2 and 'lacks resnet_v1_101/' in said.err and 'it holds resnet_v1_14' in said.err
+  path = archive(tmp_path / 'a.tar.gz', ('resnet_v1_50.ckpt', content))
+  flags = '--backbone', 'resnet_v1_50', '--save-dir', str(tmp_path / 'out')
+  code, said = run(capsys, '--archive', path, *flags)
+  assert code == 2 and 'lacks resnet_v1_50/' in said.err and 'it holds resnet_v1_14' in said.err
   assert not list((tmp_path / 'out').iterdir())

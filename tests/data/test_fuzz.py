@@ -6,6 +6,7 @@ FUZZ_EXAMPLES=20000 in the environment tries more.
 import io
 import os
 import pathlib
+import tempfile
 import warnings
 
 import numpy as np
@@ -101,9 +102,9 @@ def test_list_parser(tmp_path, data):
 @example('\ufeffa', 'b')
 @example('\u2028', 'b')
 @example('x', '\u3000b')
-def test_what_the_list_builders_write_is_read_back(tmp_path_factory, image, label):
+def test_what_the_list_builders_write_is_read_back(tmp_path, image, label):
   """Any file names: either the builders refuse them, or the line names these two files again."""
-  folder = tmp_path_factory.mktemp('names')
+  folder = pathlib.Path(tempfile.mkdtemp(dir=tmp_path))
   paths = [folder / 'images' / image, folder / 'masks' / label]
   for path in paths:
     path.parent.mkdir()

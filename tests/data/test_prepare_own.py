@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.data import labelled
 from tests.data.labelled import classes, label, lines
-from tests.data.trees import flat_mask, photo, save
+from tests.data.trees import flat_mask, photo, save, tick
 from utils.labels import voc_colours
 
 ENDING = ('--mask-ending', '_mask')
@@ -166,6 +166,7 @@ def originals(folder):
 @pytest.mark.parametrize('form', labelled.FORMS)
 def test_every_form_gives_the_same_masks_once_and_again_after_changes(capsys, tmp_path, form):
   flags = labelled.write(tmp_path, form)
+  tick(tmp_path)
   before = originals(tmp_path)
   assert prepare(tmp_path, *flags) == 0 and capsys.readouterr().err == ''
   np.testing.assert_array_equal(label(tmp_path), labelled.TRUTH)

@@ -51,6 +51,16 @@ def snapshot(folder) -> dict[str, tuple]:
   return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
+def tick(folder) -> None:
+  """Waits until the file system's clock has moved on: what is written from here on is newer than what is there."""
+  probe = pathlib.Path(folder, 'probe')
+  probe.write_text('')
+  first = probe.stat().st_mtime_ns
+  while probe.stat().st_mtime_ns == first:
+    probe.write_text('')
+  probe.unlink()
+
+
 def png(path):
   """A PNG's pixels as they are, and its mode."""
   with Image.open(path) as image:

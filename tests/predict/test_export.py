@@ -246,7 +246,7 @@ def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):
   """Cells are there in the shades of the heaviest and of the lightest weight, and numbers on standard output."""
   prefix, tensors = trained
   picture = tmp_path / 'weights.png'
-  labels.write_classes(pathlib.Path(prefix).parent, labels.CAMVID)
+  labels.write_classes(pathlib.Path(prefix).parent, labels.published('camvid'))
   assert run([prefix, str(picture)], 'export.plot_edge_weights') == 0
   out = capsys.readouterr().out
   raw = tensors['edge_w'].reshape(11, 3)
