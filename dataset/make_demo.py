@@ -7,7 +7,6 @@ same seed draws the same files.
 
 import pathlib
 import sys
-from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -63,16 +62,24 @@ def save_scene(image, classes, instances, devkit: pathlib.Path, name: str) -> st
 
 # A scene is sky and ground with objects painted from back to front, labelled to the pixel. Thin things (wires, spokes,
 # pickets) are 3 to 6 pixels wide at 144 x 144: affinity losses are about keeping such structures in one piece, and a
-# network of output stride 8 can still learn them. Arrays: pictures are float [H, W, 3], RGB, 0 to 255; masks are uint8
-# [H, W], 0 or 1. Each object is drawn by a function of (rng, height, width, base, scale): `base` is the row where it
-# stands, `scale` its size, which is 1 in the foreground of a picture of 144 x 144.
+# network of output stride 8 can still learn them. Pictures are float [H, W, 3], RGB, 0 to 255. A function of (rng,
+# drawing, base, scale) draws an object: `base` is the row where it stands, `scale` its size, 1 in the foreground of a
+# picture of 144 x 144.
 
 
-class Drawing(NamedTuple):
+class Drawing:
   """One object: where it is, and its colours there."""
 
-  mask: np.ndarray  # uint8 [H, W]: 1 where the object is
-  paint: np.ndarray  # float [H, W, 3]
+  def __init__(self, height: int, width: int):
+    self.mask = np.zeros((height, width), np.uint8)  # 1 where the object is
+    self.paint = np.zeros((height, width, 3))
+
+  def stroke(self, points, width, colour=None):
+    """Adds a polyline to the mask and, where a colour is given, to the paint."""
+    points = np.round(np.array(points)).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(self.mask, [points], False, 1, width)
+    if colour is not None:
+      cv2.polylines(self.paint, [points], False, tuple(map(float, colour)), width)
 
 
 def noise(rng, height, width, grain) -> np.ndarray:
@@ -81,41 +88,28 @@ def noise(rng, height, width, grain) -> np.ndarray:
   return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None].astype(float)
 
 
-def _canvas(height, width, colour=(0, 0, 0)) -> Drawing:
-  return Drawing(np.zeros((height, width), np.uint8), np.zeros((height, width, 3)) + np.asarray(colour, float))
-
-
-def _stroke(drawing: Drawing, points, width, colour=None):
-  """Adds a polyline to the mask and, where a colour is given, to the paint."""
-  points = np.round(np.array(points)).astype(np.int32).reshape(-1, 1, 2)
-  cv2.polylines(drawing.mask, [points], False, 1, width)
-  if colour is not None:
-    cv2.polylines(drawing.paint, [points], False, tuple(map(float, colour)), width)
-
-
 def _colour(rng):
   return np.clip(SATURATED[rng.integers(len(SATURATED))] + rng.normal(0, 14, 3), 0, 255)
 
 
-def ball(rng, height, width, base, scale):
+def ball(rng, drawing, base, scale):
+  height, width = drawing.mask.shape
   radius = max(5, int(rng.uniform(11, 19) * scale))
   x, y = int(rng.uniform(0.08, 0.92) * width), base - radius
-  drawing = _canvas(height, width)
   cv2.circle(drawing.mask, (x, y), radius, 1, -1)
   rows, columns = np.mgrid[:height, :width]
   wedges = (np.arctan2(rows - y, columns - x) / np.pi * 3 + rng.uniform(0, 6)).astype(int) % 2
-  drawing.paint[:] = np.where(wedges[..., None] > 0, _colour(rng), (240, 240, 235))
   light = 1.15 - 0.5 * np.hypot(rows - y + radius / 2, columns - x + radius / 2) / radius / 1.6
-  return Drawing(drawing.mask, drawing.paint * light[..., None])
+  drawing.paint[:] = np.where(wedges[..., None] > 0, _colour(rng), (240, 240, 235)) * light[..., None]
 
 
-def house(rng, height, width, base, scale):
+def house(rng, drawing, base, scale):
+  height, width = drawing.mask.shape
   wide, tall = int(rng.uniform(42, 66) * scale), int(rng.uniform(26, 40) * scale)
   left = int(rng.uniform(-0.1, 0.75) * width)
   top, middle, eaves = base - tall, left + wide // 2, int(5 * scale)
   wall = np.array(((196, 120, 90), (222, 200, 165), (180, 95, 85))[rng.integers(3)]) + rng.normal(0, 8, 3)
-  drawing = _canvas(height, width, wall)
-  drawing.paint[:] += 6 * noise(rng, height, width, 2)
+  drawing.paint[:] = wall + 6 * noise(rng, height, width, 2)
   drawing.paint[base % 5 :: 5] -= 22  # courses of bricks
   cv2.rectangle(drawing.mask, (left, top), (left + wide, base), 1, -1)
   ridge = top - int(wide * rng.uniform(0.32, 0.5))
@@ -125,87 +119,77 @@ def house(rng, height, width, base, scale):
   door = int(7 * scale)
   cv2.rectangle(drawing.paint, (middle - door // 2, base - 2 * door), (middle + door // 2, base), (80, 55, 40), -1)
   for x in (left + wide // 5, left + wide - wide // 5):
-    corner = (x - door // 2, top + tall // 4)
-    cv2.rectangle(drawing.paint, corner, (corner[0] + door, corner[1] + door), (70, 90, 120), -1)
-    cv2.rectangle(drawing.paint, corner, (corner[0] + door, corner[1] + door), (240, 240, 235), 1)
-  return drawing
+    window = (x - door // 2, top + tall // 4, door + 1, door + 1)  # x, y, width, height
+    cv2.rectangle(drawing.paint, window, (70, 90, 120), -1)
+    cv2.rectangle(drawing.paint, window, (240, 240, 235), 1)
 
 
-def tree(rng, height, width, base, scale):
+def tree(rng, drawing, base, scale):
+  height, width = drawing.mask.shape
   tall, x = rng.uniform(52, 84) * scale, int(rng.uniform(0.08, 0.92) * width)
   leaves = np.array((45, 105, 45)) + rng.normal(0, 12, 3)
-  drawing = _canvas(height, width, leaves)
-  drawing.paint[:] += 16 * noise(rng, height, width, 3) + 10 * noise(rng, height, width, 8)
+  drawing.paint[:] = leaves + (16 * noise(rng, height, width, 3) + 10 * noise(rng, height, width, 8))
   fork = base - 0.45 * tall
-  _stroke(drawing, [(x, base), (x + rng.normal(0, 2), fork)], max(4, int(7 * scale)), (95, 68, 45))
+  drawing.stroke([(x, base), (x + rng.normal(0, 2), fork)], max(4, int(7 * scale)), (95, 68, 45))
   for _ in range(9):
     centre = (int(x + rng.normal(0, 0.13) * tall), int(fork - rng.uniform(0, 0.42) * tall))
-    radius = int(rng.uniform(0.13, 0.2) * tall)
-    cv2.circle(drawing.mask, centre, radius, 1, -1)
-  return drawing
+    cv2.circle(drawing.mask, centre, int(rng.uniform(0.13, 0.2) * tall), 1, -1)
 
 
-def _wheel(drawing, rng, x, y, radius, width):
-  cv2.circle(drawing.mask, (x, y), radius, 1, width)
-  cv2.circle(drawing.paint, (x, y), radius, tuple(DARK), width)
-  turn = rng.uniform(0, np.pi)
-  for angle in turn + np.arange(3) * np.pi / 3:
-    reach = radius * np.array((np.cos(angle), np.sin(angle)))
-    _stroke(drawing, [(x, y) - reach, (x, y) + reach], max(2, width - 1), (120, 120, 128))
-
-
-def bicycle(rng, height, width, base, scale):
-  radius, stroke = int(rng.uniform(17, 23) * scale), max(3, round(5 * scale))
+def bicycle(rng, drawing, base, scale):
+  radius, width = int(rng.uniform(17, 23) * scale), max(3, round(5 * scale))
   length = int(radius * rng.uniform(2.5, 2.8)) * rng.choice((-1, 1))  # from the rear hub to the front one
-  rear = np.array((int(rng.uniform(0.3, 0.7) * width) - length // 2, base - radius))
-  drawing, front = _canvas(height, width), rear + (length, 0)
+  rear = np.array((int(rng.uniform(0.3, 0.7) * drawing.mask.shape[1]) - length // 2, base - radius))
+  front = rear + (length, 0)
   for hub in (rear, front):
-    _wheel(drawing, rng, int(hub[0]), int(hub[1]), radius, stroke)
+    cv2.circle(drawing.mask, hub.tolist(), radius, 1, width)
+    cv2.circle(drawing.paint, hub.tolist(), radius, tuple(DARK), width)
+    for angle in rng.uniform(0, np.pi) + np.arange(3) * np.pi / 3:
+      spoke = radius * np.array((np.cos(angle), np.sin(angle)))
+      drawing.stroke([hub - spoke, hub + spoke], max(2, width - 1), (120, 120, 128))
   pedal, saddle = rear + (0.45 * length, 0.1 * radius), rear + (0.3 * length, -1.25 * radius)
   head = rear + (0.8 * length, -1.3 * radius)
   colour = _colour(rng)
   for tube in ([rear, pedal, saddle, rear], [saddle, head, pedal], [head, front]):
-    _stroke(drawing, tube, stroke, colour)
-  _stroke(drawing, [saddle - (0.1 * length, 0.2 * radius), saddle + (0.1 * length, -0.2 * radius)], stroke, DARK)
-  _stroke(drawing, [head, head - (0.05 * length, 0.5 * radius), head + (-0.2 * length, -0.55 * radius)], stroke, DARK)
-  return drawing
+    drawing.stroke(tube, width, colour)
+  drawing.stroke([saddle - (0.1 * length, 0.2 * radius), saddle + (0.1 * length, -0.2 * radius)], width, DARK)
+  drawing.stroke([head, head - (0.05 * length, 0.5 * radius), head + (-0.2 * length, -0.55 * radius)], width, DARK)
 
 
-def power_line(rng, height, width, base, scale):
+def power_line(rng, drawing, base, scale):
   """Poles with a cross-arm each, and wires that sag between them and leave the picture on both sides."""
+  height, width = drawing.mask.shape
   thick, gap = max(4, round(7 * scale)), width * rng.uniform(0.5, 0.8)
   top, arm = int(height * rng.uniform(0.06, 0.2)), 9 * scale
   wood = np.array((98, 80, 62)) + rng.normal(0, 8, 3)
-  drawing = _canvas(height, width, wood)
+  drawing.paint[:] = wood
   poles = rng.uniform(0, 1) * gap + gap * np.arange(-2, 4)
   drift = rng.uniform(-0.06, 0.06) * height  # from pole to pole, as seen at an angle
   tops = top + drift * np.arange(-2, 4)
   levels = [5 * scale, 18 * scale][: rng.integers(1, 3)]
+  along = np.linspace(0, 1, 24)
   for level in levels:
     for i in range(len(poles) - 1):
-      along = np.linspace(0, 1, 24)
       ys = tops[i] + level + drift * along + 0.4 * gap * along * (1 - along)
-      _stroke(drawing, np.stack([poles[i] + gap * along, ys], 1), max(3, round(4 * scale)), DARK)
+      drawing.stroke(np.stack([poles[i] + gap * along, ys], 1), max(3, round(4 * scale)), DARK)
   for x, y in zip(poles, tops, strict=True):
-    _stroke(drawing, [(x, y), (x, base)], thick, wood)
+    drawing.stroke([(x, y), (x, base)], thick, wood)
     for level in levels:
-      _stroke(drawing, [(x - arm, y + level), (x + arm, y + level)], max(4, round(5 * scale)), wood)
-  drawing.paint[:] += 6 * noise(rng, height, width, 2)
-  return drawing
+      drawing.stroke([(x - arm, y + level), (x + arm, y + level)], max(4, round(5 * scale)), wood)
+  drawing.paint += 6 * noise(rng, height, width, 2)
 
 
-def fence(rng, height, width, base, scale):
+def fence(rng, drawing, base, scale):
+  height, width = drawing.mask.shape
   wide, tall = int(rng.uniform(60, 120) * scale), rng.uniform(24, 34) * scale
   left = int(rng.uniform(-0.2, 0.7) * width)
   picket, step = max(4, round(6 * scale)), max(10, round(rng.uniform(14, 18) * scale))
   colour = np.array(((238, 236, 228), (175, 128, 80))[rng.integers(2)]) + rng.normal(0, 6, 3)
-  drawing = _canvas(height, width, colour)
-  drawing.paint[:] += 6 * noise(rng, height, width, 3)
+  drawing.paint[:] = colour + 6 * noise(rng, height, width, 3)
   for x in range(left, left + wide, step):
-    _stroke(drawing, [(x, base), (x, base - tall)], picket)
+    drawing.stroke([(x, base), (x, base - tall)], picket)
   for share in (0.3, 0.75):
-    _stroke(drawing, [(left - 5, base - share * tall), (left + wide, base - share * tall)], max(3, round(5 * scale)))
-  return drawing
+    drawing.stroke([(left - 5, base - share * tall), (left + wide, base - share * tall)], max(3, round(5 * scale)))
 
 
 PAINTERS = {paint.__name__: paint for paint in (ball, house, tree, bicycle, power_line, fence)}
@@ -223,7 +207,8 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
   image = _backdrop(rng, height, width, horizon)
   classes, instances = np.zeros((2, height, width), np.uint8)
   for number, (base, name) in enumerate(_place_objects(rng, height, horizon), 1):
-    drawing = PAINTERS[name](rng, height, width, base, (base / height) ** 0.5 * min(height, width) / 144)
+    drawing = Drawing(height, width)
+    PAINTERS[name](rng, drawing, base, (base / height) ** 0.5 * min(height, width) / 144)
     image = _composite(image, drawing)
     border = cv2.dilate(drawing.mask, np.ones((3, 3), np.uint8)) > drawing.mask
     for label, value in ((classes, CLASSES.index(name)), (instances, number)):
