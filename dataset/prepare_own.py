@@ -162,7 +162,7 @@ def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], g
     failed, sound, pixels = pairing.inspect(args.data_dir, masks, notes)
     faults += failed
     if not any(pair.label is not None for pair in sound):
-      raise InputError(f'no label can be used: {(grouped(faults) or notes or ["all are void"])[0]}')
+      raise InputError(f'no label can be used: {grouped(faults)[0] if faults else notes[-1]}')
     if not source.has_names:
       names = classes.names_of_ids(set(pixels) - {VOID, ignore_label}, given, ignore_label, notes)
     void = sum(pixels[value] for value in {VOID, ignore_label}) / pixels.total()

@@ -130,34 +130,19 @@ def _eight_bits(path: str, levels: np.ndarray) -> np.ndarray:
 class Mask(NamedTuple):
   """The ids that a file holds."""
 
-  ids: np.ndarray  # integers [H, W]
-  palette: dict[int, Colour]  # of a palette image
-  as_is: bool  # training can read the file: a grey or palette PNG of 8 bits
-  void: bool = False  # transparent pixels were made void
-
-
-class Survey(NamedTuple):
-  """What a mask of ids holds."""
-
+  ids: np.ndarray | None  # integers [H, W]; None of a `survey`
   values: dict[int, int]  # value -> pixels
   palette: dict[int, Colour]  # of a palette image: the colours of the indices in use
-  as_is: bool
-  void: bool
+  as_is: bool  # training can read the file: a grey or palette PNG of 8 bits
+  void: bool  # transparent pixels were made void
 
 
-def survey(path: str) -> Survey | InputError:
-  """What a mask holds, or what is wrong with it."""
+def survey(path: str) -> Mask | InputError:
+  """What a mask holds, without its ids, or what is wrong with it."""
   try:
-    mask = read_ids(path)
+    return read_ids(path)._replace(ids=None)
   except InputError as e:
     return e
-  if mask.ids.dtype == np.uint8:  # ten times as fast as np.unique
-    counts = {value: pixels for value, pixels in enumerate(np.bincount(mask.ids.ravel()).tolist()) if pixels}
-  else:
-    values, pixels = np.unique(mask.ids, return_counts=True)
-    counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
-  palette = {i: mask.palette[i] for i in counts if i in mask.palette}
-  return Survey(counts, palette, mask.as_is, mask.void)
 
 
 def read_ids(path: str) -> Mask:
@@ -170,9 +155,9 @@ def read_ids(path: str) -> Mask:
     InputError: it is no such file, or a picture of colours.
   """
   if pathlib.PurePath(path).suffix.lower() == '.npy':
-    return Mask(_whole_numbers(path, _read_array(path)), {}, False)
+    return _mask(path, _read_array(path), {}, False, False)
   with images.open_picture(path) as image:
-    label, palette, clear = np.asarray(image), {}, None
+    label, palette, void = np.asarray(image), {}, False
     as_is = image.format == 'PNG' and image.mode in ('L', 'P')
     if image.mode == 'P':
       colours = np.asarray(image.getpalette('RGB')).reshape(-1, 3).tolist()
@@ -190,10 +175,20 @@ def read_ids(path: str) -> Mask:
           f'{path}: is white on transparent pixels, which are void; fill the background first, for example with '
           '`mogrify -background black -alpha remove *.png`'
         )
-      label = np.where(clear, np.uint8(VOID), rgba[..., 0])
+      label, void = np.where(clear, np.uint8(VOID), rgba[..., 0]), bool(clear.any())
     if image.format in ('JPEG', 'MPO'):
       label = _jpeg_levels(path, label)
-  return Mask(_whole_numbers(path, label), palette, as_is, clear is not None and bool(clear.any()))
+  return _mask(path, label, palette, as_is, void)
+
+
+def _mask(path: str, label: np.ndarray, palette: dict[int, Colour], as_is: bool, void: bool) -> Mask:
+  ids = _whole_numbers(path, label)
+  if ids.dtype == np.uint8:  # ten times as fast as np.unique
+    counts = {value: pixels for value, pixels in enumerate(np.bincount(ids.ravel()).tolist()) if pixels}
+  else:
+    values, pixels = np.unique(ids, return_counts=True)
+    counts = dict(zip(values.astype(int).tolist(), pixels.tolist(), strict=True))
+  return Mask(ids, counts, {i: palette[i] for i in counts if i in palette}, as_is, void)
 
 
 def _colour_advice(shown: np.ndarray) -> str:

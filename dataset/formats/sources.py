@@ -187,7 +187,7 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
       if by_colour is not None:
         in_file = {i: usual[by_colour[colour]] for i, colour in mask.palette.items() if colour in by_colour}
       converted = np.full(mask.ids.shape, VOID, np.uint8)
-      for value in set(np.unique(mask.ids).tolist()) - void:
+      for value in mask.values.keys() - void:
         if value not in in_file:
           raise InputError(f'{path}: holds {value}, and class ids end at {VOID - 1}; are these instance ids?')
         converted[mask.ids == value] = in_file[value]
@@ -212,7 +212,7 @@ def _refuse_grey_levels(values: Counter, given: list[str] | None) -> None:
     )
 
 
-def _palette_by_colour(surveys: dict[str, masks.Survey], notes: list[str]) -> dict | None:
+def _palette_by_colour(surveys: dict[str, masks.Mask], notes: list[str]) -> dict | None:
   """Colour -> id, where an index has two colours in different files; None where palettes agree, or colours cannot tell
   the classes apart."""
   meaning, clash = {}, None
