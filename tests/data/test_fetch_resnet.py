@@ -106,12 +106,7 @@ def test_script_fails_in_one_line(tmp_path, capsys, short):
   gone = (tmp_path / 'gone').as_uri()
   for flag, value, code, words in (
     ('--url', gone, 1, f'{gone}: cannot be fetched'),
-    (
-      '--url',
-      short,
-      1,
-      '--backbone resnet_v1_101 --archive FILE',
-    ),
+    ('--url', short, 1, '--backbone resnet_v1_101 --archive FILE'),
     ('--url', 'no address', 1, 'cannot be fetched'),
     ('--archive', 'gone.tar.gz', 2, 'no such file'),
   ):

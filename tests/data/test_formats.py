@@ -26,14 +26,16 @@ def slow_fill(ring, height, width):
   return image
 
 
-def test_fill_is_the_even_odd_rule_at_pixel_centres(rng):
+def test_fill_is_the_even_odd_rule_at_pixel_centres():
+  rng = np.random.default_rng(0)
   for _ in range(40):
     ring = rng.uniform(0, (17, 13), (rng.integers(3, 9), 2))
     np.testing.assert_array_equal(whole(drawing.fill([ring], 13, 17), 13, 17), slow_fill(ring.tolist(), 13, 17))
 
 
-def test_neighbours_neither_overlap_nor_leave_a_gap(rng):
+def test_neighbours_neither_overlap_nor_leave_a_gap():
   """Triangles from any inner point to points around the border cover each pixel once."""
+  rng = np.random.default_rng(0)
   for case in range(30):
     top, side = np.sort(rng.uniform(0, 40, 3)).tolist(), np.sort(rng.uniform(0, 30, 3)).tolist()
     around = [(0, 0), *((x, 0) for x in top), (40, 0), *((40, y) for y in side), (40, 30)]

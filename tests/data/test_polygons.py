@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from dataset import prepare_own
 from dataset.formats import drawing
 from pyscripts.export import export_polygons
-from tests.data import trees
+from tests.data import labelled, trees
 from tests.data.labelled import whole
 from utils import errors, labels
 
@@ -51,9 +50,8 @@ def export(folder, form, *flags) -> int:
 def test_polygons_give_the_same_pixels_again(tmp_path, form, classes):
   want = predicted(tmp_path, classes)
   assert export(tmp_path, form) == 0
-  words = ['--data-dir', tmp_path, '--list-dir', tmp_path / 'lists', f'--{form}', {'coco': 'coco.json'}.get(form, form)]
-  words += ['--unlabelled', 'void' if classes is STREET else 'background', '--max-void', 1]
-  assert errors.run(prepare_own.main, list(map(str, words))) == 0
+  flags = '--unlabelled', 'void' if classes is STREET else 'background', '--max-void', 1
+  assert labelled.prepare(tmp_path, f'--{form}', {'coco': 'coco.json'}.get(form, form), *flags) == 0
   assert labels.read_classes(tmp_path / 'lists' / 'classes.csv').names == classes.names
   for name, scene in want.items():
     np.testing.assert_array_equal(trees.png(tmp_path / 'label_ids' / 'street' / f'{name}.png')[0], scene, name)

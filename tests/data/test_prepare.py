@@ -31,8 +31,8 @@ def cityscapes_image(root, split, city, name, rng=None):
   return labels, instances
 
 
-def test_cityscapes_masks_and_lists(tmp_path, rng, capsys):
-  root = tmp_path / 'cs'
+def test_cityscapes_masks_and_lists(tmp_path, capsys):
+  root, rng = tmp_path / 'cs', np.random.default_rng(0)
   truth = {}
   for split, city, number in (('train', 'ulm', 1), ('train', 'aachen', 2), ('train', 'ulm', 0), ('val', 'lindau', 0)):
     name = f'{city}_{number:06d}_000019'
@@ -78,8 +78,8 @@ def test_cityscapes_lists_equal_the_official_ones(tmp_path, capsys):
   assert 'official' not in capsys.readouterr().err
 
 
-def test_gta5_ids_palettes_and_colours_become_train_ids(tmp_path, rng, capsys):
-  root = tmp_path / 'gta5'
+def test_gta5_ids_palettes_and_colours_become_train_ids(tmp_path, capsys):
+  root, rng = tmp_path / 'gta5', np.random.default_rng(0)
   labels = CITYSCAPES_LABELS[:34]
   ids = rng.integers(0, 34, (5, 7)).astype(np.uint8)
   ids[ids == 18] = 17  # a pole group has a pole's colour: only its id tells them apart
@@ -135,10 +135,10 @@ def write_ids(path, ids):
 
 
 @pytest.fixture
-def voc(tmp_path, rng):
+def voc(tmp_path):
   """Two official training images and one of val, one image of SBD alone; SBD has other masks for the official ones."""
   devkit, sbd = tmp_path / 'VOCdevkit', tmp_path / 'benchmark_RELEASE' / 'dataset'
-  truth = {}
+  truth, rng = {}, np.random.default_rng(0)
   for name in ('2007_000001', '2007_000002', '2007_000003', '2008_000004'):
     photo(devkit / 'VOC2012' / 'JPEGImages' / f'{name}.jpg')
     classes, ids = rng.choice([*range(21), 255], (5, 7)), rng.choice([0, 1, 2, 3, 255], (5, 7))

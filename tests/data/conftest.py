@@ -1,9 +1,0 @@
-"""What the tests of data share as fixtures."""
-
-import numpy as np
-import pytest
-
-
-@pytest.fixture
-def rng():
-  return np.random.default_rng(0)
