@@ -6,12 +6,12 @@ import os
 import pathlib
 import sys
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 import scipy.io
 
 from utils import arguments, files
-from utils.errors import InputError, one_line, os_error_line
+from utils.errors import InputError, one_line
 
 SHOWN = 20  # names in a warning
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,26 +41,6 @@ def find_folder(flag: str, places: list[pathlib.Path], advice: str, *inside: str
       return place
   missing = next(folder for folder in inside if not (places[0] / folder).is_dir())
   raise InputError(f'{flag} {places[0]}: holds no {missing}; {advice}')
-
-
-def walk(root, faults: list[str]) -> Iterator[str]:
-  """The paths of the files in a folder and its sub-folders, sorted; links are followed, hidden names and folders of
-  converted files are left out. A folder that cannot be read becomes a line of `faults`."""
-  seen = set()
-
-  def unreadable(error: OSError) -> None:
-    faults.append(f'{os_error_line(error)}; its files are left out')
-
-  for parent, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
-    seen.add(os.path.realpath(parent))
-    folders[:] = sorted(
-      name
-      for name in folders
-      if name[0] != '.'
-      and name not in (CONVERTED, CONVERTED_IMAGES)
-      and os.path.realpath(os.path.join(parent, name)) not in seen  # a link to a folder above
-    )
-    yield from (os.path.join(parent, name) for name in sorted(names) if name[0] != '.')
 
 
 def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:

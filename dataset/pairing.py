@@ -14,6 +14,7 @@ from dataset.formats.classes import plain
 from dataset.formats.drawing import AnnotatedImage
 from utils import arguments, checks, errors, lists, parallel
 from utils.errors import InputError
+from utils.images import walk
 from utils.labels import VOID
 
 IMAGES = ('.jpg', '.jpeg', '.png')  # what training reads
@@ -79,10 +80,11 @@ def files_by_name(
       f'{flag} {folder}: is not a folder below --data-dir {data_dir} (there: {listing.first_names(there)})'
     )
   found, others = {}, collections.Counter()
-  for path in map(pathlib.Path, listing.walk(root, faults)):
-    stem, suffix, below = plain(path.stem), path.suffix.lower(), path.relative_to(data_dir).as_posix()
-    if suffix not in suffixes or not stem.startswith(prefix) or not stem.endswith(ending):
-      others[suffix if suffix not in suffixes else f'*{suffix} of other names'] += 1
+  converted = [os.path.realpath(os.path.join(data_dir, name)) for name in (listing.CONVERTED, listing.CONVERTED_IMAGES)]
+  for path in (root / name for name in walk(root, suffixes, converted, others, faults)):
+    stem, below = plain(path.stem), path.relative_to(data_dir).as_posix()
+    if not stem.startswith(prefix) or not stem.endswith(ending):
+      others[f'*{path.suffix.lower()} of other names'] += 1
     elif not skip(below):
       stem = stem[len(prefix) : len(stem) - len(ending)]
       name = plain((path.parent.relative_to(root) / stem).as_posix())
@@ -90,7 +92,7 @@ def files_by_name(
         raise InputError(f'{below}: differs from {found[name]} in the suffix only; rename or remove one')
       found[name] = below
   if not found:
-    there = ', '.join(f'{number} {kind or "without suffix"}' for kind, number in others.most_common(5)) or 'nothing'
+    there = ', '.join(f'{number} {kind}' for kind, number in others.most_common(5)) or 'nothing'
     kind = '--image-ending' if flag == '--images' else '--mask-ending'
     raise InputError(
       f'{flag} {folder}: holds no file of {", ".join(suffixes)} (there: {there}); check the folder and {kind}'

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from utils import files, parallel, records
-from utils.errors import InputError, one_line
+from utils.errors import InputError, one_line, os_error_line
 
 # Pillow has more formats, and decodes some by starting programs (EPS: Ghostscript).
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
@@ -87,17 +87,21 @@ def check_folder(flag: str, folder: str) -> str:
   return folder
 
 
-def walk(root: str, suffixes: Collection[str] = SUFFIXES, skip: Collection[str] = (), others=None) -> list[str]:
+def walk(
+  root: str, suffixes: Collection[str] = SUFFIXES, skip: Collection[str] = (), others=None, faults=None
+) -> list[str]:
   """The files of these endings in `root` and its sub-folders, relative to it and sorted.
 
   Links are followed. Hidden files and folders and the sub-folders whose real paths are in `skip` are left out.
-  `others`, a Counter, gets the other files' endings.
+  `others`, a Counter, gets the other files' endings; the list `faults` a line for each folder that cannot be read.
 
   Raises:
-    InputError: a folder cannot be read.
+    InputError: a folder cannot be read, and there is no `faults`.
   """
 
   def unreadable(error: OSError):
+    if faults is not None:
+      return faults.append(f'{os_error_line(error)}; its files are left out')
     raise InputError(f'{error.filename}: the folder cannot be read ({error.strerror}); change its permissions')
 
   paths, seen = [], set()
@@ -107,7 +111,7 @@ def walk(root: str, suffixes: Collection[str] = SUFFIXES, skip: Collection[str] 
       subfolders.clear()
       continue
     seen.add(real)
-    subfolders[:] = [n for n in subfolders if n[0] != '.' and os.path.realpath(f'{folder}/{n}') not in skip]
+    subfolders[:] = sorted(n for n in subfolders if n[0] != '.' and os.path.realpath(f'{folder}/{n}') not in skip)
     for name in [name for name in names if name[0] != '.']:
       ending = os.path.splitext(name)[1].lower()
       if ending in suffixes:

@@ -24,7 +24,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dataset import listing
 from dataset.formats import drawing
 from dataset.formats.drawing import AnnotatedImage, Region
 from utils import files, images, parallel
@@ -167,7 +166,7 @@ def read_labelme(folder: str) -> Annotations:
     InputError: no file is LabelMe's.
   """
   faults = []
-  paths = [path for path in listing.walk(folder, faults) if path.lower().endswith('.json')]
+  paths = [os.path.join(folder, path) for path in images.walk(folder, ['.json'], faults=faults)]
   if not paths:
     raise InputError(f'--labelme {folder}: holds no .json file; give a folder of LabelMe files below --data-dir')
   found = list(parallel.in_threads(functools.partial(_read_or_fault, folder=folder), paths, 'reading LabelMe'))
