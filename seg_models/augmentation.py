@@ -25,14 +25,6 @@ HUE = 18.0  # degrees, of 360, either way; OpenCV's hue of 8 bits, to which othe
 NUMBERS = 9  # that one image's distortion takes
 
 
-class Lines(NamedTuple):
-  """Where rows or columns of the crop are in the source: between lines `low` and `high`, by the weight of `high`."""
-
-  low: tf.Tensor
-  high: tf.Tensor
-  weight: tf.Tensor
-
-
 class Crop(NamedTuple):
   """Which crop is taken.
 
@@ -128,133 +120,94 @@ def largest_share(label, ignore_label: int):
 
 def crop_example(image, label, crop: Crop, ignore_label: int, distort=lambda pixels: pixels):
   """-> float32 [H, W, 3], int32 [H, W]; outside the image 0 and `ignore_label`. `distort` changes the other pixels."""
-
-  def straight():
-    lines = straight_lines(tf.shape(image), crop)
-    return straight_image(image, *lines, crop.size, distort), straight_label(label, *lines, crop.size, ignore_label)
-
-  def turned():
-    positions = turned_positions(tf.shape(image), crop)
-    return turned_image(image, *positions, distort), turned_label(label, *positions, ignore_label)
-
-  pixels, classes = either(crop, straight, turned)
-  return tf.ensure_shape(pixels, [*crop.size, 3]), tf.ensure_shape(classes, crop.size)
+  rows, columns = positions(tf.shape(label), crop)
+  pixels = distort(bilinear(image, rows, columns))
+  if crop.degrees is not None:
+    pixels = tf.where((rows.inside() & columns.inside())[..., tf.newaxis], pixels, 0.0)
+  return padded(pixels, crop.size, 0), crop_label(label, crop, ignore_label)
 
 
 def crop_label(label, crop: Crop, ignore_label: int):
-  """The label alone of `crop_example`."""
-  shape = tf.shape(label)
-  return either(
-    crop,
-    lambda: straight_label(label, *straight_lines(shape, crop), crop.size, ignore_label),
-    lambda: turned_label(label, *turned_positions(shape, crop), ignore_label),
-  )
+  """The label alone of `crop_example`: the nearest pixel of the scaled label, which is not computed."""
+  rows, columns = positions(tf.shape(label), crop)
+  (row, *_), (column, *_) = (axis.source(axis.nearest()) for axis in (rows, columns))
+  classes = pixels_at(label, row, column)
+  if crop.degrees is not None:
+    classes = tf.where(rows.inside() & columns.inside(), classes, ignore_label)
+  return padded(classes, crop.size, ignore_label)
 
 
-def either(crop: Crop, straight, turned):
-  return straight() if crop.degrees is None else tf.cond(tf.equal(crop.degrees, 0), straight, turned)
+class Axis(NamedTuple):
+  """One axis of the image, and where the crop's pixels are along it, without the padding.
 
-
-def straight_lines(shape, crop: Crop) -> list[Lines]:
-  """The rows and the columns of a crop that is not turned, without the padding."""
-  lines = []
-  for axis in (0, 1):
-    scaled, target = crop_lines(shape[axis], crop, axis)
-    target = target[: tf.minimum(crop.size[axis], scaled)]
-    if axis == 1:
-      target = tf.where(crop.mirror, scaled - 1 - target, target)
-    lines.append(source_lines(tf.cast(target, tf.float32), shape[axis], scaled))
-  return lines
-
-
-def crop_lines(length, crop: Crop, axis: int):
-  """-> (the side of the scaled image, the crop's lines in it [H or W]; those past the side are padding)."""
-  scaled = tf.maximum(1, tf.cast(tf.cast(length, tf.float32) * crop.scale, tf.int32))
-  free = tf.maximum(scaled - crop.size[axis], 0)
-  start = free // 2 if crop.place is None else tf.cast(crop.place[axis] * tf.cast(free + 1, tf.float32), tf.int32)
-  return scaled, tf.range(start, start + crop.size[axis])
-
-
-def straight_image(image, rows: Lines, columns: Lines, size, distort):
-  pixels = blend(image, rows.low, rows.high, rows.weight[:, tf.newaxis, tf.newaxis], 0)
-  pixels = distort(blend(pixels, columns.low, columns.high, columns.weight[:, tf.newaxis], 1))
-  return tf.pad(pixels, [*bottom_and_right(rows, columns, size), [0, 0]])
-
-
-def straight_label(label, rows: Lines, columns: Lines, size, ignore_label):
-  pixels = tf.gather(tf.gather(label, rows.low), columns.low, axis=1)
-  return tf.pad(pixels, bottom_and_right(rows, columns, size), constant_values=ignore_label)
-
-
-def bottom_and_right(rows: Lines, columns: Lines, size) -> list:
-  """How much padding the crop's size asks for."""
-  return [[0, size[0] - tf.size(rows.low)], [0, size[1] - tf.size(columns.low)]]
-
-
-class Positions(NamedTuple):
-  """Where the pixels of the crop are along one axis of the scaled image, float32 [H, W]; the axis' side there."""
+  at: float32, in lines of the scaled image: [h, w]; where the image is not turned [h, 1] for rows, [1, w] for columns.
+  length, scaled: the axis' side in the source and in the scaled image.
+  """
 
   at: tf.Tensor
+  length: tf.Tensor
   scaled: tf.Tensor
-
-  def lines(self, at, length) -> Lines:
-    return source_lines(tf.clip_by_value(at, 0, tf.cast(self.scaled - 1, tf.float32)), length, self.scaled)
 
   def nearest(self):
     return tf.floor(self.at + 0.5)
 
+  def inside(self):
+    return (self.nearest() >= 0) & (self.nearest() < tf.cast(self.scaled, tf.float32))
 
-def turned_positions(shape, crop: Crop) -> tuple[Positions, Positions, tf.Tensor]:
-  """-> (along the rows, along the columns, whether the nearest pixel is inside the image [H, W]).
+  def source(self, at):
+    """The source's lines below and above `at` int32, and the weight of the one above."""
+    at = tf.clip_by_value(at, 0, tf.cast(self.scaled - 1, tf.float32))
+    source = at * (tf.cast(self.length, tf.float32) / tf.cast(self.scaled, tf.float32))
+    low = tf.minimum(tf.cast(source, tf.int32), self.length - 1)
+    return low, tf.minimum(low + 1, self.length - 1), source - tf.floor(source)
 
-  A pixel of the crop is found in the scaled and mirrored image by turning it back about the centre.
-  """
+
+def positions(shape, crop: Crop) -> tuple[Axis, Axis]:
+  """Along the rows and along the columns. A pixel of the crop is found in the scaled and mirrored image by turning it
+  back about the centre."""
   (height, y), (width, x) = (crop_lines(shape[axis], crop, axis) for axis in (0, 1))
-  inside = (y < height)[:, tf.newaxis] & (x < width)  # else it is padding
+  y, x = y[:, tf.newaxis], x[tf.newaxis]
   middle_y, middle_x = (tf.cast(side - 1, tf.float32) / 2 for side in (height, width))
-  y, x = tf.cast(y, tf.float32)[:, tf.newaxis] - middle_y, tf.cast(x, tf.float32) - middle_x
-  angle = crop.degrees * (math.pi / 180)
-  y, x = tf.cos(angle) * y + tf.sin(angle) * x + middle_y, tf.cos(angle) * x - tf.sin(angle) * y + middle_x
-  rows, columns = Positions(y, height), Positions(tf.where(crop.mirror, 2 * middle_x - x, x), width)
-  for axis in (rows, columns):
-    inside &= (axis.nearest() >= 0) & (axis.nearest() < tf.cast(axis.scaled, tf.float32))
-  return rows, columns, inside
+  if crop.degrees is not None:
+    angle = crop.degrees * (math.pi / 180)
+    y, x = y - middle_y, x - middle_x
+    y, x = tf.cos(angle) * y + tf.sin(angle) * x + middle_y, tf.cos(angle) * x - tf.sin(angle) * y + middle_x
+  return Axis(y, shape[0], height), Axis(tf.where(crop.mirror, 2 * middle_x - x, x), shape[1], width)
 
 
-def turned_image(image, rows: Positions, columns: Positions, inside, distort):
-  """Bilinear in the source: the scaled image is not computed."""
-  shape = tf.shape(image)
-  y, x = rows.lines(rows.at, shape[0]), columns.lines(columns.at, shape[1])
-  low, high = (blend_pixels(image, row, x.low, x.high, x.weight) for row in (y.low, y.high))
-  pixels = distort(low + (high - low) * y.weight[..., tf.newaxis])
-  return tf.where(inside[..., tf.newaxis], pixels, 0.0)
+def crop_lines(length, crop: Crop, axis: int):
+  """-> (the side of the scaled image; the crop's lines in it, float32 [h or w], as many as there are)."""
+  scaled = tf.maximum(1, tf.cast(tf.cast(length, tf.float32) * crop.scale, tf.int32))
+  free = tf.maximum(scaled - crop.size[axis], 0)
+  start = free // 2 if crop.place is None else tf.cast(crop.place[axis] * tf.cast(free + 1, tf.float32), tf.int32)
+  return scaled, tf.cast(tf.range(start, tf.minimum(start + crop.size[axis], scaled)), tf.float32)
 
 
-def turned_label(label, rows: Positions, columns: Positions, inside, ignore_label):
-  """The nearest pixel of the scaled label."""
-  shape = tf.shape(label)
-  y, x = rows.lines(rows.nearest(), shape[0]), columns.lines(columns.nearest(), shape[1])
-  return tf.where(inside, tf.gather_nd(label, tf.stack([y.low, x.low], -1)), ignore_label)
+def bilinear(image, rows: Axis, columns: Axis):
+  """Float32 [h, w, 3] between the source's pixels: the scaled image is not computed."""
+  (top, bottom, y), (left, right, x) = (axis.source(axis.at) for axis in (rows, columns))
+  if rows.at.shape[1] == 1:  # not turned: whole rows are read, which is faster
+    in_rows = blend(tf.gather(image, top[:, 0]), tf.gather(image, bottom[:, 0]), y)
+    sides = (tf.gather(in_rows, side[0], axis=1) for side in (left, right))
+  else:
+    sides = (blend(pixels_at(image, top, side), pixels_at(image, bottom, side), y) for side in (left, right))
+  return blend(*sides, x)
 
 
-def source_lines(target, length, scaled) -> Lines:
-  """The source lines of float32 `target` lines of a resize from `length` to `scaled`."""
-  source = target * (tf.cast(length, tf.float32) / tf.cast(scaled, tf.float32))
-  low = tf.minimum(tf.cast(source, tf.int32), length - 1)
-  return Lines(low, tf.minimum(low + 1, length - 1), source - tf.floor(source))
+def pixels_at(x, row, column):
+  """The pixels of `x` [h, w, ...] in int32 rows and columns that broadcast."""
+  return tf.gather(tf.reshape(x, [-1, *x.shape[2:]]), row * tf.shape(x)[1] + column)
 
 
-def blend(image, low, high, weight, axis):
-  """Float32 lines of `image` along `axis` between its lines `low` and `high`."""
-  below = tf.cast(tf.gather(image, low, axis=axis), tf.float32)
-  above = tf.cast(tf.gather(image, high, axis=axis), tf.float32)
-  return below + (above - below) * weight
+def blend(low, high, weight):
+  low, high = tf.cast(low, tf.float32), tf.cast(high, tf.float32)
+  return low + (high - low) * weight[..., tf.newaxis]
 
 
-def blend_pixels(image, row, left, right, weight):
-  """Float32 pixels [H, W, 3] of `image` in the rows [H, W], between the columns `left` and `right`."""
-  below, above = (tf.cast(tf.gather_nd(image, tf.stack([row, x], -1)), tf.float32) for x in (left, right))
-  return below + (above - below) * weight[..., tf.newaxis]
+def padded(x, size, fill):
+  """With `fill` at the bottom and right, up to the crop's size."""
+  ends = [[0, side - there] for side, there in zip(size, tf.unstack(tf.shape(x)[:2]), strict=True)]
+  return tf.ensure_shape(tf.pad(x, ends + [[0, 0]] * (len(x.shape) - 2), constant_values=fill), [*size, *x.shape[2:]])
 
 
 def color_jitter(pixels, u):
