@@ -33,8 +33,14 @@ def read_image(path: str) -> np.ndarray:
   Raises:
     InputError: no such file. TensorFlow's own error where it cannot be decoded.
   """
+  stored, turn = _stored(path)
+  return images.upright(stored, turn)
+
+
+def _stored(path: str) -> tuple[np.ndarray, int]:
+  """The pixels as they are stored, and EXIF's orientation."""
   data = files.read_bytes(path, 'an image', LARGEST)
-  return images.upright(decode_image(data).numpy(), images.orientation_of(data))
+  return decode_image(data).numpy(), images.orientation_of(data)
 
 
 def training_dataset(
@@ -61,16 +67,10 @@ def training_dataset(
 
   def example(position):
     index = file_index(position, len(pairs), seed)
-    data, turn = tf.numpy_function(_read, [paths[index, 0]], [tf.string, tf.int64], stateful=False)
-    stored = decode_image(tf.reshape(data, []))
-    image = tf.cond(tf.equal(turn, 1), lambda: stored, lambda: _upright(stored, turn))
+    image, label = tf.numpy_function(_read, [paths[index, 0], paths[index, 1]], [tf.uint8, tf.int32], stateful=False)
     image.set_shape([None, None, 3])
-    of_image = [paths[index, 1], tf.shape(stored)[:2], turn]
-    label = tf.numpy_function(_read_label, of_image, tf.int32, stateful=False)
     label.set_shape([None, None])
-    same = tf.reduce_all(tf.shape(label) == tf.shape(image)[:2])
-    with tf.control_dependencies([tf.debugging.Assert(same, ['label and image differ in size:', paths[index, 1]])]):
-      key = tf.stack([tf.cast(seed, tf.int64), position])
+    key = tf.stack([tf.cast(seed, tf.int64), position])
     return augment(image, label, crop, ignore_label, augmentation, key)
 
   dataset = tf.data.Dataset.range(first_batch, np.iinfo(np.int64).max).flat_map(positions)
@@ -93,17 +93,11 @@ def file_index(position, num_files: int, seed: int):
   return tf.random.experimental.index_shuffle(place, key, tf.cast(num_files - 1, tf.int64))
 
 
-def _read(path: bytes) -> tuple[np.ndarray, np.int64]:
-  """An image's bytes, as an object so that zeros at their end stay, and EXIF's orientation."""
-  data = files.read_bytes(path.decode(), 'an image', LARGEST)
-  return np.array(data, object), np.int64(images.orientation_of(data))
-
-
-def _read_label(path: bytes, image_size: np.ndarray, turn: np.int64) -> np.ndarray:
-  """The label, int32 [h, w], as the upright image lies."""
-  label = images.read_label(path.decode()).astype(np.int32)
-  return np.ascontiguousarray(images.upright_label(label, tuple(image_size.tolist()), int(turn)))
-
-
-def _upright(image, turn):
-  return tf.numpy_function(lambda x, t: np.ascontiguousarray(images.upright(x, t)), [image, turn], tf.uint8, False)
+def _read(image: bytes, label: bytes) -> tuple[np.ndarray, np.ndarray]:
+  """An image and its label as people see them: uint8 [h, w, 3], int32 [h, w]."""
+  stored, turn = _stored(image.decode())
+  pixels = images.upright(stored, turn)
+  classes = images.upright_label(images.read_label(label.decode()), stored.shape[:2], turn)
+  if classes.shape != pixels.shape[:2]:
+    raise ValueError(f'{label.decode()}: label and image differ in size')
+  return np.ascontiguousarray(pixels), np.ascontiguousarray(classes, np.int32)

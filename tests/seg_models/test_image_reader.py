@@ -56,13 +56,7 @@ def test_workers_share_each_batch(pairs):
   assert_equal(one, [example for batch in joint for example in batch])
 
 
-def test_no_thread_of_tuning_outlives_the_data(pairs):
-  """See `without_autotuning`. The option holds for what the training loop builds on the data set."""
-  dataset = training_dataset(pairs, 2, CROP, IGNORE, 1).batch(2).prefetch(2)
-  assert dataset.options().autotune.enabled is False
-
-
-@pytest.mark.parametrize('number', [1, 2, 5, 240, 2975])
+@pytest.mark.parametrize('number', [1, 2, 5, 240])
 def test_every_epoch_is_another_permutation(number):
   def files(epoch):
     positions = tf.data.Dataset.range(epoch * number, (epoch + 1) * number)
@@ -84,7 +78,7 @@ def test_every_file_comes_first_equally_often():
 def test_the_pipeline_is_the_eager_function(pairs, augmentation):
   """Without augmentation it is the centre crop; with it, scales are in [0.5, 2) and about half of the images mirrored,
   by numbers that were never to change."""
-  for position, got in enumerate(read(pairs, 40, augmentation=augmentation)):
+  for position, got in enumerate(read(pairs, 15, augmentation=augmentation)):
     key = tf.constant([1, position], tf.int64)
     pair = pairs[int(file_index(position, 5, 1))]
     image, label = decode_image(tf.io.read_file(pair.image)), read_label(pair.label).astype(np.int32)
