@@ -65,23 +65,19 @@ class SegmentationModel(tf.Module):
     raise NotImplementedError
 
   def __call__(self, images, training=False):
-    features, _ = self.features(images, training)
-    return tf.cast(self.head(features, training), tf.float32)
+    return self.with_auxiliary(images, training)[0]
 
   def with_auxiliary(self, images, training=False):
     """-> (logits, the auxiliary head's logits at the `auxiliary_stride`, or None without that head), in float32."""
-    features, auxiliary_features = self.features(images, training)
+    problem = names.size_problem(self.name_of_model, *images.shape[1:3], self.output_stride)
+    if problem:
+      raise ValueError(problem)
+    images = tf.cast(images, self.compute_dtype)
+    features, auxiliary_features = self.backbone.with_auxiliary(images, training)
     logits = tf.cast(self.head(features, training), tf.float32)
     if self.auxiliary_head is None:
       return logits, None
     return logits, tf.cast(self.auxiliary_head(auxiliary_features, training), tf.float32)
-
-  def features(self, images, training):
-    """What the backbone gives to the head and to an auxiliary head, in `compute_dtype`."""
-    problem = names.size_problem(self.name_of_model, *images.shape[1:3], self.output_stride)
-    if problem:
-      raise ValueError(problem)
-    return self.backbone.with_auxiliary(tf.cast(images, self.compute_dtype), training)
 
   def set_batch_norm_decay(self, decay: float | None) -> None:
     """Another decay of the moving averages, in backbone and head; None leaves the recorded ones."""
