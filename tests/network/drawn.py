@@ -1,6 +1,7 @@
 """What the tests of the losses share: random labels and logits, and numbers to hold against."""
 
 import numpy as np
+import tensorflow as tf
 
 SHAPE = (2, 6, 7, 4)
 
@@ -24,6 +25,15 @@ def softmax(x):
 
 def relative_error(a, b):
   return np.linalg.norm(np.subtract(a, b)) / max(np.linalg.norm(b), 1e-12)
+
+
+def value_and_gradient(function, x):
+  """`function(x)`, and its gradient for x."""
+  x = tf.convert_to_tensor(x)
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    value = function(x)
+  return value, tape.gradient(value, x)
 
 
 def numeric_gradient(function, x, step=1e-5):

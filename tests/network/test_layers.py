@@ -23,13 +23,6 @@ def test_strided_features_are_every_other_one_of_the_dense(kernel, size, stride)
   assert_close(layers.conv2d(x, weights, stride), layers.conv2d(x, weights)[:, ::stride, ::stride], 1e-4)
 
 
-@pytest.mark.parametrize('rate', [2, 4])
-def test_subsampled_atrous_features_are_those_of_the_subsampled_image(rate):
-  x, weights = normal(2, 16, 24, 3), normal(3, 3, 3, 4, seed=1)
-  atrous = layers.conv2d(x, weights, rate=rate)
-  assert_close(atrous[:, ::rate, ::rate], layers.conv2d(x[:, ::rate, ::rate], weights), 1e-4)
-
-
 def test_conv_is_a_pure_function_of_seed_and_name():
   def weights(scope, seed):
     return layers.Conv(scope, 16, 32, 3, seed=seed).weights.numpy()

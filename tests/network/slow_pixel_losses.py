@@ -1,4 +1,4 @@
-"""The losses beside the cross-entropy as their papers write them: loops over images, classes and pixels, in float64."""
+"""The losses as their papers write them: loops over images, classes and pixels, in float64."""
 
 import itertools
 
@@ -9,6 +9,22 @@ from tests.network.drawn import softmax
 
 def labelled(label, classes):
   return (label >= 0) & (label < classes)
+
+
+def cross_entropy(labels, logits, options):
+  """The sum of the losses and the sum of the weights over the pixels that count."""
+  log_p, classes = np.log(softmax(logits)), logits.shape[-1]
+  weights, e = np.array(options.class_weights or [1.0] * classes), options.label_smoothing
+  total = weight = 0.0
+  for label, log_p_of_image in zip(labels, log_p, strict=True):
+    pixels = zip(label.ravel(), log_p_of_image.reshape(-1, classes), strict=True)
+    pixels = sorted([(p[y], y, p) for y, p in pixels if 0 <= y < classes], key=lambda pixel: pixel[0])
+    for place, (log_p_y, y, p) in enumerate(pixels):
+      hard = options.ohem_threshold is None or log_p_y < np.log(max(options.ohem_threshold, 1e-300))
+      if hard or place < options.ohem_min_kept:
+        total += (1 - e) * weights[y] * -log_p_y + e / classes * np.dot(weights, -p)
+        weight += weights[y]
+  return total, weight
 
 
 def lovasz(labels, logits):
