@@ -14,9 +14,7 @@ prediction; those first whose pixels lack most probability in all), and pictures
 prediction, the regions framed.
 """
 
-import csv
 import heapq
-import io
 import os
 import pathlib
 import sys
@@ -26,6 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from utils import arguments, checks, errors, files, labels, lists
 from utils.predict import flags
@@ -61,8 +60,18 @@ def main(argv=None) -> None:
   pairs = lists.read_list(args.data_list, args.data_dir, need_label=True)
   checks.check_pairs(pairs, args.num_classes, args.ignore_label)
   files.make_folder('--out', args.out)
+  with errors.quiet_start():
+    from utils.predict import run, windows
+  from utils.predict.predictor import load_network
+  from utils.train.validation import read_truth
+
+  args.whole_image, args.batch_size = False, None
+  most = run.affordable_pixels(args.num_classes, (1.0,))
+  keyed = (((pair, image), image) for pair in pairs for image in [run.read_image(pair.image, most)])
+  found = windows.scores(keyed, **load_network(args, (1.0,), False))
   ranked, worst = [], []
-  for pair, image, label, score in predicted(args, pairs):
+  for (pair, image), score in tqdm(found, total=len(pairs), desc='ranking', unit='image'):
+    label, score = read_truth(pair), score / score.sum(-1, keepdims=True)  # upright; probabilities
     prediction, quality = np.argmax(score, -1), pixel_scores(score, label)
     valid = label < args.num_classes
     suspect = soft_minimum(quality[valid]), pair.image, regions(quality, label, prediction, valid)
@@ -74,23 +83,6 @@ def main(argv=None) -> None:
   for rank, ((_, path), found, panels) in enumerate(worst, 1):
     files.write_png(os.path.join(args.out, f'{rank:03}_{pathlib.Path(path).stem}.png'), picture(panels, found))
   print(f'{args.out}: suspects.csv ranks {len(ranked)} images, {len(worst)} pictures show the first')
-
-
-def predicted(args, pairs: list[lists.Pair]):
-  """Yields (pair, image uint8 [h, w, 3], label [h, w] upright, probabilities float32 [h, w, C])."""
-  from tqdm import tqdm
-
-  with errors.quiet_start():
-    from utils.predict import run, windows
-  from utils.predict.predictor import load_network
-  from utils.train.validation import read_truth
-
-  args.whole_image, args.batch_size = False, None
-  most = run.affordable_pixels(args.num_classes, (1.0,))
-  keyed = (((pair, image), image) for pair in pairs for image in [run.read_image(pair.image, most)])
-  found = windows.scores(keyed, **load_network(args, (1.0,), False))
-  for (pair, image), score in tqdm(found, total=len(pairs), desc='ranking', unit='image'):
-    yield pair, image, read_truth(pair), score / score.sum(-1, keepdims=True)
 
 
 def pixel_scores(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
@@ -125,14 +117,12 @@ def regions(quality, label, prediction, valid) -> list[Region]:
 
 def write_table(path: str, ranked: list, names: list[str]) -> None:
   """A row for each region; one with empty columns for an image without regions."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(COLUMNS.split(','))
+  rows = [COLUMNS.split(',')]
   for rank, (score, image, found) in enumerate(ranked, 1):
     for r in found or [None]:
       rest = [''] * 8 if r is None else [*r[:5], names[r.given], names[r.predicted], f'{r.score:.4f}']
-      writer.writerow([rank, image, f'{score:.4f}', *rest])
-  files.write_text(path, text.getvalue())
+      rows.append([rank, image, f'{score:.4f}', *rest])
+  files.write_csv(path, rows)
 
 
 def picture(panels: list[np.ndarray], found: list[Region]) -> np.ndarray:

@@ -8,11 +8,14 @@ that an unpacked archive cannot direct an output elsewhere. Loads no TensorFlow.
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
 import pathlib
 import socket
 import stat
 import zlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -80,6 +83,19 @@ def _kind_of(mode: int) -> str:
 
 def write_text(path, text: str) -> None:
   write_bytes(path, text.encode())
+
+
+def write_csv(path, rows: Iterable[Iterable], plain: bool = False) -> None:
+  """Writes a row for each of `rows`; None is an empty cell.
+
+  A spreadsheet takes a text that begins with = + - or @ for a formula: behind a quote it is text. In a `plain` file,
+  which programs read again, it stays as it is.
+  """
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  for row in rows:
+    writer.writerow(f"'{x}" if not plain and isinstance(x, str) and x[:1] in tuple('=+-@') else x for x in row)
+  write_text(path, text.getvalue())
 
 
 def write_bytes(path, data: bytes) -> None:

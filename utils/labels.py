@@ -11,7 +11,6 @@ number of classes.
 from __future__ import annotations
 
 import csv
-import io
 import os
 import pathlib
 import re
@@ -112,11 +111,8 @@ def colour_and_name(line: str) -> tuple[tuple[int, int, int], str] | None:
 
 def write_classes(folder, classes: Classes) -> None:
   """Writes FOLDER/classes.csv."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(COLUMNS)
-  writer.writerows([i, name, *map(int, c)] for i, (name, c) in enumerate(zip(*classes, strict=True)))
-  files.write_text(os.path.join(folder, CSV), text.getvalue())
+  rows = ([i, name, *map(int, c)] for i, (name, c) in enumerate(zip(*classes, strict=True)))
+  files.write_csv(os.path.join(folder, CSV), [COLUMNS, *rows], plain=True)
 
 
 def voc_colours(number: int = 256) -> np.ndarray:

@@ -6,9 +6,7 @@ A kind of score is a module with two functions: `count(image)` gives arrays that
 the sums. Written scores are in percent; a missing score is null in JSON and empty in CSV.
 """
 
-import csv
 import functools
-import io
 import json
 import math
 import operator
@@ -16,9 +14,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from utils import images, metrics, parallel
+from utils import files, images, metrics, parallel
 from utils.errors import InputError
-from utils.files import write_text
 from utils.labels import VOID
 from utils.metrics import Scores
 from utils.score.pairs import Files
@@ -175,7 +172,7 @@ def percent(fraction: float) -> float | None:
 
 
 def write_json(path: str, content: dict) -> None:
-  write_text(path, json.dumps(content, indent=1) + '\n')
+  files.write_text(path, json.dumps(content, indent=1) + '\n')
 
 
 def write_csv(path: str, content: dict) -> None:
@@ -187,14 +184,4 @@ def write_csv(path: str, content: dict) -> None:
     values = [row[column] for row in rows if row[column] is not None]
     mean[column] = '' if column in COUNTS or not values else round(sum(values) / len(values), 6)
   mean |= {name: content['means'][name] for name in OVERALL if name in content['means']}  # csv writes None as nothing
-  text = io.StringIO()
-  writer = csv.DictWriter(text, list(mean), lineterminator='\n')
-  writer.writeheader()
-  writer.writerows({**row, 'name': as_text(row['name'])} for row in rows)
-  writer.writerow(mean)
-  write_text(path, text.getvalue())
-
-
-def as_text(cell: str) -> str:
-  """A spreadsheet takes cells that begin so for formulas; behind a quote they are text."""
-  return f"'{cell}" if cell.startswith(('=', '+', '-', '@')) else cell
+  files.write_csv(path, [list(mean), *([row.get(column) for column in mean] for row in rows), mean.values()])
