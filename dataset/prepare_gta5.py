@@ -80,7 +80,8 @@ def train_ids(path: str) -> np.ndarray:
     if image.mode not in ('P', 'RGB', 'RGBA'):
       raise InputError(f'{path}: is a {image.mode} picture, not label ids or colours; unpack it again')
     rgb = np.asarray(image.convert('RGB'))
-  return masks.from_colours(path, rgb, colour_table(), 'unpack it again (was it resized, or saved as JPEG?)')
+  ids = colour_table()[rgb @ masks.RGB_TO_CODE]
+  return masks.all_known(path, rgb, ids, 'unpack it again (was it resized, or saved as JPEG?)')
 
 
 @functools.cache

@@ -135,8 +135,8 @@ def without_unused(pairs, origins: dict[str, str], given, notes: list[str]) -> d
     return origins
   used = {region.name for image in annotated for region in image.regions}
   used |= {name for image in annotated for name, _ in image.skipped}
-  unused = [name for name in origins if name not in used and not classes.is_void(name)]
-  unused = [name for name in unused if not classes.background_of([name])]
+  kept = (*classes.VOID_NAMES, *classes.BACKGROUND_NAMES)
+  unused = [name for name in origins if name not in used and name.lower() not in kept]
   if unused:
     notes.append(f'{len(unused)} classes have no annotation and are left out: {listing.first_names(unused)}')
   return {name: origin for name, origin in origins.items() if name not in unused}

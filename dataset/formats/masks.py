@@ -96,15 +96,11 @@ def read_colours(path: str, table: np.ndarray, advice: str, tolerance: int = 0) 
     if jpeg and (~near).sum() * 20 <= ids.size:
       ids[ids < 0] = VOID
       tally['far|'] += int((~near).sum())
-  return _known(path, rgb, ids, advice), +tally
+  return all_known(path, rgb, ids, advice), +tally
 
 
-def from_colours(path: str, rgb: np.ndarray, table: np.ndarray, advice: str) -> np.ndarray:
-  """As `read_colours` without a tolerance, from RGB values, uint8 [H, W, 3]; `path` is for the message."""
-  return _known(path, rgb, table[rgb @ RGB_TO_CODE], advice)
-
-
-def _known(path: str, rgb: np.ndarray, ids: np.ndarray, advice: str) -> np.ndarray:
+def all_known(path: str, rgb: np.ndarray, ids: np.ndarray, advice: str) -> np.ndarray:
+  """The ids of the colours `rgb`, uint8 [H, W, 3], by a `lookup_table`; raises as `read_colours` where one lacks."""
   unknown = ids < 0
   if unknown.any():
     row, column = np.argwhere(unknown)[0]
