@@ -57,7 +57,6 @@ BAD_USE = [
   (prepare_gta5, lambda f: f, [], 'holds no images/*.png and labels/*.png'),
   (prepare_gta5, gta5, ['--split-file', 'HERE/gone.mat'], 'gone.mat: no such file'),
   (prepare_gta5, gta5, ['--split-file', 'HERE/images/00001.png'], 'is not a MATLAB file with trainIds'),
-  (prepare_own, lambda f: f, [], '--images images: is not a folder'),
   (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
   (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of a label'),
   (prepare_own, own, ['--coco', 'x.json', '--zero-is-void'], '--zero-is-void and --coco are labels of two kinds'),

@@ -134,9 +134,7 @@ def test_splits_of_one_folder_of_images_and_other_spellings(tmp_path):
     (('--images', 'images/{split}', '--masks', 'masks'), '--masks masks: holds no {split}'),
     (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train does not exist'),
     (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train does not exist'),
-    (('--images', 'images/{split}', '--masks', '{split}'), '--masks train: is not a folder'),
     (('--images', '/usr/bin', '--masks', 'masks/train'), '--images /usr/bin: is not a folder below --data-dir'),
-    ((*SPLIT, '--ignore-label', '1'), '--ignore-label 1: the masks hold 3 too'),
   ],
 )
 def test_flags_that_do_not_fit_the_folders_are_refused(split, capsys, flags, words):
