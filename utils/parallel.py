@@ -85,19 +85,9 @@ def accumulate(count: Callable, add: Callable, nothing, items: Sequence, title: 
   processes = max(1, min(processes or cores(), len(items)))
   size = max(1, min(64, len(items) // (8 * processes)))
   chunks = [items[i : i + size] for i in range(0, len(items), size)]
-  alone = processes == 1 or not sys.platform.startswith('linux') or 'tensorflow' in sys.modules
-  with contextlib.nullcontext(map) if alone else _forked(processes) as apply:
-    sums = apply(functools.partial(_sum, count, add, nothing), chunks)
-    return functools.reduce(add, _with_bar(sums, title, 'image', len(items), size), nothing)
-
-
-def _sum(count: Callable, add: Callable, nothing, chunk: Sequence):
-  return functools.reduce(add, map(count, chunk), nothing)
-
-
-@contextlib.contextmanager
-def _forked(processes: int):
-  """A `map` by forked processes, none of which outlives the block."""
+  count_chunk = functools.partial(_sum, count, add, nothing)
+  if processes == 1 or not sys.platform.startswith('linux') or 'tensorflow' in sys.modules:
+    return functools.reduce(add, _with_bar(map(count_chunk, chunks), title, 'image', len(items), size), nothing)
   Image.preinit()  # loads Pillow's decoders once, here, instead of in every process
   Image.core.set_blocks_max(8)  # Pillow keeps an image's memory for the next: new pages take as long as decoding
   if 'cv2' in sys.modules:
@@ -105,7 +95,7 @@ def _forked(processes: int):
   context = multiprocessing.get_context('fork')
   pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_leave_signals_to_parent)
   try:
-    yield functools.partial(_map, pool)
+    return functools.reduce(add, _with_bar(_map(pool, count_chunk, chunks), title, 'image', len(items), size), nothing)
   except BaseException as e:
     for process in multiprocessing.active_children():
       process.kill()  # the pool would finish the chunks that it has begun
@@ -114,6 +104,10 @@ def _forked(processes: int):
     raise
   finally:
     pool.shutdown()
+
+
+def _sum(count: Callable, add: Callable, nothing, chunk: Sequence):
+  return functools.reduce(add, map(count, chunk), nothing)
 
 
 def _map(pool: concurrent.futures.Executor, function: Callable, items: Iterable) -> Iterator:
@@ -133,13 +127,8 @@ def _map(pool: concurrent.futures.Executor, function: Callable, items: Iterable)
 def _leave_signals_to_parent() -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   signal.signal(signal.SIGTERM, signal.SIG_DFL)
-  threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-  """After a parent that was killed by SIGKILL the pool's processes would wait for work for ever."""
-  multiprocessing.parent_process().join()
-  os._exit(1)
+  # After a parent that was killed by SIGKILL the pool's processes would wait for work for ever.
+  threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
 
 
 def _with_bar(results: Iterable, title: str, unit: str, total: int, step: int = 1) -> Iterator:
