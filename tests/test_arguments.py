@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from pyscripts.train import train
 from tests import tiny
 from tests.tiny import arguments
 from utils import errors
@@ -27,10 +28,10 @@ FACTS = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resu
       {'1': 'at least 0 and below 1', '-0.1': 'at least 0', 'a': 'no'},
     ),
     (real(0, above=True), {'2.5': 2.5}, {'0': 'above 0', 'nan': 'a finite number', 'inf': 'finite', '1e999': 'finite'}),
-    (height_width, {'32,48': (32, 48)}, {'32': '336,336', '1,2,3': '336,336', '-8,8': 'positive', '70000,8': '65536'}),
-    (flags.distances, {'1,4': (1, 4)}, {'0,1': 'at least 1', '2,2': 'different', 'far': '1,2,3', '9' * 20: '65536'}),
-    (flags.scale_range, {'1,2': (1.0, 2.0)}, {'2': 'two factors', '2,0.5': 'LOW <= HIGH', '1,nan': 'LOW <= HIGH'}),
-    (flags.first_last, {'2,5': (2, 5)}, {'5,2': 'first <= last', '5': 'two steps'}),
+    (height_width, {'32,48': (32, 48)}, dict.fromkeys(('32', '1,2,3', 'a,b', '-8,8', '70000,8'), '336,336')),
+    (flags.distances, {'1,4': (1, 4)}, dict.fromkeys(('0,1', '2,2', 'far', '9' * 20), '1,2,3')),
+    (flags.scale_range, {'1,2': (1.0, 2.0)}, dict.fromkeys(('2', '2,0.5', '1,nan'), 'LOW <= HIGH')),
+    (flags.first_last, {'2,5': (2, 5)}, dict.fromkeys(('5,2', '5'), 'A <= B')),
   ],
 )
 def test_a_type_takes_its_values_and_says_what_else_is_wrong(kind, good, bad):
@@ -92,13 +93,9 @@ def test_prediction_takes_its_flags_from_a_file_too(tmp_path):
   assert args.palette and not args.overlay
 
 
-BOMB = 'a: &a [x]\n' + ''.join(f'{b}: &{b} [*{a}, *{a}]\n' for a, b in zip('abcdefgh', 'bcdefghi', strict=True))
-
-
 @pytest.mark.parametrize(
   ('name', 'text', 'says'),
   [
-    ('run.yaml', 'learning_rte: 1', 'learning_rte is not a flag of '),
     ('run.yaml', 'learning_rte: 1', '; did you mean learning_rate?'),
     ('run.yaml', 'learning_rate: -1', 'learning_rate: -1 is out of range; give a finite number above 0'),
     ('run.yaml', 'learning_rate: true', 'learning_rate: true is not a value; give one'),
@@ -106,11 +103,8 @@ BOMB = 'a: &a [x]\n' + ''.join(f'{b}: &{b} [*{a}, *{a}]\n' for a, b in zip('abcd
     ('run.yaml', 'random_crop: 1', 'random_crop: give true or false'),
     ('run.yaml', 'model: unet', "model: 'unet' is none of pspnet, deeplab, fcn8s, deeplabv3plus"),
     ('run.yaml', 'a: [', 'is not YAML: while parsing'),
-    ('run.yaml', BOMB, 'is not YAML: flags have no references'),
-    ('run.yaml', 'a: ' + '[' * 100_000, 'is not YAML: flags have no references'),
     ('run.yaml', '- 1', 'does not hold `flag: value` pairs'),
     ('run.json', 'num_steps: 1', 'is not JSON (YAML files end in .yaml): Expecting value'),
-    ('run.json', '[' * 100_000, 'is not JSON'),
   ],
 )
 def test_what_is_wrong_is_said_with_file_and_key(tmp_path, name, text, says):
@@ -134,8 +128,6 @@ def test_what_is_no_config_is_said_with_the_file(tmp_path, contents, says):
 
 @pytest.mark.usefixtures('deterministic')
 def test_a_run_is_repeated_by_its_config(data, tmp_path):
-  from pyscripts.train import train_aaf
-
-  tiny.train(data, tmp_path / 'one', 'train_aaf', deterministic=True, overwrite=True, kld_lambda_1=2, num_steps=3)
-  train_aaf.main(['--config', str(tmp_path / 'one/config'), '--snapshot-dir', str(tmp_path / 'two')])
+  tiny.train(data, tmp_path / 'one', deterministic=True, overwrite=True, clip_norm=2, num_steps=3)
+  train.main(['--config', str(tmp_path / 'one/config'), '--snapshot-dir', str(tmp_path / 'two')])
   tiny.assert_same(*(tiny.last_checkpoint(tmp_path / name) for name in ('one', 'two')))

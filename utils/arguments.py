@@ -1,11 +1,13 @@
 """Flags: those that scripts share, what each is, and --config. Loads no TensorFlow, so that --help answers at once."""
 
 import argparse
+import contextlib
 import difflib
 import enum
 import json
 import math
 import sys
+from collections.abc import Callable
 
 from seg_models.names import BACKBONES, MODELS
 from utils import files
@@ -131,7 +133,10 @@ def read_config(path: str) -> dict:
   is_yaml = path.lower().endswith(('.yaml', '.yml'))
   text = files.read_text(path, 'a --config of `flag: value` pairs', LARGEST_CONFIG)
   try:
-    values = _yaml(text) if is_yaml else json.loads(text)
+    if is_yaml:
+      import yaml  # here, as it is needed for these files alone
+
+    values = yaml.safe_load(text) if is_yaml else json.loads(text)
   except ImportError:
     raise InputError(f'--config {path}: reading YAML needs PyYAML; run `pip install pyyaml`, or write JSON') from None
   except Exception as e:  # PyYAML's errors cannot be named without it
@@ -140,18 +145,6 @@ def read_config(path: str) -> dict:
   if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
     raise InputError(f'--config {path}: does not hold `flag: value` pairs; write for example {{"num_steps": 1000}}')
   return values
-
-
-def _yaml(text: str):
-  """What YAML says, without references, by which a short text means gigabytes, and without depth, which flags lack."""
-  import yaml  # here, as it is needed for these files alone
-
-  depth = 0
-  for event in yaml.parse(text, yaml.SafeLoader):
-    depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-    if depth > 2 or isinstance(event, yaml.AliasEvent):
-      raise ValueError('flags have no references (*name) and no lists in lists; write plain values')
-  return yaml.safe_load(text)
 
 
 LARGEST = 2**31 - 1  # of whole numbers: the product of two fits into 64 bits
@@ -192,15 +185,24 @@ def real(low: float = -math.inf, high: float = math.inf, above: bool = False, be
   return parse
 
 
-def height_width(text: str) -> tuple[int, int]:
-  """An argparse type: `H,W` in pixels."""
-  try:
-    height, width = map(int, text.split(','))
-  except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not height,width; write 336,336 for example') from None
-  if not 1 <= min(height, width) <= max(height, width) <= 65536:
-    raise argparse.ArgumentTypeError(f'{text!r}: give two positive numbers up to 65536, height,width in pixels')
-  return height, width
+def numbers(kind: type, right: Callable[..., bool], rule: str):
+  """An argparse type: numbers of `kind` (int or float) with commas between them, of which `right(*numbers)` holds."""
+
+  def parse(text: str) -> tuple:
+    with contextlib.suppress(ValueError, TypeError):  # no numbers; not as many as `right` takes
+      values = tuple(kind(part) for part in text.split(','))
+      if right(*values):
+        return values
+    raise argparse.ArgumentTypeError(f'{text!r}: give {rule}')
+
+  return parse
+
+
+height_width = numbers(
+  int,
+  lambda height, width: 1 <= min(height, width) <= max(height, width) <= 65536,
+  'height,width in pixels, two positive numbers up to 65536, for example 336,336',
+)
 
 
 def add_network_flags(parser, most_used=None):

@@ -92,22 +92,14 @@ FLAGS = {
   'no list': ({'data_list': None}, ['--data-list is empty']),
   'no snapshot folder': ({'snapshot_dir': None}, ['--snapshot-dir is empty']),
   'unknown flag': ({'learning_rat': 1}, ['--learning-rat']),
-  'negative rate': ({'learning_rate': -1}, ['--learning-rate', '-1', 'above 0']),
-  'scales without scaling': ({'scale_range': '1,2', 'random_scale': None}, ['--scale-range needs --random-scale']),
-  'share of the central crop': ({'crop_max_share': 0.7, 'random_crop': None}, ['--crop-max-share needs --random-crop']),
-  'ignored label is a class': ({'ignore_label': 2}, ['--ignore-label 2', '3 to 255']),
+  'scales without scaling': ({'scale_range': '1,2', 'random_scale': None}, ['--scale-range needs --random-scale;']),
+  'ignored label is a class': ({'ignore_label': 2}, ['--ignore-label 2', 'from 3 up']),
   'input size not of 8': ({'input_size': '33,40'}, ['--input-size', 'multiple of 8', '32,40']),
-  'input size not of 48': ({'model': 'pspnet', 'input_size': '64,64'}, ['--input-size', 'multiple of 48', '48,48']),
-  'PSPNet not square': ({'model': 'pspnet', 'input_size': '48,96'}, ['square', '96,96']),
   'unknown model': ({'model': 'unet'}, ['--model', 'pspnet']),
   'resume and overwrite': ({'resume': True, 'overwrite': True}, ['--resume and --overwrite']),
-  'head of nothing': ({'not_restore_classifier': True}, ['--not-restore-classifier needs --restore-from']),
   'validation strides too large': ({'val_strides': '64,32'}, ['--val-strides 64,32', 'larger than']),
   'no class weights': ({'class_weights': 'balancd'}, ['balancd: no such file', 'balanced, median, enet']),
-  'hard pixels without a threshold': ({'ohem_min_kept': 5}, ['--ohem-min-kept 5 needs --ohem-threshold']),
   'no hard pixel': ({'ohem_threshold': 0}, ['--ohem-threshold 0', '--ohem-min-kept']),
-  'weight of no loss': ({'extra_weight': 2}, ['--extra-weight 2', '--extra-loss']),
-  'early stop of what': ({'early_stop': 3}, ['--early-stop needs --val-list']),
 }
 SEVERAL = {
   'batch that does not divide': (
@@ -235,6 +227,6 @@ def test_what_users_expect_to_work_works(data, tmp_path, capsys):
   assert checkpoint.steps_in(str(tmp_path / 'run')) == [0]
 
 
-@pytest.mark.parametrize('flags', [{'num_classes': 255}, {'ignore_label': 3}, {'momentum': 0, 'power': 0}])
+@pytest.mark.parametrize('flags', [{'num_classes': 255}, {'ignore_label': 3, 'momentum': 0, 'power': 0}])
 def test_flags_at_their_limits(data, tmp_path, capsys, flags):
   assert run(capsys, train.main, tiny.flags(data, tmp_path / 'run', num_steps=1, **flags))[0] == 0

@@ -17,13 +17,24 @@ from utils.arguments import (
   add_precision_flag,
   height_width,
   names_of,
+  numbers,
   parse_with_config,
   real,
   whole,
 )
+from utils.checks import check_ignore_label
 from utils.errors import InputError
 
 RESULT, WORKERS, FREE = Role.RESULT, Role.WORKERS, Role.FREE
+distances = numbers(
+  int,
+  lambda *values: len(set(values)) == len(values) and 1 <= min(values) <= max(values) <= 65536,
+  'different distances in pixels, at least 1 and up to 65536, for example 1,2,3',
+)
+scale_range = numbers(
+  float, lambda low, high: 0 < low <= high <= 1000, 'two factors, LOW,HIGH with 0 < LOW <= HIGH <= 1000'
+)
+first_last = numbers(int, lambda first, last: 0 <= first <= last, 'two steps, A,B with 0 <= A <= B')
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
 
@@ -35,7 +46,6 @@ def parse(description: str, argv, affinity=False, adaptive=False, several_gpus=F
   """
   args = parse_with_config(make_parser(description, affinity, adaptive, several_gpus), argv)
   check(args)
-  check_loss_flags(args)
   return args
 
 
@@ -195,41 +205,6 @@ def _add_several_gpus_flags(group):
   add(group, WORKERS, '--worker-timeout', type=real(0, above=True), default=600.0, metavar='SECONDS', help=silence)
 
 
-def distances(text: str) -> tuple[int, ...]:
-  """An argparse type: `S,...`, the distances of an affinity loss."""
-  try:
-    values = tuple(int(part) for part in text.split(','))
-  except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not distances in pixels; write for example 1,2,3') from None
-  if min(values) < 1 or len(set(values)) < len(values):
-    raise argparse.ArgumentTypeError(f'{text!r}: give different distances of at least 1, for example 1,2,3')
-  if max(values) > 65536:
-    raise argparse.ArgumentTypeError(f'{text!r}: give distances in pixels, up to 65536')
-  return values
-
-
-def scale_range(text: str) -> tuple[float, float]:
-  """An argparse type: `LOW,HIGH`, factors of an image's sides."""
-  try:
-    low, high = (float(part) for part in text.split(','))
-  except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not two factors; write 0.5,2 for example') from None
-  if not 0 < low <= high <= 1000:
-    raise argparse.ArgumentTypeError(f'{text!r}: give LOW,HIGH with 0 < LOW <= HIGH <= 1000')
-  return low, high
-
-
-def first_last(text: str) -> tuple[int, int]:
-  """An argparse type: `A,B`, the first and the last step."""
-  try:
-    first, last = (int(part) for part in text.split(','))
-  except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not two steps A,B') from None
-  if not 0 <= first <= last:
-    raise argparse.ArgumentTypeError(f'{text!r}: give first,last with 0 <= first <= last')
-  return first, last
-
-
 def described(args: argparse.Namespace) -> str:
   """One line for the console: where all flags are kept, and the few that matter."""
   height, width = args.input_size
@@ -238,6 +213,17 @@ def described(args: argparse.Namespace) -> str:
     f'classes, batches of {args.iter_size} x {args.batch_size} crops of {height} x {width}, {args.num_steps} steps '
     f'from rate {args.learning_rate:g}'
   )
+
+
+NEEDS = {
+  'not_restore_classifier': 'restore_from',
+  'not_restore_logits': 'restore_from',
+  'early_stop': 'val_list',
+  'scale_range': 'random_scale',
+  'crop_max_share': 'random_crop',
+  'ohem_min_kept': 'ohem_threshold',
+  'extra_weight': 'extra_loss',
+}
 
 
 def check(args: argparse.Namespace) -> None:
@@ -249,35 +235,17 @@ def check(args: argparse.Namespace) -> None:
     raise InputError('--snapshot-dir is empty; name a folder for the checkpoints')
   if args.resume and args.overwrite:
     raise InputError('--resume and --overwrite contradict each other; give one of them')
-  for flag in ('not_restore_classifier', 'not_restore_logits'):
-    if getattr(args, flag) and not args.restore_from:
-      flag = f'--{flag.replace("_", "-")}'
-      raise InputError(f'{flag} needs --restore-from; name a checkpoint or leave the flag out')
-  if args.early_stop and not args.val_list:
-    raise InputError('--early-stop needs --val-list; name a list of validation images or leave the flag out')
-  if args.scale_range != (0.5, 2.0) and not args.random_scale:
-    raise InputError('--scale-range needs --random-scale; give both or neither')
-  if args.crop_max_share < 1 and not args.random_crop:
-    raise InputError('--crop-max-share needs --random-crop; give both or neither')
-  if args.ignore_label < args.num_classes:
-    raise InputError(
-      f'--ignore-label {args.ignore_label} is one of the {args.num_classes} classes; give {args.num_classes} to 255'
-    )
+  for names_of_two in NEEDS.items():
+    given, needed = (getattr(args, name) != default_of(name) for name in names_of_two)
+    if given and not needed:
+      flag, other = (f'--{name.replace("_", "-")}' for name in names_of_two)
+      raise InputError(f'{flag} needs {other}; give both or neither')
+  if args.ohem_threshold == 0 and not args.ohem_min_kept:
+    raise InputError('--ohem-threshold 0 without --ohem-min-kept keeps no pixel; give a larger one, or --ohem-min-kept')
+  check_ignore_label(args.num_classes, args.ignore_label)
   if args.val_strides is None:
     multiple = size_multiple(args.model, args.output_stride)
     args.val_strides = tuple(max(multiple, 2 * side // 3) for side in args.input_size)
   problem = stride_problem(args.val_strides, args.input_size)
   if problem:
     raise InputError(f'--val-strides {problem}')
-
-
-def check_loss_flags(args) -> None:
-  """Raises InputError for flags that contradict each other."""
-  if args.ohem_min_kept and args.ohem_threshold is None:
-    raise InputError(
-      f'--ohem-min-kept {args.ohem_min_kept} needs --ohem-threshold; give for example 0.7, or leave it out'
-    )
-  if args.extra_weight != 1 and not args.extra_loss:
-    raise InputError(f'--extra-weight {args.extra_weight:g} is of no loss; give --extra-loss, or leave it out')
-  if args.ohem_threshold == 0 and not args.ohem_min_kept:
-    raise InputError('--ohem-threshold 0 without --ohem-min-kept keeps no pixel; give a larger one, or --ohem-min-kept')
