@@ -23,6 +23,8 @@ from utils import checkpoint, errors
 from utils.train import flags as train_flags
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+LONG = 'LONG' in os.environ
+slow = pytest.mark.skipif(not LONG, reason='takes minutes; set LONG=1')
 CLASSES = 3
 FLAGS = {
   'model': 'fcn8s',

@@ -159,8 +159,8 @@ def exit_together(strategy):
   wait_for_all(strategy)
 
 
-ANSWER_SECONDS = 5  # that an open connection may take to say who it is
-GO = b'go'  # the chief's answer
+ACCEPT_SECONDS, ANSWER_SECONDS = 1, 5  # no wait is longer: a signal that comes just before one is noted after it
+HERE, GO = b'here', b'go'  # what workers say to each other before TensorFlow does
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 
 
@@ -238,7 +238,8 @@ def from_slurm(environment) -> Cluster:
 
 
 def meet(cluster: Cluster, seconds: float) -> None:
-  """Returns when every worker of the cluster has called it: they connect to the chief's port, and it answers.
+  """Returns when every worker of the cluster has called it: the chief calls the ports of the others until all answer,
+  and tells them to go on.
 
   TensorFlow itself waits an hour, and ignores Ctrl-C, for a worker that never starts; the timeout of its coordination
   service does not shorten that (2.21).
@@ -255,46 +256,42 @@ def meet(cluster: Cluster, seconds: float) -> None:
   except OSError as e:
     raise InputError(f'{here}: cannot listen on port {port} here ({e.strerror}); give another') from None
   with server:
-    if cluster.index == 0:
-      answer_workers(server, cluster.workers, deadline)
-  if cluster.index:
-    call_chief(cluster, deadline)
+    if cluster.index:
+      answer_chief(server, cluster.workers[0], deadline)
+    else:
+      for message in (HERE, GO):
+        call_workers(cluster.workers, message, deadline)
 
 
-def answer_workers(server, workers: list[str], deadline: float) -> None:
-  missing, connections = {b'worker %d' % i: f'{i} ({address})' for i, address in enumerate(workers) if i}, []
-  with contextlib.ExitStack() as opened:
-    while missing:
-      server.settimeout(max(deadline - time.monotonic(), 0.01))
+def call_workers(workers: list[str], message: bytes, deadline: float) -> None:
+  missing = {address: f'{i} ({address})' for i, address in enumerate(workers) if i}
+  while missing:
+    for address in list(missing):
       try:
-        connections.append(opened.enter_context(server.accept()[0]))
-      except TimeoutError:
-        names = ', '.join(missing.values())
-        raise RunError(f'worker {names} did not connect within --worker-timeout; start all workers') from None
-      connections[-1].settimeout(ANSWER_SECONDS)
-      with contextlib.suppress(OSError):  # other programs may connect too
-        missing.pop(connections[-1].recv(64), None)
-    for connection in connections:
-      with contextlib.suppress(OSError):  # it has ended: TensorFlow's own waiting reports it
-        connection.sendall(GO)
-        connection.recv(1)  # until the other side has closed: then this port is free at once
+        with socket.create_connection(host_and_port(address), timeout=ANSWER_SECONDS) as connection:
+          connection.sendall(message)
+          if connection.recv(8) == HERE:  # not another program, for example a TensorFlow of the run before
+            del missing[address]
+      except socket.gaierror as e:
+        raise InputError(f'worker {missing[address]}: no such host ({e.strerror}); check the addresses') from None
+      except OSError:
+        pass  # not there yet
+    if missing and time.monotonic() > deadline:
+      raise RunError(f'worker {", ".join(missing.values())} did not answer within --worker-timeout; start all workers')
+    time.sleep(0.1 * bool(missing))
 
 
-def call_chief(cluster: Cluster, deadline: float) -> None:
-  chief, reason = cluster.workers[0], 'no answer from there'
-  while time.monotonic() < deadline:
-    try:
-      with socket.create_connection(host_and_port(chief), timeout=ANSWER_SECONDS) as connection:
-        connection.sendall(b'worker %d' % cluster.index)
-        connection.settimeout(max(deadline - time.monotonic(), 0) + ANSWER_SECONDS)
-        if connection.recv(64) == GO:  # not another program, for example a TensorFlow of the run before
-          return
-    except socket.gaierror as e:
-      raise InputError(f'worker 0, {chief}: no such host ({e.strerror}); check the addresses') from None
-    except OSError as e:
-      reason = e
-    time.sleep(0.2)
-  raise RunError(f'worker 0, {chief}, cannot be reached within --worker-timeout ({reason}); start all workers')
+def answer_chief(server, chief: str, deadline: float) -> None:
+  server.settimeout(ACCEPT_SECONDS)
+  said = b''
+  while said != GO:
+    if time.monotonic() > deadline:
+      raise RunError(f'worker 0, {chief}, did not call within --worker-timeout; start all workers')
+    with contextlib.suppress(OSError), server.accept()[0] as connection:  # other programs may call too
+      connection.settimeout(ANSWER_SECONDS)
+      said = connection.recv(8)
+      connection.sendall(HERE)
+      connection.recv(1)  # until the chief has closed: then this port is free at once
 
 
 def apply(model, precision: str) -> None:

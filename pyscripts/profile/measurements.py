@@ -140,7 +140,7 @@ def random_batch(args, number: int) -> tuple[tf.Tensor, tf.Tensor]:
 def step_call(args, strategy, model, objective: str, batch) -> Callable:
   """A function that does one step -> its metrics. `objective`: one of OBJECTIVES."""
   with strategy.scope():
-    state = TrainingState.of_flags(model, OBJECTIVES[objective](args.num_classes), args)
+    state = TrainingState(model, OBJECTIVES[objective](args.num_classes), args)
   do_step = make_step(strategy, state, args)
   return lambda: do_step([batch], tf.constant(0))
 

@@ -11,7 +11,6 @@ import signal
 import time
 
 import numpy as np
-import pytest
 
 from tests import tiny
 from tests.tiny import assert_same, last_checkpoint, start
@@ -24,7 +23,7 @@ RUN = {'script': 'train_aaf_mgpu', 'num_gpu': 2, 'input_size': '16,16', 'num_ste
 RUN |= {'save_pred_every': max(2, STEPS // 200), 'keep': 3, 'val_every': STEPS // 20, 'update_tb_every': STEPS // 20}
 RUN |= {'deterministic': True, 'resume': True}
 
-pytestmark = pytest.mark.skipif('LONG' not in os.environ, reason='takes minutes; set LONG=1')
+pytestmark = tiny.slow
 
 
 def test_memory_stays_level_and_a_killed_training_ends_as_an_unbroken_one(data, tmp_path):

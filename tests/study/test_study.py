@@ -18,7 +18,7 @@ from utils import errors
 from utils.errors import RunError
 
 FLAGS = ['--model', 'fcn8s', '--backbone', 'resnet_v1_14', '--num-classes', str(tiny.CLASSES), '--input-size', '32,32',
-         '--batch-size', '2', '--iter-size', '1', '--val-every', '2', '--random-crop', '--random-mirror']  # fmt: skip
+         '--batch-size', '2', '--iter-size', '1', '--val-every', '100', '--random-crop', '--random-mirror']  # fmt: skip
 STEADY = 'steady=aaf --kld-decay 1'
 
 
@@ -96,7 +96,7 @@ def scripts(monkeypatch):
   return stand_in
 
 
-@pytest.mark.parametrize('stop_at', [0, 1, 2, 5, 11])
+@pytest.mark.parametrize('stop_at', [0, 5, 7])
 def test_stopped_and_started_again_it_gives_the_same_table(data, scripts, tmp_path, capsys, stop_at):
   assert run(words(data, tmp_path / 'whole')) == 0 and len(scripts.calls) == 12
   scripts.calls, scripts.stop_at = [], stop_at
@@ -190,13 +190,9 @@ def test_a_script_that_fails_is_quoted(tmp_path):
 BAD = {
   'no training list': (['--train-list', ''], ['--train-list is empty']),
   'validation list missing': (['--val-list', 'none.txt'], ['none.txt: no such list file']),
-  'test list missing': (['--test-list', 'none.txt'], ['none.txt: no such list file']),
   'unknown method': (['--methods', 'baseline,gan'], ["'gan=gan' is not NAME=METHOD FLAGS", 'baseline, affinity, aaf']),
   'method twice': (['--methods', 'aaf,aaf'], ["'aaf' is named twice"]),
-  'variant named like a method': (['--variant', 'aaf=aaf --kld-margin 1'], ["'aaf' is named twice"]),
-  'variant without a name': (['--variant', 'aaf --kld-decay 1'], ['is not NAME=METHOD FLAGS']),
   'variant with a path for a name': (['--variant', '../up=aaf'], ['is not NAME=METHOD FLAGS']),
-  'variant of nothing': (['--variant', 'half='], ['is not NAME=METHOD FLAGS']),
   'variant with a seed': (['--variant', 'half=aaf --random-seed=3'], ['half: --random-seed is set by the study']),
   'affinity flags of the baseline': (['--variant', 'odd=baseline --kld-margin 1'], ['--kld-margin']),
   'start missing': (['--variant', 'far=aaf --restore-from far'], ['--restore-from far: no such checkpoint']),
@@ -231,23 +227,23 @@ def test_a_dry_run_prints_the_commands(data, scripts, tmp_path, capsys):
 
 def test_killed_in_a_training_it_saves_and_goes_on(data, tmp_path):
   """The real scripts, in processes of their own: SIGTERM in the middle of a step, then the same command again."""
-  command = words(data, tmp_path, seeds='3', methods='baseline', training=['--num-steps', 40])
+  command = words(data, tmp_path, seeds='3', methods='baseline', training=['--num-steps', 200])
   command = [sys.executable, str(tiny.ROOT / 'pyscripts/study/study.py'), *command]
   process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
   while process.poll() is None and not any(p.read_text().count('\n') > 4 for p in tmp_path.glob('seed-3/*/log.csv')):
     time.sleep(0.02)
   process.send_signal(signal.SIGTERM)
-  _, err = process.communicate(timeout=300)
+  _, err = process.communicate(timeout=600)
   assert process.returncode == 143 and err.splitlines()[-1] == 'error: stopped by SIGTERM', err
   assert not (tmp_path / 'study.json').exists() and not list(tmp_path.rglob('.lock')) + list(tmp_path.rglob('.study'))
   (log,) = tmp_path.glob('seed-3/*/log.csv')
   steps = len(log.read_text().splitlines()) - 1
-  assert 4 <= steps < 40 and (log.parent / f'model.ckpt-{steps - 1}.index').exists()
+  assert 4 <= steps < 200 and (log.parent / f'model.ckpt-{steps - 1}.index').exists()
   environment = {**os.environ, 'LANG': 'C.UTF-8'}
   again = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
   assert again.returncode == 0, again.stderr
-  assert '| baseline | 1 |' in again.stdout and len(log.read_text().splitlines()) == 41
+  assert '| baseline | 1 |' in again.stdout and len(log.read_text().splitlines()) == 201
   (row,) = content(tmp_path)['runs']
-  assert row['steps'] == 40 and row['peak_memory_mb'] > 100 and 0 <= row['val']['scores']['mean_iou'] <= 100
+  assert row['steps'] == 200 and row['peak_memory_mb'] > 100 and 0 <= row['val']['scores']['mean_iou'] <= 100
   assert row['val']['images'] == 3 and row['val']['scores']['iou_pole'] == row['val']['scores']['thin_iou']
   assert json.loads((log.parent / 'start').read_text())['weights'] == row['initial_weights']

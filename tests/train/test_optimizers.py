@@ -56,8 +56,8 @@ def test_adamw_decays_apart_from_its_moments():
 
 def test_edge_weights_ascend_by_momentum_whatever_the_optimizer(data):
   """And AdamW's first step moves every other weight with a gradient by its rate, the head by its multiple of it."""
-  args = tiny.arguments(data, 'unused', optimizer='adamw', learning_rate=0.01, head_rate_multiple=3)
-  state = TrainingState(toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), 0.0, False, 'adamw', 3.0)
+  args = tiny.arguments(data, 'unused', optimizer='adamw', learning_rate=0.01, head_rate_multiple=3, weight_decay=0)
+  state = TrainingState(toy(), AdaptiveAffinity(CLASSES, 3.0, 1.0, 1.0), args)
   before = {v.name: v.numpy() for v in state.trained}
   rng = np.random.default_rng(0)
   images = tf.constant(rng.normal(0, 50, [2, 48, 48, 3]), tf.float32)
@@ -116,9 +116,9 @@ def values(variables):
 def test_averages_follow_every_variable(data, mirrored, replicas):
   """Weights and batch norm's statistics; a step that is not finite updates no average."""
   strategy = mirrored(2) if replicas == 2 else tf.distribute.get_strategy()
-  args = tiny.arguments(data, 'unused', ema_decay=DECAY, learning_rate=0.1)
+  args = tiny.arguments(data, 'unused', ema_decay=DECAY, learning_rate=0.1, weight_decay=0.1)
   with strategy.scope():
-    state = TrainingState(toy(), CrossEntropy(CLASSES), 0.1, False, ema_decay=DECAY)
+    state = TrainingState(toy(), CrossEntropy(CLASSES), args)
   step, rng = make_step(strategy, state, args), np.random.default_rng(0)
   state.averages.begin()
   averages = values(state.model.variables)
@@ -138,8 +138,8 @@ def test_averages_follow_every_variable(data, mirrored, replicas):
     np.testing.assert_allclose(found[f'{name}/ExponentialMovingAverage'], average, rtol=1e-5, atol=1e-6)
 
 
-def test_the_network_has_them_for_a_while():
-  state = TrainingState(toy(), CrossEntropy(CLASSES), 0.0, False, ema_decay=DECAY)
+def test_the_network_has_them_for_a_while(data):
+  state = TrainingState(toy(), CrossEntropy(CLASSES), tiny.arguments(data, 'unused', ema_decay=DECAY))
   state.model.classifier.biases.assign([1.0, 2.0, 3.0])
   before, averages = values(state.saved().values()), values(state.averages.variables)
   with state.averages.in_use():
@@ -148,8 +148,8 @@ def test_the_network_has_them_for_a_while():
   tiny.assert_same(before, values(state.saved().values()))
 
 
-def test_averages_are_restored_by_name_or_refused(tmp_path):
-  state = TrainingState(toy(seed=1), CrossEntropy(CLASSES), 0.0, False, ema_decay=DECAY)
+def test_averages_are_restored_by_name_or_refused(data, tmp_path):
+  state = TrainingState(toy(seed=1), CrossEntropy(CLASSES), tiny.arguments(data, 'unused', ema_decay=DECAY))
   state.averages.begin()
   state.model.classifier.biases.assign([1.0, 2.0, 3.0])
   checkpoint.save(str(tmp_path / 'with'), state.saved())

@@ -33,6 +33,7 @@ def test_one_step(data, tmp_path, script, model, objective, edge_weights):
   assert all(np.all(np.isfinite(value)) for name, value in got.items() if name != 'training/best_miou')
 
 
+@tiny.slow
 @pytest.mark.usefixtures('deterministic')
 def test_the_light_network_resumes_bit_for_bit(data, tmp_path):
   flags = {**LIGHT, 'deterministic': True, 'num_steps': 3, 'save_pred_every': 1}

@@ -29,7 +29,7 @@ def batch(seed, void=0.0, size=4, side=32):
 def state_and_step(data, objective=None, num_steps=10, frozen=True, weight_decay=0.0, stride=8, **changes):
   changes |= {'num_steps': num_steps, 'learning_rate': RATE, 'weight_decay': weight_decay}
   args = arguments(data, 'unused', use_global_status=frozen, **changes)
-  state = TrainingState(toy(stride=stride), objective or CrossEntropy(CLASSES), weight_decay, frozen, args.optimizer)
+  state = TrainingState(toy(stride=stride), objective or CrossEntropy(CLASSES), args)
   return state, make_step(tf.distribute.get_strategy(), state, args)
 
 
@@ -54,7 +54,7 @@ def test_steps_that_xla_compiles_are_the_same(data, monkeypatch, iter_size):
 
 def test_rate_and_decay_of_each_variable(data):
   args = arguments(data, 'unused', affinity=True, adaptive=True, kld_weight_rate=2.5)
-  state = TrainingState(toy(), AdaptiveAffinity.from_flags(args), 5e-4, frozen_batch_norm=False)
+  state = TrainingState(toy(), AdaptiveAffinity.from_flags(args), args)
   table = {slots[0].name: row for slots, *row in zip(state.slots, state.rates, state.weight_decays, strict=True)}
   assert table == {
     'toy/conv1/weights/Momentum:0': [1, 5e-4],
@@ -189,8 +189,8 @@ def test_a_loss_that_is_not_finite_updates_nothing(data, iter_size):
     np.testing.assert_array_equal(old, new)
 
 
-def test_loss_scale_of_float16():
-  state = TrainingState(toy(), CrossEntropy(CLASSES), 0.0, True)
+def test_loss_scale_of_float16(data):
+  state, _ = state_and_step(data)
   true, false = tf.constant(True), tf.constant(False)
   assert adapt_loss_scale(state, true, true)
   assert (state.loss_scale.numpy(), state.finite_steps.numpy()) == (2**15, 1)

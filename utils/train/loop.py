@@ -74,7 +74,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     model = build_model(vars(args))
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
-    state = TrainingState.of_flags(model, objective, args)
+    state = TrainingState(model, objective, args)
   devices.apply(model, args.precision)
   with RunFolder(args, objective, chief=devices.worker(strategy)[0] == 0) as folder:
     history = ValidationHistory()
@@ -290,23 +290,21 @@ def set_initial_values(state, history, folder, args) -> str:
       history.restore(folder.resumed)
     source = f'all {len(variables)} variables from {folder.resumed}, going on at step {folder.start}'
   elif args.restore_from:
-    head = named(model.head_variables)
+    head, held = named(model.head_variables), checkpoint.Reader(args.restore_from).shapes
     backbone = {name: v for name, v in named(model.variables).items() if name not in head}
     checkpoint.restore(args.restore_from, backbone, f'check --backbone {args.backbone}')
-    restored = len(backbone)
-    if not args.not_restore_classifier:
-      advice = (
-        'check --model and --num-classes, or leave the layers to classes as initialised by --not-restore-logits, '
-      )
-      advice += 'the whole head by --not-restore-classifier'
-      held = checkpoint.Reader(args.restore_from).shapes
-      left_out = named(model.auxiliary_variables).keys() - held.keys()
-      left_out |= shaped_by_classes(model, args) if args.not_restore_logits else set()
-      head = {name: v for name, v in head.items() if name not in left_out}
-      checkpoint.restore(args.restore_from, head, advice)
-      restored += len(head)
-    rest = len(state.saved()) - restored
-    source = f'{restored} variables from {args.restore_from}, the other {rest} (momentum included) as initialised'
+    left_out = named(model.auxiliary_variables).keys() - held.keys()
+    left_out |= shaped_by_classes(model, args) if args.not_restore_logits else set()
+    head = {} if args.not_restore_classifier else {name: v for name, v in head.items() if name not in left_out}
+    checkpoint.restore(
+      args.restore_from,
+      head,
+      'check --model and --num-classes, or leave the layers to classes as initialised by --not-restore-logits, the '
+      'whole head by --not-restore-classifier',
+    )
+    rest = len(state.saved()) - len(backbone) - len(head)
+    source = f'{len(backbone) + len(head)} variables from {args.restore_from}, the other {rest} (momentum included) as '
+    source += 'initialised'
   else:
     source = f'all {len(state.saved())} variables as initialised (seed {args.random_seed})'
   if state.averages and not folder.resumed:

@@ -140,48 +140,34 @@ REVERSED_SLOTS = f'{checkpoint.STATE}reversed_slots'
 class TrainingState(tf.Module):
   """The variables of model and objective that are trained, with optimizer, learning rate and weight decay of each.
 
-  The head learns at `head_rate_multiple` times the rate; the objective's variables at its `weight_rate`, always by
+  The head learns at `--head-rate-multiple` times the rate; the objective's variables at its `weight_rate`, always by
   momentum. Weight decay falls on the variables named `weights`: norms and biases are spared.
   With frozen batch norm (`--use-global-status`) gamma and beta are not trained.
   """
 
-  def __init__(
-    self,
-    model,
-    objective,
-    weight_decay: float,
-    frozen_batch_norm: bool,
-    optimizer: str = 'momentum',
-    head_rate_multiple: float = 10.0,
-    ema_decay: float | None = None,
-  ):
+  def __init__(self, model, objective, args):
     super().__init__()
     self.model, self.objective = model, objective
     head = {id(v) for v in model.head_variables}
-    fixed = ('gamma', 'beta') if frozen_batch_norm else ()
+    fixed = ('gamma', 'beta') if args.use_global_status else ()
     weights = [v for v in model.trainable_variables if checkpoint.name_of(v).split('/')[-1] not in fixed]
     self.trained = weights + list(objective.trainable_variables)
-    self.optimizers = [optimizer] * len(weights) + ['momentum'] * len(objective.trainable_variables)
-    self.rates = [head_rate_multiple if id(v) in head else 1.0 for v in weights]
+    self.optimizers = [args.optimizer] * len(weights) + ['momentum'] * len(objective.trainable_variables)
+    self.rates = [args.head_rate_multiple if id(v) in head else 1.0 for v in weights]
     self.rates += [objective.weight_rate] * len(objective.trainable_variables)
-    decayed = [checkpoint.name_of(v).endswith('/weights') for v in self.trained]
-    self.weight_decays = [weight_decay if d else 0.0 for d in decayed]
+    self.weight_decays = [
+      args.weight_decay if checkpoint.name_of(v).endswith('/weights') else 0.0 for v in self.trained
+    ]
     self.slots = [
       [tf.Variable(tf.zeros_like(v), trainable=False, name=f'{checkpoint.name_of(v)}/{slot}') for slot in SLOTS[kind]]
       for v, kind in zip(self.trained, self.optimizers, strict=True)
     ]
-    self.averages = Averages(model, ema_decay) if ema_decay is not None else None
-    self.updates = tf.Variable(0, trainable=False, name='training/updates') if optimizer == 'adamw' else None
+    self.averages = Averages(model, args.ema_decay) if args.ema_decay is not None else None
+    self.updates = tf.Variable(0, trainable=False, name='training/updates') if args.optimizer == 'adamw' else None
     self.loss_scale = tf.Variable(FIRST_LOSS_SCALE, trainable=False, name='training/loss_scale')
     self.finite_steps = tf.Variable(0, trainable=False, name='training/finite_steps')
     ascending = bool(objective.trainable_variables)
     self.reversed_slots = tf.Variable(1, trainable=False, name=REVERSED_SLOTS) if ascending else None
-
-  @classmethod
-  def of_flags(cls, model, objective, args):
-    """The state of a run with the flags of a training script."""
-    settings = (args.weight_decay, args.use_global_status, args.optimizer, args.head_rate_multiple, args.ema_decay)
-    return cls(model, objective, *settings)
 
   def count_update(self):
     """The number of this update, from 1, for the optimizers that need it; a skipped step is none."""

@@ -59,7 +59,8 @@ class RunFolder:
     self._stack = contextlib.ExitStack()
     with self._stack:
       if chief:
-        self._claim()
+        make_folder('--snapshot-dir', self.folder)
+        self._stack.enter_context(claim(self.folder, 'lock'))
       steps = checkpoint.steps_in(self.folder)
       if steps and not (args.resume or args.overwrite):
         raise InputError(
@@ -77,10 +78,6 @@ class RunFolder:
 
   def __exit__(self, *exception):
     self._stack.close()
-
-  def _claim(self):
-    make_folder('--snapshot-dir', self.folder)
-    self._stack.enter_context(claim(self.folder, 'lock'))
 
   def begin(self, weights) -> None:
     """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before.

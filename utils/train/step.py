@@ -87,20 +87,31 @@ def over_batches(dicts) -> dict:
 
 
 class JointLoss:
-  """The objective's terms and the auxiliary head's: sums over its images, divided by counts of all replicas."""
+  """The objective's terms and the auxiliary head's: sums over its images, divided by counts of all replicas.
+
+  The term `aux_loss` of an auxiliary head is `--aux-weight` times the mean cross-entropy of its logits, at their own
+  stride: with the objective's class weights and label smoothing, over all labelled pixels.
+  """
 
   def __init__(self, state, args):
     self.state, self.args = state, args
     self.model, self.objective = state.model, state.objective
-    self.auxiliary = AuxiliaryLoss(self.model, self.objective, args.aux_weight)
+    self.auxiliary = CrossEntropy(self.objective.num_classes, self.objective.options.of_all_pixels())
 
   def at_stride(self, labels):
     stride = self.model.logits_stride
     return labels[:, ::stride, ::stride]
 
+  def at_auxiliary_stride(self, labels):
+    stride = self.model.auxiliary_stride
+    return labels[:, ::stride, ::stride]
+
   def counts(self, labels) -> dict:
     """What the labels decide: of pixels, pairs, images."""
-    return {**self.objective.counts(self.at_stride(labels)), **self.auxiliary.counts(labels)}
+    counts = self.objective.counts(self.at_stride(labels))
+    if self.model.auxiliary_head is not None:
+      counts['aux_pixels'] = self.auxiliary.counts(self.at_auxiliary_stride(labels))['pixels']
+    return counts
 
   def counts_by_logits(self, images, labels) -> dict:
     """What the logits decide, by a forward pass of its own, after which the moving averages are what they were."""
@@ -126,41 +137,13 @@ class JointLoss:
         counts = {**counts, **tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, by_logits)}
       decay = affinity_decay(s, self.args.num_steps, self.objective.decay)
       terms = self.objective.terms(self.at_stride(labels), logits, counts, decay)
-      terms |= self.auxiliary.terms(labels, auxiliary_logits, counts, decay)
+      if self.model.auxiliary_head is not None:
+        count = {'pixels': counts['aux_pixels']}
+        share = self.auxiliary.terms(self.at_auxiliary_stride(labels), auxiliary_logits, count, decay)
+        terms['aux_loss'] = self.args.aux_weight * share['seg_loss']
       loss = tf.add_n(list(terms.values()))
       loss = loss * self.state.loss_scale if self.args.precision == 'float16' else loss
     return tape.gradient(loss, self.state.trained), terms
-
-
-class AuxiliaryLoss:
-  """`weight` times the mean cross-entropy of the auxiliary head's logits, at their own stride: term `aux_loss`.
-
-  The cross-entropy has the objective's class weights and label smoothing, over all labelled pixels. Without such a
-  head there is no term.
-  """
-
-  def __init__(self, model, objective, weight: float):
-    self.used = model.auxiliary_head is not None
-    self.stride, self.weight = model.auxiliary_stride, weight
-    self.cross_entropy = CrossEntropy(objective.num_classes, objective.options.of_all_pixels())
-
-  def counts(self, labels) -> dict:
-    """As `CrossEntropy.counts`, of labels [N, H, W] at the size of the image, under names of their own."""
-    if not self.used:
-      return {}
-    counts = self.cross_entropy.counts(self._subsampled(labels))
-    return {f'aux_{name}': count for name, count in counts.items()}
-
-  def terms(self, labels, logits, counts, decay) -> dict:
-    """As `CrossEntropy.terms`; `counts` has those of `counts` among its own."""
-    if not self.used:
-      return {}
-    counts = {name.removeprefix('aux_'): count for name, count in counts.items() if name.startswith('aux_')}
-    terms = self.cross_entropy.terms(self._subsampled(labels), logits, counts, decay)
-    return {'aux_loss': self.weight * terms['seg_loss']}
-
-  def _subsampled(self, labels):
-    return labels[:, :: self.stride, :: self.stride]
 
 
 def update(strategy, state, args, gradients, terms, s) -> dict:
