@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from utils import arguments, checks, errors, labels, lists, parallel, records
+from utils import arguments, checks, errors, labels, lists, parallel
 from utils.labels import VOID
 
 
@@ -28,7 +28,8 @@ def main(argv=None):
   args.num_classes = args.num_classes or (len(beside.names) if beside else 21)
   names = beside.names if beside and len(beside.names) == args.num_classes else ()
   checks.check_ignore_label(args.num_classes, args.ignore_label)
-  pairs, faults = read_pairs(args.data_list, args.data_dir)
+  faults = []
+  pairs = lists.read_list(args.data_list, args.data_dir, need_label=False, faults=faults)
   faults += duplicate_outputs(pairs)
   limits = {'num_classes': args.num_classes, 'ignore_label': args.ignore_label}
   inspect = functools.partial(checks.inspect, **limits, thorough=True)
@@ -39,19 +40,6 @@ def main(argv=None):
     print(f'error: {errors.one_line(fault)}', file=sys.stderr)
   print(f'{len(faults)} problems found' if faults else 'no problem found')
   return 1 if faults else 0
-
-
-def read_pairs(data_list: str, data_dir: str) -> tuple[list[lists.Pair], list[str]]:
-  """The list's lines that name files that are there, and what is wrong with the others."""
-  if records.is_file(data_list):
-    return lists.read_list(data_list, data_dir, need_label=False), []
-  pairs, faults = [], []
-  for where, line in lists.list_lines(data_list):
-    try:
-      pairs.append(lists.read_line(line, where, data_dir, need_label=False))
-    except errors.InputError as e:
-      faults.append(str(e))
-  return pairs, faults
 
 
 def duplicate_outputs(pairs: list[lists.Pair]) -> list[str]:

@@ -19,11 +19,12 @@ class Pair(NamedTuple):
   label: str | None
 
 
-def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
+def read_list(list_path: str, data_dir: str, need_label: bool, faults: list[str] | None = None) -> list[Pair]:
   """Reads a list file.
 
   A byte-order mark, Windows line ends and blank lines are skipped. Names may hold spaces: a line is split where both
-  parts are files in `data_dir` (a tab always splits).
+  parts are files in `data_dir` (a tab always splits). Without `need_label` a label that is named but does not exist
+  is None. With `faults` it is a fault, and these and other faulty lines are appended there instead of raised.
 
   Raises:
     InputError: the list is missing, empty or not text; a line cannot be split, lacks a needed label, or names no file.
@@ -31,7 +32,15 @@ def read_list(list_path: str, data_dir: str, need_label: bool) -> list[Pair]:
   lines = list_lines(list_path)
   if records.is_file(list_path):
     return [Pair(*pair) for pair in records.contents(list_path)[1]]
-  return [read_line(line, where, data_dir, need_label, allow_missing_label=not need_label) for where, line in lines]
+  pairs = []
+  for where, line in lines:
+    try:
+      pairs.append(_read_line(line, where, data_dir, need_label, not need_label and faults is None))
+    except InputError as e:
+      if faults is None:
+        raise
+      faults.append(str(e))
+  return pairs
 
 
 def list_lines(list_path: str) -> list[tuple[str, str]]:
@@ -67,11 +76,8 @@ def list_digest(list_path: str) -> str:
   return f'{len(lines)} lines, CRC {zlib.crc32(chr(10).join(lines).encode()):08x}'
 
 
-def read_line(line: str, where: str, data_dir: str, need_label: bool, allow_missing_label: bool = False) -> Pair:
-  """A line of `list_lines` as files that exist; raises as `read_list` does.
-
-  With `allow_missing_label`, a label that is named but does not exist becomes None.
-  """
+def _read_line(line: str, where: str, data_dir: str, need_label: bool, allow_missing_label: bool) -> Pair:
+  """A line of `list_lines` as files that exist."""
   candidates = _splits(line)
   for names in candidates:
     image, *label = (_path(data_dir, name) for name in names)
