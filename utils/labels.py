@@ -96,6 +96,7 @@ def read_classes(path) -> Classes:
         raise InputError(
           f'{path} line {number + 2}: `{",".join(row)}` is not `{number},NAME,R,G,B` (ids from 0 on, colours 0 to 255)'
         )
+    table = [(colour, row[1]) for (colour, _), row in zip(table, rows, strict=True)]
   if not all(table):
     return Classes(lines, voc_colours(len(lines)))
   return Classes([name for _, name in table], np.array([colour for colour, _ in table], np.uint8).reshape(-1, 3))
