@@ -148,13 +148,12 @@ def _is_current(job: Job) -> bool:
 def own_images(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair]]:
   """Makes PNGs of the images that are neither JPEG nor PNG by their suffix. Returns one line for each that failed, and
   the pairs of the others."""
-  new = {
-    pair.image: _path(CONVERTED_IMAGES, pair) for pair in pairs if not pair.image.lower().endswith(IMAGES)
-  }  # image -> the PNG that takes its place
-  jobs = {old: Job(os.path.join(data_dir, old), os.path.join(data_dir, path), masks.photo) for old, path in new.items()}
-  failed = run(jobs.values(), CONVERTED_IMAGES, root=data_dir) if jobs else {}
-  kept = [pair for pair in pairs if pair.image not in jobs or jobs[pair.image].output not in failed]
-  return list(failed.values()), [pair._replace(image=new.get(pair.image, pair.image)) for pair in kept]
+  others = [pair for pair in pairs if not pair.image.lower().endswith(IMAGES)]
+  paths = {pair.image: _path(CONVERTED_IMAGES, pair) for pair in others}
+  jobs = [Job(os.path.join(data_dir, old), os.path.join(data_dir, new), masks.photo) for old, new in paths.items()]
+  failed = run(jobs, CONVERTED_IMAGES, root=data_dir) if jobs else {}
+  found = [pair._replace(image=paths.get(pair.image, pair.image)) for pair in pairs]
+  return list(failed.values()), [pair for pair in found if os.path.join(data_dir, pair.image) not in failed]
 
 
 def own_labels(
