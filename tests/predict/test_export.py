@@ -21,21 +21,21 @@ from utils.predict import flags as inference_flags
 from utils.predict import predictor, windows
 
 checkpoint, light_checkpoint, folder = predicted.checkpoint, predicted.light_checkpoint, predicted.folder
+PLUS = ['--model', 'deeplabv3plus', *NETWORK[2:]]
 
 
-@pytest.fixture(params=[(NETWORK, 'checkpoint'), (LIGHT, 'light_checkpoint')], ids=['toy', 'EfficientNet-Lite'])
-def network(request) -> tuple[list[str], str]:
-  """The flags of a network, and a checkpoint of it."""
-  flags, checkpoint = request.param
-  return flags, request.getfixturevalue(checkpoint)
+@pytest.fixture(scope='session')
+def plus_checkpoint(tmp_path_factory):
+  """The prefix of a checkpoint of `PLUS`, whose head has depthwise convolutions."""
+  return predicted.save_drawn(tmp_path_factory.mktemp('plus') / 'model.ckpt-7', 'deeplabv3plus')
 
 
-def test_exported_models_predict_as_the_scripts(checkpoint, light_checkpoint, folder, tmp_path):
+def test_exported_models_predict_as_the_scripts(checkpoint, plus_checkpoint, folder, tmp_path):
   """Loaded in a process that knows TensorFlow and nothing of this project; images of any size, several at a time."""
   images = ['--image', folder / '0.png', folder / '3.png', '--save-probs']
   for name, words, prefix, script, more in (
     ('one', NETWORK, checkpoint, 'inference', []),
-    ('several', LIGHT, light_checkpoint, 'inference_msc', ['--scale-aug', '--flip-aug']),
+    ('several', PLUS, plus_checkpoint, 'inference_msc', ['--scale-aug', '--flip-aug']),
   ):
     assert run(flags(prefix, tmp_path / f'{name}-out', *images, *more, network=words), f'inference.{script}') == 0
     assert run(flags(prefix, tmp_path / name / '1', *more, network=words), 'export.export_savedmodel') == 0
@@ -97,18 +97,21 @@ def test_bad_input_to_the_export(checkpoint, tmp_path, monkeypatch, capsys, chan
   assert words in err and err.count('\n') == 1 and files(tmp_path) == {}
 
 
-def test_onnx_model_is_the_network_of_a_window(network, tmp_path):
+def of_windows(words, checkpoint):
+  """The network as the exports have it: windows uint8 [N, 48, 48, 3] -> probabilities."""
+  model = predictor.restored(inference_flags.parse('', flags(checkpoint, 'x', '--image', 'y', network=words)))
+  return lambda pictures: windows.probability_function(model, (48, 48))(pictures - np.float32(MEAN)).numpy()
+
+
+def test_onnx_model_is_the_network_of_a_window(light_checkpoint, tmp_path):
   pytest.importorskip('tf2onnx', reason='the converter is for those who want ONNX files')
   runtime = pytest.importorskip('onnxruntime')
-  words, prefix = network
-  more = [*WINDOWS[:2], '--restore-from', prefix, '--output', str(tmp_path / 'model.onnx')]
-  assert run([*words, *more], 'export.export_onnx') == 0
+  more = [*WINDOWS[:2], '--restore-from', light_checkpoint, '--output', str(tmp_path / 'model.onnx')]
+  assert run([*LIGHT, *more], 'export.export_onnx') == 0
   pictures = np.stack([pixels(48, 48, seed) for seed in range(3)])
   session = runtime.InferenceSession(str(tmp_path / 'model.onnx'))
   (got,) = session.run(['probabilities'], {'windows': pictures})
-  model = predictor.restored(inference_flags.parse('', flags(prefix, 'x', '--image', 'y', network=words)))
-  want = windows.probability_function(model, (48, 48))(pictures - np.float32(MEAN))
-  np.testing.assert_allclose(got, want, atol=1e-3)
+  np.testing.assert_allclose(got, of_windows(LIGHT, light_checkpoint)(pictures), atol=1e-3)
 
 
 @pytest.mark.parametrize(('more', 'words'), [([], 'pip install tf2onnx'), (['--precision', 'bfloat16'], 'float32')])
@@ -131,26 +134,30 @@ def labelled(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-  ('precision', 'off', 'megabytes'), [('float32', 1e-4, 4), ('float16', 0.02, 2), ('int8', 0.2, 1)]
+  ('words', 'checkpoint', 'precision', 'off', 'bytes_a_weight'),
+  [
+    (PLUS, 'plus_checkpoint', 'float32', 1e-4, 4),
+    (PLUS, 'plus_checkpoint', 'float16', 0.02, 2),
+    (LIGHT, 'light_checkpoint', 'int8', 0.2, 1),
+  ],
 )
 def test_tflite_model_is_the_network_of_a_window(
-  light_checkpoint, labelled, tmp_path, capsys, precision, off, megabytes
+  request, labelled, tmp_path, capsys, words, checkpoint, precision, off, bytes_a_weight
 ):
   runtime = pytest.importorskip('ai_edge_litert.interpreter', reason='the interpreter is for those who want TFLite')
-  (data_dir, data_list), out = labelled, tmp_path / 'model.tflite'
-  more = [*WINDOWS, *data_dir, '--restore-from', light_checkpoint, '--precision', precision, '--out', str(out)]
+  (data_dir, data_list), out, checkpoint = labelled, tmp_path / 'model.tflite', request.getfixturevalue(checkpoint)
+  more = [*WINDOWS, *data_dir, '--restore-from', checkpoint, '--precision', precision, '--out', str(out)]
   more += ['--data-list', data_list, *(['--calibrate', data_list] if precision == 'int8' else [])]
-  assert run([*LIGHT, *more], 'export.export_tflite') == 0
+  assert run([*words, *more], 'export.export_tflite') == 0
   assert len(re.findall(r'mIoU \d+\.\d\d% on', capsys.readouterr().out)) == 2
-  model = predictor.restored(inference_flags.parse('', flags(light_checkpoint, 'x', '--image', 'y', network=LIGHT)))
-  weights = sum(int(tf.size(v)) for v in model.variables)  # a file has some 150 KB more
-  assert out.stat().st_size < (megabytes + 0.5) * weights + 150e3
-  lite = runtime.Interpreter(str(out)).get_signature_runner()
+  reader = checkpoints.Reader(checkpoint)
+  weights = sum(np.prod(shape, dtype=int) for shape in reader.shapes.values())  # a file has some 150 KB more
+  assert out.stat().st_size < (bytes_a_weight + 0.5) * weights + 150e3
+  lite, network = runtime.Interpreter(str(out)).get_signature_runner(), of_windows(words, checkpoint)
   for seed in range(3):
-    windows_of = pixels(48, 48, seed)[np.newaxis]
-    got = lite(windows=windows_of)['probabilities']
-    want = windows.probability_function(model, (48, 48))(windows_of - np.float32(MEAN))
-    assert got.dtype == np.float32 and np.abs(got - want).max() < off
+    picture = pixels(48, 48, seed)[np.newaxis]
+    got = lite(windows=picture)['probabilities']
+    assert got.dtype == np.float32 and np.abs(got - network(picture)).max() < off
 
 
 @pytest.mark.parametrize(
