@@ -317,8 +317,8 @@ def predict(args) -> list[dict]:
   of_windows = [row('windows', n, seconds[n], ceiling) for n in args.batch_sizes]
   view = {'window': args.input_size, 'strides': args.strides}
   image = np.random.default_rng(0).integers(0, 256, (*args.image_size, 3), np.uint8)
-  sizes = [windows.resized(image, scale, False).shape[:2] for scale in SCALES]
-  number = 2 * sum(len(windows.Windows(size, **view).places) for size in sizes)
+  sizes = [windows.at_scale(image, scale, False).shape[:2] for scale in SCALES]
+  number = 2 * sum(len(windows.View(size, (), **view).places) for size in sizes)
   options = {'scales': SCALES, 'flip': True, 'batch_size': best}
 
   def images() -> None:

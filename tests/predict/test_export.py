@@ -100,7 +100,8 @@ def test_bad_input_to_the_export(checkpoint, tmp_path, monkeypatch, capsys, chan
 def of_windows(words, checkpoint):
   """The network as the exports have it: windows uint8 [N, 48, 48, 3] -> probabilities."""
   model = predictor.restored(inference_flags.parse('', flags(checkpoint, 'x', '--image', 'y', network=words)))
-  return lambda pictures: windows.probability_function(model, (48, 48))(pictures - np.float32(MEAN)).numpy()
+  probabilities = windows.probability_function(model, (48, 48))
+  return lambda pictures: probabilities(pictures - np.float32(MEAN)).numpy()
 
 
 def test_onnx_model_is_the_network_of_a_window(light_checkpoint, tmp_path):

@@ -114,12 +114,15 @@ def test_windows_begin_where_the_formula_says():
   for length in (*range(8, 60, 5), 480, 1792, 3584):
     for window, stride in ((8, 1), (8, 3), (8, 8), (13, 13), (48, 32), (480, 320)):
       if length >= window:
-        starts = window_starts(length, window, stride).numpy().tolist()
-        assert starts == slow_starts(length, window, stride)
+        starts = window_starts(length, window, stride).tolist()
+        ends = np.linspace(window, length, len(starts)).astype(int)
+        assert starts == slow_starts(length, window, stride) == (ends - window).tolist()
+        assert window_starts(tf.constant(length), window, stride).numpy().tolist() == starts
         assert starts[0] == 0 and starts[-1] == length - window
         assert all(0 < b - a <= stride for a, b in zip(starts, starts[1:], strict=False))
         covered = np.bincount(np.concatenate([np.arange(start, start + window) for start in starts]))
-        np.testing.assert_array_equal(coverage(starts, window, length), covered)
+        for counted in (coverage(starts, window, length), coverage(tf.constant(starts), window, tf.constant(length))):
+          np.testing.assert_array_equal(counted, covered)
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 7, 1000])

@@ -15,7 +15,7 @@ from network.common import cpu_gradients
 from network.common.layers import MEAN, DepthwiseConv, resize_bilinear
 from seg_models.image_reader import read_image
 from utils import parallel
-from utils.predict.windows import Windows, coverage, freeze, probability_function, window_starts
+from utils.predict.windows import View, coverage, freeze, probability_function, window_starts
 
 
 def window_network(probabilities, window, number: int | None = None):
@@ -55,8 +55,10 @@ def tflite(model, window, strides, stored: str, samples: list[str]) -> bytes:
 
 def middle_window(image: np.ndarray, window, strides) -> list[np.ndarray]:
   """[uint8 [1, H, W, 3]] of an image uint8 RGB [h, w, 3]."""
-  windows = list(Windows(image.shape[:2], window, strides).cut([image]))
-  return [as_bytes(windows[len(windows) // 2][1][None])]
+  windows = list(View(image.shape[:2], [image], window, strides).cut())
+  pixels = windows[len(windows) // 2][1]
+  padding = [(0, side - inside) for side, inside in zip(window, pixels.shape, strict=False)]
+  return [as_bytes(np.pad(pixels - np.float32(MEAN), [*padding, (0, 0)])[np.newaxis])]
 
 
 def as_bytes(windows: np.ndarray) -> np.ndarray:
@@ -131,4 +133,4 @@ class Predictor(tf.Module):
     _, total = tf.while_loop(lambda i, _: i < windows, add_window, (0, total), parallel_iterations=1)
     total = tf.transpose(tf.reshape(total, [size[0], size[1], number, classes]), [2, 0, 1, 3])
     in_height, in_width = (coverage(starts, self.window[i], size[i]) for i, starts in enumerate((ys, xs)))
-    return total / (in_height[:, tf.newaxis, tf.newaxis] * in_width[:, tf.newaxis])
+    return total / tf.cast(in_height[:, tf.newaxis, tf.newaxis] * in_width[:, tf.newaxis], tf.float32)

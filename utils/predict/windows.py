@@ -26,22 +26,21 @@ from utils.predict.outputs import decided
 OPENCV_CHANNELS = 128  # the most that an image of OpenCV may have
 
 
-def window_starts(length, window: int, stride: int) -> tf.Tensor:
-  """Where windows start on an axis of `length` >= `window`, a number or a scalar tensor: int32 [number].
+def window_starts(length, window: int, stride: int):
+  """Where windows start on an axis of `length` >= `window`, [number] int: a tensor if `length` is one, else an array.
 
   Their ends are spread evenly, at most `stride` apart: np.linspace(window, length, number), cut to whole numbers.
   """
-  number = (length - window + stride - 1) // stride + 1
-  step = tf.math.divide_no_nan(tf.cast(length - window, tf.float64), tf.cast(number - 1, tf.float64))
-  ends = tf.cast(tf.cast(tf.range(number), tf.float64) * step + float(window), tf.int32)
-  return tf.concat([ends[:-1], [length]], 0) - window
+  arange, larger = (tf.range, tf.maximum) if tf.is_tensor(length) else (np.arange, max)
+  steps = (length - window + stride - 1) // stride
+  return arange(steps + 1) * (length - window) // larger(steps, 1)
 
 
-def coverage(starts, window: int, length) -> tf.Tensor:
-  """How many windows lie over each of the first `length` pixels of an axis, float32 [length]."""
-  starts, pixels = tf.convert_to_tensor(starts), tf.range(length)
-  begun, ended = (tf.searchsorted(starts, at, side='right') for at in (pixels, pixels - window))
-  return tf.cast(begun - ended, tf.float32)
+def coverage(starts, window: int, length):
+  """How many windows lie over each of the first `length` pixels of an axis, [length] int; a tensor if `length` is."""
+  library, arange = (tf, tf.range) if tf.is_tensor(length) else (np, np.arange)
+  begun, ended = (library.searchsorted(starts, arange(length) - by, side='right') for by in (0, window))
+  return begun - ended
 
 
 def probability_function(model, window: tuple[int, int]) -> Callable:
@@ -84,52 +83,55 @@ def windows_at_once() -> int:
   return 16 if tf.config.list_physical_devices('GPU') else 4
 
 
-class Windows:
-  """The windows of an image of `size` (height, width), and the mean of their probabilities in bands of rows.
+class View:
+  """The windows of an image, at one scale and mirrored or not, and the mean of their probabilities.
 
-  Windows go from left to right, then down. The sums of one row of windows are kept, so memory grows with the image's
-  width, not with its height.
+  Windows go from left to right, then down. With `by_rows`, the mean comes in bands of rows, and the sums of one row of
+  windows are kept, so memory grows with the image's width, not with its height.
+
+  Args:
+    size: (height, width). bands: its pixels from top to bottom, RGB [n, w, 3].
+    window, strides: (height, width).
   """
 
-  def __init__(self, size: tuple[int, int], window: tuple[int, int], strides: tuple[int, int]):
-    self.size, self.window = size, window
+  def __init__(self, size, bands: Iterable[np.ndarray], window, strides, by_rows: bool = False):
+    self.size, self.bands, self.window = size, iter(bands), window
     padded = [max(side, least) for side, least in zip(size, window, strict=True)]
-    rows, columns = (window_starts(*axis).numpy().tolist() for axis in zip(padded, window, strides, strict=True))
-    self.places, self.width, self.last_column = list(itertools.product(rows, columns)), padded[1], columns[-1]
-    self.row_below = dict(itertools.pairwise([*rows, padded[0]]))
+    rows, columns = (window_starts(*axis).tolist() for axis in zip(padded, window, strides, strict=True))
     axes = zip((rows, columns), window, size, strict=True)
-    self.in_height, self.in_width = (coverage(*axis).numpy() for axis in axes)
-    self.sums, self.finished = None, 0
+    self.in_height, self.in_width = (coverage(*axis).astype(np.float32) for axis in axes)
+    self.places, self.last_column = list(itertools.product(rows, columns)), columns[-1]
+    # Where the rows end whose mean is known after a row of windows.
+    self.known = dict(itertools.pairwise([*rows, padded[0]])) if by_rows else {rows[-1]: padded[0]}
+    self.shape = window[0] if by_rows else padded[0], padded[1]
+    self.sums, self.top, self.given = None, 0, 0  # from the row `top` on; rows above `given` have left
 
-  def cut(self, bands: Iterable[np.ndarray]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Yields ((y, x), pixels) of every window, float32 [H, W, 3] minus the mean, zeros beyond the image, given the
-    image from top to bottom, RGB [n, w, 3]."""
-    bands = iter(bands)
-    rows, top = next(bands), 0
+  def cut(self) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Yields ((y, x), pixels) of every window; at the image's end pixels may be fewer than the window's."""
+    rows, top = next(self.bands), 0
     for y, x in self.places:
       rows, top = rows[y - top :], y
       while len(rows) < min(self.window[0], self.size[0] - y):
-        rows = np.concatenate([rows, next(bands)])
-      inside, pixels = rows[: self.window[0], x : x + self.window[1]], np.zeros((*self.window, 3), np.float32)
-      np.subtract(inside, np.float32(MEAN), out=pixels[: inside.shape[0], : inside.shape[1]])
-      yield (y, x), pixels
+        rows = np.concatenate([rows, next(self.bands)])
+      yield (y, x), rows[: self.window[0], x : x + self.window[1]]
 
   def add(self, place: tuple[int, int], probabilities: np.ndarray) -> np.ndarray | None:
-    """Adds a window's probabilities [H, W, C]. After the last one of a row of windows: the mean in the image's rows
-    that no window below reaches, [n, w, C], whose memory the next window uses again."""
+    """Adds a window's probabilities [H, W, C]. Returns the mean [n, w, C] in the rows below those returned before,
+    when they are known; the next window uses its memory again."""
     y, x = place
     if self.sums is None:
-      self.sums = np.zeros((self.window[0], self.width, probabilities.shape[-1]), np.float32)
-    if y and x == 0:
-      shared = self.window[0] - self.finished
-      self.sums[:shared] = self.sums[self.finished :]
-      self.sums[shared:] = 0
-    self.sums[:, x : x + self.window[1]] += probabilities
-    if x < self.last_column:
+      self.sums = np.zeros((*self.shape, probabilities.shape[-1]), np.float32)
+    if self.given > self.top:
+      kept = self.sums[self.given - self.top :]
+      self.sums[: len(kept)] = kept
+      self.sums[len(kept) :] = 0
+      self.top = self.given
+    self.sums[y - self.top : y - self.top + self.window[0], x : x + self.window[1]] += probabilities
+    if x < self.last_column or y not in self.known:
       return None
-    self.finished = self.row_below[y] - y
-    mean = self.sums[: min(self.finished, self.size[0] - y), : self.size[1]]
-    mean /= self.in_height[y : y + len(mean), np.newaxis, np.newaxis]
+    self.given = self.known[y]
+    mean = self.sums[: min(self.given, self.size[0]) - self.top, : self.size[1]]
+    mean /= self.in_height[self.top : self.top + len(mean), np.newaxis, np.newaxis]
     mean /= self.in_width[:, np.newaxis]
     return mean
 
@@ -144,11 +146,10 @@ def resize_scores(score: np.ndarray, size) -> np.ndarray:
   return resized[0] if len(resized) == 1 else np.concatenate(resized, -1)
 
 
-def resized(image: np.ndarray, scale: float, mirrored: bool) -> np.ndarray:
-  """The image at a scale, float32 (TensorFlow 1's bilinear), then mirrored: that resize is not symmetric, so the order
-  matters."""
-  size = [max(1, int(side * scale)) for side in image.shape[:2]]
-  pixels = resize_bilinear(image[np.newaxis], size)[0].numpy()
+def at_scale(image: np.ndarray, scale: float, mirrored: bool) -> np.ndarray:
+  """The image resized (TensorFlow 1's bilinear), then mirrored: that resize is not symmetric, so the order matters."""
+  size = tuple(max(1, int(side * scale)) for side in image.shape[:2])
+  pixels = image if size == image.shape[:2] else resize_bilinear(image[np.newaxis], size)[0].numpy()
   return pixels[:, ::-1] if mirrored else pixels
 
 
@@ -176,52 +177,38 @@ def scores(
     for key, image in images:
       waiting.append((key, image.shape[:2]))
       for scale, mirrored in views:
-        pixels = resized(image, scale, mirrored)
+        pixels = at_scale(image, scale, mirrored)
         size = pixels.shape[:2]
-        yield Windows(size, window(*size) if callable(window) else window, strides), pixels
+        yield View(size, [pixels], window(*size) if callable(window) else window, strides)
 
-  means = view_means(views_of_images(), probabilities, batch_size)
-  for mean in means:
+  found = means(views_of_images(), probabilities, batch_size)
+  for mean in found:
     key, size = waiting.popleft()
     score = resize_scores(mean, size)
-    for (_, mirrored), mean in zip(views[1:], means, strict=False):
+    for (_, mirrored), mean in zip(views[1:], found, strict=False):
       mean = resize_scores(mean, size)
       np.add(score, mean[:, ::-1] if mirrored else mean, out=score)
     yield key, score
     del mean, score  # their memory is free before the next image's
 
 
-def view_means(
-  views: Iterable[tuple[Windows, np.ndarray]], probabilities: Callable, batch_size: int
-) -> Iterator[np.ndarray]:
-  """Yields the mean over the windows [h, w, C] of every (windows, pixels [h, w, 3]), in order."""
-  windows = (((view, place), cut) for view, pixels in views for place, cut in view.cut([pixels]))
-  for (view, (y, x)), window_probabilities in probabilities_of(windows, probabilities, batch_size):
-    band = view.add((y, x), window_probabilities)
-    if band is not None:
-      if y == 0:
-        mean = np.empty((*view.size, band.shape[-1]), np.float32)
-      mean[y : y + len(band)] = band
-      if y + len(band) == view.size[0]:
-        yield mean
-
-
-def probabilities_of(
-  windows: Iterable[tuple[object, np.ndarray]], probabilities: Callable, batch_size: int
-) -> Iterator[tuple[object, np.ndarray]]:
-  """Yields (key, probabilities [H, W, C]) for every (key, pixels [H, W, 3]), in order. The network computes a batch
-  while the caller uses the batch before."""
-  windows = iter(windows)
+def means(views: Iterable[View], probabilities: Callable, batch_size: int) -> Iterator[np.ndarray]:
+  """Yields the means [n, w, C] of all views, in order. The network computes a batch while the batch before is added."""
+  windows = (((view, place), pixels) for view in views for place, pixels in view.cut())
 
   def batches():
     while batch := list(itertools.islice(windows, batch_size)):
-      pixels = np.zeros((batch_size, *batch[0][1].shape), np.float32)  # always full: sums may differ by size
-      for i, (_, window) in enumerate(batch):
-        pixels[i] = window
-      yield [key for key, _ in batch], pixels
+      (view, _), _ = batch[0]
+      inputs = np.zeros((batch_size, *view.window, 3), np.float32)  # always full: sums may differ by size
+      for (_, pixels), window in zip(batch, inputs, strict=False):
+        np.subtract(pixels, np.float32(MEAN), out=window[: pixels.shape[0], : pixels.shape[1]])
+      yield [key for key, _ in batch], inputs
 
   for future in parallel.in_background(lambda batch: (batch[0], compute(probabilities, batch[1])), batches()):
-    yield from zip(*future.result(), strict=False)
+    for (view, place), found in zip(*future.result(), strict=False):
+      mean = view.add(place, found)
+      if mean is not None:
+        yield mean
 
 
 def compute(probabilities: Callable, windows: np.ndarray) -> np.ndarray:
@@ -249,9 +236,6 @@ def class_bands(
   Memory grows with the width, not with the height. At one scale, not mirrored, this gives what `scores` gives, to the
   last bit.
   """
-  windows = Windows(size, window, strides)
-  found = probabilities_of(windows.cut(bands), probabilities, batch_size)
-  for place, window_probabilities in tqdm(found, 'predicting', len(windows.places), unit='window'):
-    mean = windows.add(place, window_probabilities)
-    if mean is not None:
-      yield decided(mean)
+  view = View(size, bands, window, strides, by_rows=True)
+  for mean in tqdm(means([view], probabilities, batch_size), 'predicting', len(view.known), unit='row of windows'):
+    yield decided(mean)
