@@ -1,4 +1,4 @@
-"""Convolutions with gradients of their own on CPUs: values and gradients are TensorFlow's."""
+"""Convolutions, with gradients of their own on CPUs: values and gradients are TensorFlow's."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import tensorflow as tf
 from network.common import cpu_gradients, layers
 
 DENSE = [('conv', k, 1, rate) for k, rate in ((1, 1), (3, 1), (3, 2), (3, 6), (5, 3))]
+DENSE += [('conv', k, stride, 1) for k, stride in ((1, 2), (3, 2), (3, 4), (7, 2))]
 DEPTHWISE = [('depthwise', k, stride, 1) for k in (3, 5) for stride in (1, 2)]
 DEPTHWISE += [('depthwise', k, 1, rate) for k, rate in ((3, 2), (5, 2), (3, 6), (3, 18), (5, 4))]
 SIZES = [(8, 8), (9, 12), (7, 5), (1, 1)]
@@ -21,7 +22,7 @@ def products_for_few_channels_too(monkeypatch):
 
 def here(kind, x, weights, stride, rate):
   if kind == 'conv':
-    return cpu_gradients.conv2d(x, weights, rate)
+    return layers.conv2d(x, weights, stride, rate)
   return cpu_gradients.depthwise_conv2d(x, weights, stride, rate)
 
 
