@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import network.aaf
 from dataset import make_demo
-from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, adaptive_affinity_loss, affinity_loss
+from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, affinity_loss
 from utils.train.objectives import AdaptiveAffinity
 
 # Keras 3.15 reads its variables in a way that NumPy 2 will no longer take.
@@ -38,13 +38,16 @@ def loss_and_gradients(loss, labels, logits, edge_weights):
   return value, *tape.gradient(value, [logits, *edge_weights])
 
 
-def test_affinity_loss_is_the_weighted_sum_of_its_terms():
+def test_affinity_loss_is_the_weighted_sum_of_its_terms_plus_another_loss():
   logits = tf.constant(LOGITS, tf.float32)
   edge, nonedge = affinity_loss(LABELS, tf.nn.softmax(logits), CLASSES, MARGIN)
   loss = AffinityLoss(CLASSES, MARGIN, lambda_edge=2.0, lambda_nonedge=0.5, from_logits=True)
   np.testing.assert_allclose(loss(LABELS, logits), 2 * edge + 0.5 * nonedge, 1e-6)
   plain = AffinityLoss(CLASSES, MARGIN, 2.0, 0.5)
   np.testing.assert_allclose(plain(LABELS[..., np.newaxis].astype(float), tf.nn.softmax(logits)), loss(LABELS, logits))
+  base = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=CLASSES)
+  both = AffinityLoss(CLASSES, MARGIN, 2.0, 0.5, from_logits=True, base=base)
+  np.testing.assert_allclose(both(LABELS, LOGITS), loss(LABELS, logits) + base(LABELS, LOGITS), 1e-6)
   assert not loss.trainable_variables
 
 
@@ -66,12 +69,9 @@ def test_one_sigmoid_channel_is_two_classes(kind, from_logits):
     np.testing.assert_allclose(g, e, 1e-4, 1e-6)
 
 
-PROBS, WEIGHTS = np.full((2, 8, 8, CLASSES), 1 / CLASSES, np.float32), np.full((CLASSES, 3), 1 / 3, np.float32)
 CALLS = {
-  'affinity_loss': lambda classes, labels: affinity_loss(labels, PROBS, classes, MARGIN),
-  'adaptive': lambda classes, labels: adaptive_affinity_loss(labels, PROBS, classes, MARGIN, WEIGHTS, WEIGHTS),
-  'AffinityLoss': lambda classes, labels: AffinityLoss(classes)(labels, PROBS),
-  'AdaptiveAffinityLoss': lambda classes, labels: AdaptiveAffinityLoss(classes)(labels, PROBS),
+  'affinity_loss': lambda classes, labels, probs: affinity_loss(labels, probs, classes, MARGIN),
+  'AdaptiveAffinityLoss': lambda classes, labels, probs: AdaptiveAffinityLoss(classes)(labels, probs),
 }
 
 
@@ -86,7 +86,7 @@ CALLS = {
 )
 def test_settings_and_labels_that_do_not_fit(call, classes, labels, message):
   with pytest.raises(ValueError, match=message):
-    call(classes, labels)
+    call(classes, labels, np.full((2, 8, 8, CLASSES), 1 / CLASSES, np.float32))
 
 
 @pytest.mark.parametrize('jit_compile', [None, True])
@@ -125,26 +125,20 @@ def test_optimisers_that_minimise_raise_the_loss_by_the_edge_weights(name):
   assert loss(LABELS, logits) > before
 
 
-def test_edge_weights_can_be_left_out_of_weight_decay():
-  """Without gradients, so that nothing but the decay is seen."""
-  loss = AdaptiveAffinityLoss(CLASSES)
-  model = loss.attach(small_model())
-  randomise_edge_weights(loss)
-  optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
-  optimizer.exclude_from_weight_decay(var_list=loss.edge_weights)
-  before = model.get_weights()
-  optimizer.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
-  changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
-  assert changed == [True, False, True, False, False, False]  # kernel, bias (0), kernel, bias (0), edge, non-edge
-
-
-def test_attached_model_passes_the_output_on_and_owns_the_weights():
+def test_attached_model_passes_the_output_on_and_owns_weights_that_decay_can_spare():
   loss, plain = AdaptiveAffinityLoss(CLASSES), small_model()
   model = loss.attach(plain)
   np.testing.assert_array_equal(model(IMAGES), plain(IMAGES))
   assert [v.name for v in model.trainable_variables[-2:]] == ['edge_w', 'nonedge_w']
   assert all(a is b for a, b in zip(model.trainable_variables[-2:], loss.edge_weights, strict=True))
   assert len(model.trainable_variables) == len(plain.trainable_variables) + 2
+  randomise_edge_weights(loss)
+  optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+  optimizer.exclude_from_weight_decay(var_list=loss.edge_weights)
+  before = model.get_weights()
+  optimizer.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)  # decay alone
+  changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+  assert changed == [True, False, True, False, False, False]  # kernel, bias (0), kernel, bias (0), edge, non-edge
 
 
 @pytest.mark.parametrize('depth', [0, 2])
@@ -188,12 +182,6 @@ def test_plain_affinity_loss_is_saved_with_a_model(tmp_path):
   model.save(tmp_path / 'model.keras')
   loaded = keras.models.load_model(tmp_path / 'model.keras').loss
   assert loaded.get_config() == model.loss.get_config() and loaded.lambda_nonedge == 4.0
-
-
-def test_another_loss_is_added():
-  base = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=CLASSES)
-  alone, both = (AffinityLoss(CLASSES, MARGIN, from_logits=True, **more) for more in ({}, {'base': base}))
-  np.testing.assert_allclose(both(LABELS, LOGITS), alone(LABELS, LOGITS) + base(LABELS, LOGITS), 1e-6)
 
 
 def test_models_that_cannot_be_attached_to():
