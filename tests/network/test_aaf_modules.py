@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import network.aaf
 from dataset import make_demo
-from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, affinity_loss
+from network.aaf import AdaptiveAffinityLoss, AffinityLoss, EdgeWeights, affinity_loss, modules, reference
 from utils.train.objectives import AdaptiveAffinity
 
 # Keras 3.15 reads its variables in a way that NumPy 2 will no longer take.
@@ -159,7 +159,7 @@ def test_saved_model_brings_its_edge_weights_at_any_depth(tmp_path, depth):
 
 
 def test_model_compiled_with_the_loss_is_saved_and_trained_on(tmp_path):
-  """The loaded loss' edge weights are the loaded model's: training goes on as if unbroken."""
+  """The loaded loss' edge weights are the loaded model's: training goes on as if unbroken, also if XLA compiles it."""
   cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=CLASSES)
   loss = AdaptiveAffinityLoss(CLASSES, MARGIN, 2.0, sizes=(1, 2), from_logits=True, base=cross_entropy)
   model = loss.attach(small_model())
@@ -168,11 +168,11 @@ def test_model_compiled_with_the_loss_is_saved_and_trained_on(tmp_path):
   loaded = keras.models.load_model(tmp_path / 'model.keras')
   assert all(a is b for a, b in zip(loaded.loss.edge_weights, loaded.trainable_variables[-2:], strict=True))
   assert loaded.loss.get_config() == loss.get_config()
-  for each in (model, loaded):
-    each.jit_compile = False
+  for each, jit_compile in ((model, False), (loaded, True)):
+    each.jit_compile = jit_compile
     each.fit(IMAGES, LABELS, verbose=0)
   for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
-    np.testing.assert_allclose(a, b, 1e-5, 1e-6)
+    np.testing.assert_allclose(a, b, 1e-4, 1e-5)
   assert loss.edge_weights[0] is model.trainable_variables[-2]
 
 
@@ -201,21 +201,9 @@ def test_models_that_cannot_be_attached_to():
   assert AdaptiveAffinityLoss(CLASSES).attach(good) is good
 
 
-def fit(loss, model, optimizer, steps=2, jit_compile=False, **options):
-  model.compile(optimizer, loss, jit_compile=jit_compile)
+def fit(loss, model, optimizer, steps=2, **options):
+  model.compile(optimizer, loss, jit_compile=False)
   return model.fit(IMAGES, LABELS, batch_size=2, epochs=steps, verbose=0, **options).history['loss']
-
-
-def test_fit_under_xla_is_fit():
-  plain, compiled = (AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True) for _ in range(2))
-  model = plain.attach(small_model())
-  other = compiled.attach(keras.models.clone_model(model))
-  other.set_weights(model.get_weights())
-  for loss, each, jit_compile in ((plain, model, False), (compiled, other, True)):
-    fit(loss, each, keras.optimizers.SGD(0.5), jit_compile=jit_compile)
-  assert compiled.edge_weights[0] is other.trainable_variables[-2] and np.any(compiled.edge_weights[0])
-  for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
-    np.testing.assert_allclose(a, b, 1e-4, 1e-5)
 
 
 def test_fit_under_mixed_precision():
@@ -231,7 +219,8 @@ def test_fit_under_mixed_precision():
   assert all(np.any(w) and np.all(np.isfinite(w)) for w in loss.edge_weights)
 
 
-def test_fit_on_several_devices(mirrored):
+def test_fit_on_several_devices(mirrored, monkeypatch):
+  """Equal to the reference, which takes less time to compile, on one."""
   with mirrored(2).scope():
     loss = AdaptiveAffinityLoss(CLASSES, MARGIN, from_logits=True)
     model = loss.attach(small_model())
@@ -247,6 +236,7 @@ def test_fit_on_several_devices(mirrored):
   def mean_of_both(labels, logits):
     return (single(labels[:1], logits[:1]) + single(labels[1:], logits[1:])) / 2
 
+  monkeypatch.setattr(modules, 'adaptive_affinity_loss', reference.adaptive_affinity_loss)
   fit(mean_of_both, alone, keras.optimizers.SGD(0.1), steps=1)
   for a, b in zip(trained, alone.get_weights(), strict=True):
     np.testing.assert_allclose(a, b, 1e-4, 1e-6)
