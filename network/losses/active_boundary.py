@@ -8,8 +8,8 @@ neighbours j of i, z_j = KL(P_j || P_i), where P_j takes no gradient, and j* the
 
   loss = mean over i of  min(M_i, 20) / 20 * sum over j of t_j (-log softmax(z)_j),   t = 0.8 at j*, 0.2 / 7 elsewhere.
 
-The mean is over the labelled pixels of the predicted boundaries, in the images that have a true one. How many these are
-is a matter of the logits. So a replica's share is the sum over its pixels, divided by that number in the global batch.
+The mean is over the labelled pixels of the predicted boundaries, in the images that have a true one; the logits decide
+how many these are.
 
 Direction and detachment are those of the authors' code; distances are in pixels of the logits, exact, and are not
 lessened by one as there. Neighbours outside the image have the probabilities of the border and are never j*.

@@ -5,8 +5,7 @@ For an image and a class c, with sums over its labelled pixels and t = 1[y = c],
   1 - 2 sum(p_c t) / (sum(p_c^2) + sum(t^2)).
 
 An image's loss is the mean over the classes that it has: of an absent class the loss is 1, whatever the prediction. The
-loss is the mean over the images that have labelled pixels. So a replica's share is the sum over its images, divided by
-the global number of images; Dice over the whole batch would be no sum of shares.
+loss is the mean over the images that have labelled pixels; Dice over the whole batch would be no sum over replicas.
 
 Conventions: see `cross_entropy`.
 """

@@ -7,7 +7,7 @@ class c at F_1 .. F_P (0 or 1) in that order,
 
 n the pixels of class c: the Jaccard loss of the k worst pixels' errors, extended to soft errors. An image's loss is the
 mean over the classes that it has; the loss is the mean over the images that have labelled pixels, as in the paper's
-`per image` form. So a replica's share is the sum over its images, divided by the global number of images.
+`per image` form.
 
 Conventions: see `cross_entropy`.
 """

@@ -10,12 +10,8 @@ lower limit of 0. As in the authors' code, P is a sigmoid of the logits (the sof
 ignored pixels are 0 in Y and P, and the arithmetic is float64.
 
 The paper averages Y and P over 4 x 4 pixels first. The logits here have a stride of 4 or 8 already, and so are taken as
-they are.
-
-The paper weighs the cross-entropy and this loss alike.
-
-The loss is the mean over the images that have labelled pixels. So a replica's share is the sum over its images, divided
-by the global number of images.
+they are. The paper weighs the cross-entropy and this loss alike. The loss is the mean over the images that have
+labelled pixels.
 
 Conventions: see `cross_entropy`.
 """
