@@ -52,7 +52,7 @@ def write_python(path, version, on_install='exit 1'):
 def set_up(tools, venv, *args, **values):
   inherited = {k: v for k, v in os.environ.items() if k not in ('PYTHON', 'TENSORFLOW')}
   env = {**inherited, 'PATH': f'{tools}:/usr/bin:/bin', 'VENV': str(venv), **values}
-  return subprocess.run(['bash', SETUP, *args], env=env, capture_output=True, text=True, timeout=60)
+  return subprocess.run(['bash', SETUP, *args], env=env, capture_output=True, text=True, timeout=900)
 
 
 def refused(result) -> str:
@@ -62,18 +62,11 @@ def refused(result) -> str:
   return lines[0]
 
 
-@pytest.mark.parametrize('version', ['2.7', '3.9', '3.14'])
-def test_older_and_newer_pythons_are_refused(tools, tmp_path, version):
-  write_python(tools / 'my python', version)
-  line = refused(set_up(tools, tmp_path / 'venv', PYTHON=str(tools / 'my python')))
-  assert version in line and '3.10 to 3.13' in line
-
-
-def test_only_unsuitable_pythons_on_the_path(tools, tmp_path):
-  write_python(tools / 'python3', '3.9')
-  write_python(tools / 'python', '3.14')
-  line = refused(set_up(tools, tmp_path / 'venv'))
-  assert 'python3 is Python 3.9' in line and 'python is Python 3.14' in line and 'PYTHON=' in line
+def test_older_and_newer_pythons_are_refused(tools, tmp_path):
+  for version in ('3.9', '3.14'):
+    write_python(tools / 'my python', version)
+    line = refused(set_up(tools, tmp_path / 'venv', PYTHON=str(tools / 'my python')))
+    assert f'my python is Python {version}' in line and '3.10 to 3.13' in line and 'PYTHON=' in line
 
 
 def test_takes_the_newest_python_that_runs_and_says_what_it_lacks(tools, tmp_path):
@@ -84,8 +77,9 @@ def test_takes_the_newest_python_that_runs_and_says_what_it_lacks(tools, tmp_pat
   assert 'python3.12-venv' in result.stderr.splitlines()[-1]
 
 
-def test_environment_of_another_version(tools, venv):
+def test_environment_of_another_version_and_an_unknown_argument(tools, venv):
   write_python(tools / 'python3.12', '3.12')
+  assert '--tests' in refused(set_up(tools, venv, '--tests'))
   line = refused(set_up(tools, venv, PYTHON='python3.12'))
   assert str(venv) in line and '3.11' in line and '3.12' in line
 
@@ -138,7 +132,3 @@ def test_the_build_is_that_of_the_machine_and_two_never_share_an_environment(too
     assert result.returncode == 0 and said in (venv / 'asked').read_text()
   else:
     assert said in refused(result) and not (venv / 'asked').exists()
-
-
-def test_unknown_argument(tools, venv):
-  assert '--tests' in refused(set_up(tools, venv, '--tests'))

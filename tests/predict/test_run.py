@@ -319,7 +319,6 @@ def test_links_and_dots_are_followed_and_outputs_stay_in_the_folder(checkpoint, 
   ('signum', 'code', 'lines'),
   [
     (signal.SIGTERM, 143, ['error: stopped by SIGTERM']),
-    (signal.SIGINT, 130, ['error: interrupted']),
     (signal.SIGKILL, -signal.SIGKILL, []),
   ],
 )

@@ -122,18 +122,14 @@ def test_files_hold_the_figures(data, printed):
   assert rows[0]['mean_pixel_acc'] == ''
 
 
-@pytest.mark.parametrize('flags, share, tolerance', [
-  ([], boundaries.BAND, boundaries.TOLERANCE),
-  (['--boundary-band', '0.1', '--boundary-tolerance', '0.05'], 0.1, 0.05),
-])  # fmt: skip
-def test_width_of_boundaries_can_be_chosen(data, printed, flags, share, tolerance):
-  printed('--boundary', '--json', data / 's.json', *flags)
+def test_width_of_boundaries_can_be_chosen(data, printed):
+  printed('--boundary', '--json', data / 's.json', '--boundary-band', '0.1', '--boundary-tolerance', '0.05')
   content = json.loads((data / 's.json').read_text())
-  assert (content['boundary_band'], content['boundary_tolerance']) == (share, tolerance)
+  assert (content['boundary_band'], content['boundary_tolerance']) == (0.1, 0.05)
   found = [
     pairs.Files(name, str(data / 'pred' / name), str(data / 'gt' / name)) for name in ('a.png', 'b.png', 'c.png')
   ]
-  count = functools.partial(boundaries.count, band_share=share, tolerance=tolerance)
+  count = functools.partial(boundaries.count, band_share=0.1, tolerance=0.05)
   for column, values in boundaries.report(scoring.count_files(found, 4, [count])).columns.items():
     assert [row[column] for row in content['classes']] == list(map(scoring.percent, values))
 

@@ -184,7 +184,7 @@ ACTIONS = """
 
 def browse(path, *flags):
   command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--virtual-time-budget=3000', *flags]
-  return subprocess.run([*command, f'file://{path}'], capture_output=True, text=True, timeout=120, check=True)
+  return subprocess.run([*command, f'file://{path}'], capture_output=True, text=True, timeout=900, check=True)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium here')

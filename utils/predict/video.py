@@ -7,7 +7,6 @@ made from them, so that an interrupted run goes on with the frames that it lacks
 import functools
 import itertools
 import os
-import pathlib
 import tempfile
 from collections.abc import Iterator
 
@@ -90,7 +89,8 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   [path] = paths
   video = Video(path)
   run.check_memory(path, *video.size, run.affordable_pixels(args.num_classes, scales))
-  check_codec(video)
+  with tempfile.TemporaryDirectory() as folder:
+    open_writer(f'{folder}/test.mp4', video).release()  # before long work
   predict_frames(video, outputs, load_network(args, scales, flip), args.skip_existing)
   count = write_overlay(video, outputs)
   if count < video.frame_count:
@@ -142,22 +142,12 @@ def write_overlay(video: Video, outputs) -> int:
 
 
 def open_writer(path: str, video: Video) -> cv2.VideoWriter:
+  """Raises a RunError if this OpenCV does not write videos of this size."""
   height, width = (side + side % 2 for side in video.size)
-  return cv2.VideoWriter(path, cv2.CAP_FFMPEG, CODEC, video.rate, (width, height))
-
-
-def check_codec(video: Video) -> None:
-  """Checks before long work that this OpenCV writes videos of this size.
-
-  Raises:
-    RunError: it does not.
-  """
-  with tempfile.TemporaryDirectory() as folder:
-    writer = open_writer(str(pathlib.Path(folder) / 'test.mp4'), video)
-    opened = writer.isOpened()
-    writer.release()
-  if not opened:
+  writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, CODEC, video.rate, (width, height))
+  if not writer.isOpened():
     raise RunError(
       f'this OpenCV cannot write mp4v videos of {video.size[1]} x {video.size[0]} pixels; install '
       'opencv-python-headless with `pip`, which has the codec, or give larger frames'
     )
+  return writer
