@@ -100,7 +100,7 @@ def extract(archive: str, name: str) -> bytes:
   with tarfile.open(fileobj=io.BytesIO(content)) as tar:
     for member in tar:
       if member.isfile() and pathlib.PurePosixPath(member.name).name == name:
-        return tar.extractfile(member).read()
+        return tar.extractfile(member).read(LARGEST)  # a sparse member may say that it has any size
   raise InputError(f'{archive}: {name} is not in the archive; fetch it again')
 
 

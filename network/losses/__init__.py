@@ -21,7 +21,7 @@ def later(module: str, name: str) -> Callable:
   return lambda *args: getattr(importlib.import_module(f'network.losses.{module}'), name)(*args)
 
 
-labelled_images, labelled_pixels = (later('cross_entropy', name) for name in ('labelled_images', 'labelled_pixels'))
+labelled_images, labelled_pixels = (later('cross_entropy', name) for name in ('labelled_images', 'labelled_weight'))
 EXTRA_LOSSES = {
   'lovasz': ExtraLoss(later('lovasz', 'lovasz_sum'), labelled_images),
   'rmi': ExtraLoss(later('rmi', 'rmi_sum'), labelled_images),

@@ -45,11 +45,6 @@ class Options(NamedTuple):
 PLAIN = Options()
 
 
-def labelled_pixels(labels, num_classes: int):
-  """The pixels that have a class, a float32 scalar."""
-  return tf.cast(tf.math.count_nonzero(valid_labels(labels, num_classes)), tf.float32)
-
-
 def labelled_images(labels, num_classes: int):
   """The images that have a labelled pixel, a float32 scalar."""
   return tf.cast(tf.math.count_nonzero(tf.reduce_any(valid_labels(labels, num_classes), [1, 2])), tf.float32)
