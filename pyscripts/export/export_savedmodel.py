@@ -25,13 +25,6 @@ def main(argv=None) -> None:
     )
   parent = os.path.dirname(os.path.abspath(args.save_dir))
   files.make_folder('--save-dir', parent)
-  with tempfile.TemporaryDirectory(prefix='.writing-', dir=parent) as folder:
-    export(args, os.path.join(folder, 'model'))
-    os.rename(os.path.join(folder, 'model'), args.save_dir)
-  print(f'exported: {args.save_dir} (images: uint8 [N, h, w, 3] -> classes, probabilities)')
-
-
-def export(args, folder: str) -> None:
   with errors.quiet_start():
     import tensorflow as tf
 
@@ -39,13 +32,15 @@ def export(args, folder: str) -> None:
   from utils.predict.predictor import restored
 
   scales = flags.SCALES if args.scale_aug else (1.0,)
-  model = restored(args)
-  predictor = Predictor(model, args.num_classes, args.input_size, args.strides, scales, args.flip_aug)
+  predictor = Predictor(restored(args), args.num_classes, args.input_size, args.strides, scales, args.flip_aug)
   signatures = {'serving_default': predictor.__call__.get_concrete_function()}
-  try:
-    tf.saved_model.save(predictor, folder, signatures)
-  except tf.errors.OpError as e:
-    raise errors.RunError(f'{args.save_dir}: could not be written ({errors.one_line(e)[:200]}); make room') from None
+  with tempfile.TemporaryDirectory(prefix='.writing-', dir=parent) as folder:
+    try:
+      tf.saved_model.save(predictor, os.path.join(folder, 'model'), signatures)
+    except tf.errors.OpError as e:
+      raise errors.RunError(f'{args.save_dir}: could not be written ({errors.one_line(e)[:200]}); make room') from None
+    os.rename(os.path.join(folder, 'model'), args.save_dir)
+  print(f'exported: {args.save_dir} (images: uint8 [N, h, w, 3] -> classes, probabilities)')
 
 
 if __name__ == '__main__':

@@ -34,8 +34,8 @@ def test_exported_models_predict_as_the_scripts(checkpoint, plus_checkpoint, fol
   """Loaded in a process that knows TensorFlow and nothing of this project; images of any size, several at a time."""
   images = ['--image', folder / '0.png', folder / '3.png', '--save-probs']
   for name, words, prefix, script, more in (
-    ('one', NETWORK, checkpoint, 'inference', []),
-    ('several', PLUS, plus_checkpoint, 'inference_msc', ['--scale-aug', '--flip-aug']),
+    ('one', PLUS, plus_checkpoint, 'inference', []),
+    ('several', NETWORK, checkpoint, 'inference_msc', ['--scale-aug', '--flip-aug']),
   ):
     assert run(flags(prefix, tmp_path / f'{name}-out', *images, *more, network=words), f'inference.{script}') == 0
     assert run(flags(prefix, tmp_path / name / '1', *more, network=words), 'export.export_savedmodel') == 0

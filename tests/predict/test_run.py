@@ -1,5 +1,6 @@
 """The prediction scripts, run as people run them, on a small real network."""
 
+import concurrent.futures
 import io
 import os
 import shutil
@@ -125,6 +126,18 @@ def test_two_runs_share_a_folder_only_by_parts_that_do_not_overlap(
   err = capsys.readouterr().err
   assert (f'process {os.getpid()} on ' in err and 'is writing there' in err) == refused
   assert bool(files(tmp_path)) != refused
+
+
+def test_parts_that_start_at_once_do_not_disturb_each_other(checkpoint, folder, tmp_path):
+  def claim_often(part):
+    args = inference_flags.parse('', flags(checkpoint, tmp_path, '--image-dir', folder, '--shard', f'{part}/4'))
+    for _ in range(100):
+      with outputs.Outputs(args).claim(args.shard):
+        pass
+
+  with concurrent.futures.ThreadPoolExecutor(4) as threads:
+    list(threads.map(claim_often, range(1, 5)))
+  assert [path.name for path in tmp_path.iterdir()] == ['classes.csv']
 
 
 def test_skip_existing_makes_what_is_missing_and_nothing_else(checkpoint, folder, whole, tmp_path, capsys):

@@ -54,16 +54,6 @@ class ScoredImage:
     return metrics.confusion(self.pred, self.truth, self.num_classes)
 
   @functools.cached_property
-  def strays(self) -> dict[int, tuple[int, int]]:
-    """Truth values outside the classes -> their pixels, and those of them that are predicted as that value."""
-    outside = self.truth >= self.num_classes
-    values, index = np.unique(self.truth[outside], return_inverse=True)
-    index = index.ravel()
-    same = np.bincount(index, self.pred[outside] == self.truth[outside], len(values)).astype(int)
-    pixels = np.bincount(index, minlength=len(values))
-    return dict(zip(values.tolist(), zip(pixels.tolist(), same.tolist(), strict=True), strict=True))
-
-  @functools.cached_property
   def regions(self) -> tuple[np.ndarray, np.ndarray]:
     """Ground truth and prediction as region maps (uint8 or uint16): classes, C for void, C + 1 for outside the classes.
 
@@ -96,7 +86,12 @@ def add(sums: Sums, more: Sums) -> Sums:
 
 def count(image: ScoredImage) -> Sums:
   """The confusion matrix, and of an image that has them: truth values outside the classes, truth that is void only."""
-  found = {value: pixels for value, pixels in image.strays.items() if value != VOID}
+  outside = (image.truth >= image.num_classes) & (image.truth != VOID)
+  found = {}  # value -> its pixels, and those of them that are predicted as that value
+  if outside.any():
+    values, index, pixels = np.unique(image.truth[outside], return_inverse=True, return_counts=True)
+    same = np.bincount(index.ravel(), image.pred[outside] == image.truth[outside], len(values)).astype(int)
+    found = dict(zip(values.tolist(), zip(pixels.tolist(), same.tolist(), strict=True), strict=True))
   return {
     'confusion': image.confusion,
     'strays': [(image.files.truth, found)] if found else [],
