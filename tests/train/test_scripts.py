@@ -1,4 +1,4 @@
-"""Each training script takes a real step of a real network."""
+"""Each training script takes a step, and its flags reach the run. (`tests/test_recipes.py` trains real networks.)"""
 
 import json
 import shutil
@@ -7,30 +7,32 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.tiny import last_checkpoint, train
+from tests.tiny import CLASSES, last_checkpoint, refusal, train
 
 data, deterministic = tiny.data, tiny.deterministic
-RESNET = {'backbone': 'resnet_v1_14'}
 LIGHT = {'model': 'deeplabv3plus', 'backbone': 'efficientnet_lite0'}
 
 
 @pytest.mark.parametrize(
-  ('script', 'model', 'objective', 'edge_weights'),
+  ('script', 'model', 'objective', 'sizes'),
   [
-    ('train', {**RESNET, 'model': 'pspnet', 'input_size': '48,48'}, 'CrossEntropy', 0),
-    ('train_affinity', {**RESNET, 'model': 'deeplab', 'input_size': '40,32'}, 'Affinity', 0),
-    ('train_aaf', {**RESNET, 'model': 'fcn8s', 'input_size': '40,48'}, 'AdaptiveAffinity', 2),
-    ('train_aaf', {**LIGHT, 'input_size': '32,48'}, 'AdaptiveAffinity', 2),
+    ('train', {'model': 'pspnet', 'input_size': '48,48'}, 'CrossEntropy', None),
+    ('train_affinity', {'model': 'deeplab', 'input_size': '40,32'}, 'Affinity', [1]),
+    ('train_aaf', {'model': 'deeplabv3plus', 'input_size': '48,32', 'kld_sizes': '1,2'}, 'AdaptiveAffinity', [1, 2]),
   ],
 )
-def test_one_step(data, tmp_path, script, model, objective, edge_weights):
+def test_one_step(data, tmp_path, script, model, objective, sizes):
   train(data, tmp_path, script, num_steps=1, val_list=data / 'list.txt', **model)
-  got = last_checkpoint(tmp_path)
-  assert json.loads((tmp_path / 'config').read_text())['objective'] == objective
-  assert [got[name].any() for name in ('edge_w', 'nonedge_w') if name in got] == [True] * edge_weights
+  got, config = last_checkpoint(tmp_path), json.loads((tmp_path / 'config').read_text())
+  assert (config['objective'], config.get('kld_sizes')) == (objective, sizes)
   moved = [name for name in got if name.endswith('/Momentum') and np.any(got[name])]
   assert len(moved) == sum(name.endswith('/Momentum') for name in got)
   assert all(np.all(np.isfinite(value)) for name, value in got.items() if name != 'training/best_miou')
+  if script == 'train_aaf':
+    for weights in (got['edge_w'], got['nonedge_w']):
+      assert np.any(weights) and weights.shape == (1, 1, 1, CLASSES, 1, 2)
+    changed = {**model, 'kld_sizes': '1'}
+    assert '--kld-sizes [1, 2]' in refusal(data, tmp_path, script, num_steps=1, resume=True, **changed)
 
 
 @tiny.slow
