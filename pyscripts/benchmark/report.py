@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from utils import arguments, errors, files
-from utils.score import benchmark
+from utils.score import benchmark, report
 
 
 def parse(argv):
@@ -32,8 +32,6 @@ def main(argv=None) -> None:
   folder_names = own_names(args.pred_dir, args.name)
   classes = benchmark.chosen_classes(args, args.pred_dir)
   files.check_output_file('--out', args.out)
-  from utils.score import report  # NumPy and OpenCV, not needed for --help
-
   found_files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
   report.check_same_images(args.pred_dir, found_files)
   photos = report.photos(args.image_dir, found_files[0])

@@ -14,14 +14,14 @@ from utils import arguments, errors, runs
 def main(argv=None) -> int | None:
   parser = arguments.Parser(__doc__)
   commands = parser.add_subparsers(dest='command', required=True, parser_class=arguments.Parser)
-  command = commands.add_parser('list', description='Prints name, shape, mean and largest magnitude of every tensor.')
-  runs.add_checkpoint(command)
-  command = commands.add_parser('compare', description='Prints how the tensors differ; exit code 1 if they do.')
-  runs.add_checkpoint(command)
-  command.add_argument('other')
-  command = commands.add_parser('strip', description='Writes a copy with the model and the edge weights alone.')
-  runs.add_checkpoint(command)
-  command.add_argument('output', help='prefix of the new checkpoint, for example model.ckpt')
+  for name, description in (
+    ('list', 'Prints name, shape, mean and largest magnitude of every tensor.'),
+    ('compare', 'Prints how the tensors differ; exit code 1 if they do.'),
+    ('strip', 'Writes a copy with the model and the edge weights alone.'),
+  ):
+    runs.add_checkpoint(commands.add_parser(name, description=description))
+  commands.choices['compare'].add_argument('other')
+  commands.choices['strip'].add_argument('output', help='prefix of the new checkpoint, for example model.ckpt')
   args = parser.parse_args(argv)
   args.checkpoint = runs.checkpoint_of(args)
   with errors.quiet_start():

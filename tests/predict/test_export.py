@@ -115,14 +115,6 @@ def test_onnx_model_is_the_network_of_a_window(light_checkpoint, tmp_path):
   np.testing.assert_allclose(got, of_windows(LIGHT, light_checkpoint)(pictures), atol=1e-3)
 
 
-@pytest.mark.parametrize(('more', 'words'), [([], 'pip install tf2onnx'), (['--precision', 'bfloat16'], 'float32')])
-def test_onnx_says_what_it_needs(checkpoint, tmp_path, monkeypatch, capsys, more, words):
-  monkeypatch.setitem(sys.modules, 'tf2onnx', None)
-  flags = [*NETWORK, *WINDOWS[:2], '--restore-from', checkpoint, '--output', str(tmp_path / 'model.onnx')]
-  assert run([*flags, *more], 'export.export_onnx') == 2
-  assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
-
-
 @pytest.fixture(scope='module')
 def labelled(tmp_path_factory):
   """The flags of four images and labels by chance, for calibration and score."""
@@ -162,13 +154,22 @@ def test_tflite_model_is_the_network_of_a_window(
 
 
 @pytest.mark.parametrize(
-  ('more', 'words'),
-  [(['--precision', 'int8'], '--precision int8, --calibrate (empty)'), ([], 'pip install ai-edge-litert')],
+  ('script', 'more', 'words'),
+  [
+    ('onnx', [], 'pip install tf2onnx'),
+    ('onnx', ['--precision', 'bfloat16'], 'float32'),
+    ('tflite', [], 'pip install ai-edge-litert'),
+    ('tflite', ['--precision', 'int8'], '--precision int8, --calibrate (empty)'),
+  ],
 )
-def test_tflite_says_what_it_needs(checkpoint, labelled, tmp_path, monkeypatch, capsys, more, words):
+def test_converters_say_what_they_need(checkpoint, labelled, tmp_path, monkeypatch, capsys, script, more, words):
+  monkeypatch.setitem(sys.modules, 'tf2onnx', None)
   monkeypatch.setitem(sys.modules, 'ai_edge_litert.interpreter', None)
-  flags = [*NETWORK, *WINDOWS, '--restore-from', checkpoint, '--out', str(tmp_path / 'model.tflite')]
-  assert run([*flags, *labelled[0], '--data-list', labelled[1], *more], 'export.export_tflite') == 2
+  out = ['--output', str(tmp_path / 'x')]
+  if script == 'tflite':
+    out = ['--out', str(tmp_path / 'x'), *WINDOWS[2:], *labelled[0], '--data-list', labelled[1]]
+  flags = [*NETWORK, *WINDOWS[:2], '--restore-from', checkpoint, *out, *more]
+  assert run(flags, f'export.export_{script}') == 2
   assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
@@ -236,18 +237,10 @@ def test_compare(trained, tmp_path, capsys):
   assert out.endswith('5 tensors are the same, 4 differ\n')
 
 
-@pytest.mark.parametrize(
-  'words',
-  [
-    ['list', 'none'],
-    ['list'],
-    ['list', 'none', '--run', 'none'],
-    ['melt'],
-  ],
-)
-def test_bad_input_to_the_tool(words, capsys):
-  assert run(words, 'export.checkpoint_tool') == 2
-  assert capsys.readouterr().err.count('\n') == 1
+def test_bad_input_to_the_tool(capsys):
+  for words in (['list', 'none'], ['list'], ['list', 'none', '--run', 'none'], ['melt']):
+    assert run(words, 'export.checkpoint_tool') == 2
+    assert capsys.readouterr().err.count('\n') == 1
 
 
 def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):

@@ -6,7 +6,7 @@ import sys
 
 from utils import arguments, files, labels, metrics
 from utils.errors import InputError
-from utils.score import pairs
+from utils.score import boundaries, calibration, cityscapes, instances, pairs, scoring
 
 
 def parser(description: str) -> arguments.Parser:
@@ -18,8 +18,9 @@ def parser(description: str) -> arguments.Parser:
   add('--inst-string-replace', type=pairs.replacement, metavar='OLD,NEW', help='default: that of --string-replace')
   add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
   share = arguments.real(0, 1, above=True)
-  add('--boundary-band', type=share, default=0.02, help="of boundary IoU: width as a fraction of the image's diagonal")
-  add('--boundary-tolerance', type=share, default=0.0075, help='of the boundary F-score: a fraction of the diagonal')
+  of_iou, of_f = "of boundary IoU: width as a fraction of the image's diagonal", 'of the F-score: a fraction of it'
+  add('--boundary-band', type=share, default=boundaries.BAND, help=of_iou)
+  add('--boundary-tolerance', type=share, default=boundaries.TOLERANCE, help=of_f)
   add('--cityscapes', action='store_true', help="also category IoU and, with Cityscapes' --inst-dir, iIoU")
   add('--json', default='', metavar='FILE', help='write all scores and the confusion matrix')
   add('--csv', default='', metavar='FILE', help='write a table in percent: a row for each class, and the means')
@@ -68,8 +69,6 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   if args.cityscapes and args.num_classes != len(labels.CITYSCAPES.names):
     raise InputError(f"--num-classes {args.num_classes}: --cityscapes scores the data set's 19 train ids; give 19")
   found = find_files(args.pred_dir, args, args.inst_dir)
-  from utils.score import scoring  # NumPy and OpenCV, not needed for --help
-
   scores = chosen_scores(args, confident=all(file.confidence for file in found))
   sums = scoring.count_files(found, args.num_classes, [count for count, _ in scores])
   for line in scoring.check_truth(sums, args.num_classes, args.ignore_label):
@@ -97,8 +96,6 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
 
 def publish(args, report: metrics.Scores, names: list[str], images: int, instance_wise: bool) -> None:
   """Prints and writes the scores."""
-  from utils.score import scoring
-
   print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
   every = args.boundary or args.cityscapes or args.json or args.csv or (args.inst_dir and not instance_wise)
   for name, value in list(report.means.items())[2:]:
@@ -116,8 +113,6 @@ def publish(args, report: metrics.Scores, names: list[str], images: int, instanc
 
 def chosen_scores(args, confident: bool) -> list[tuple]:
   """The functions that count and report what the flags ask for, besides the confusion matrix."""
-  from utils.score import boundaries, calibration, cityscapes, instances
-
   scores = [(calibration.count, calibration.report)] if confident else []
   scores += [(instances.count, instances.report)] if args.inst_dir else []
   if args.boundary:
