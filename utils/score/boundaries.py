@@ -36,11 +36,14 @@ def count(image: ScoredImage, band_share: float = BAND, tolerance: float = TOLER
 
 
 def report(sums: Sums) -> Scores:
+  return metrics.joined(of_contours(sums), trimap_curve(sums))
+
+
+def of_contours(sums: Sums) -> Scores:
   truth, pred, both = sums['near_contours']
   iou, f = metrics.ratio(both, truth + pred - both), metrics.ratio(*sums['f_scores'])
-  curve = trimap_curve(sums)
-  means = {'mean boundary IOU': metrics.mean(iou), 'mean boundary F': metrics.mean(f), **curve.means}
-  return Scores(means, {'boundary_iou': iou, 'boundary_f': f, **curve.columns})
+  means = {'mean boundary IOU': metrics.mean(iou), 'mean boundary F': metrics.mean(f)}
+  return Scores(means, {'boundary_iou': iou, 'boundary_f': f})
 
 
 def trimap_curve(sums: Sums) -> Scores:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from utils import images, lists
 from utils.errors import InputError
 
-SUFFIXES = frozenset(('.png', '.bmp', '.gif', '.pgm', '.tif', '.tiff', '.webp', '.jpg', '.jpeg'))
+SUFFIXES = (*images.SUFFIXES, '.pgm')
 
 
 class Files(NamedTuple):

@@ -39,17 +39,16 @@ class Folder:
 
   def content(self) -> dict:
     """The scores in the form that the page draws."""
-    report = metrics.joined(scoring.report(self.sums), boundaries.report(self.sums))
-    curve = boundaries.trimap_curve(self.sums)
-    left_out = {*scoring.COUNTS, *curve.means, *curve.columns}
+    report = metrics.joined(scoring.report(self.sums), boundaries.of_contours(self.sums))
+    columns = {name: column for name, column in report.columns.items() if name not in scoring.COUNTS}
     reliability = calibration.report(self.sums) if self.confident else metrics.Scores({}, {})
     return {
       'name': self.name,
       'calibrationError': percent(reliability.means.get('expected calibration error', math.nan)),
       'reliability': {name: list(map(percent, bins)) for name, bins in reliability.more.get('reliability', {}).items()},
-      'means': {name: percent(mean) for name, mean in report.means.items() if name not in left_out},
-      'columns': {name: list(map(percent, column)) for name, column in report.columns.items() if name not in left_out},
-      'curve': list(map(percent, curve.means.values())),
+      'means': {name: percent(mean) for name, mean in report.means.items()},
+      'columns': {name: list(map(percent, column)) for name, column in columns.items()},
+      'curve': list(map(percent, boundaries.trimap_curve(self.sums).means.values())),
       'confusion': self.sums['confusion'].tolist(),
     }
 
