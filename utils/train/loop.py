@@ -368,16 +368,13 @@ def short_message(error: tf.errors.OpError) -> str:
 
 def check_losses(s: int, metrics: dict, run) -> None:
   """Raises RunError (see `stop`) if a loss of step s is not finite; its update has not been made then."""
-  bad = [f'{name} {value}' for name, value in metrics.items() if not np.isfinite(value) and name != 'loss']
-  if bad or not np.isfinite(metrics['loss']):
-    tensors = arrays(run.state.saved())
-    stop(s, f'the loss is not finite ({", ".join(bad or ["the sum"])}); update not made', tensors, run)
+  if bad := [f'{name} {value}' for name, value in metrics.items() if not np.isfinite(value)]:
+    stop(s, f'the loss is not finite ({bad[0]}); update not made', arrays(run.state.saved()), run)
 
 
 def check_variables(s: int, tensors: dict, run) -> None:
   """Raises RunError (see `stop`) if a variable is not finite after step s: a gradient overflowed."""
-  bad = [name for name, array in tensors.items() if not np.all(np.isfinite(array))]
-  if bad:
+  if bad := [name for name, array in tensors.items() if not np.all(np.isfinite(array))]:
     more = f' and {len(bad) - 1} more' if len(bad) > 1 else ''
     stop(s, f'{bad[0]}{more} is not finite after the update', tensors, run)
 

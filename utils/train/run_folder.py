@@ -30,7 +30,7 @@ from network.common.layers import MEAN, resize_bilinear
 from utils import checkpoint, parallel, runs
 from utils.arguments import FACTS, Role
 from utils.errors import InputError, RunError
-from utils.files import claim, make_folder, whole_file, write_text
+from utils.files import claim, make_folder, write_csv, write_text
 from utils.labels import choose_classes, colour, write_classes
 from utils.lists import list_digest
 from utils.train import flags
@@ -328,12 +328,9 @@ class CsvLog:
         for row in csv.DictReader(f):
           if re.fullmatch(r'\d{1,18}', row.get('step') or '') and int(row['step']) < self.first:
             kept.append(row)
-    with whole_file(self.path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as f:
-      writer = csv.DictWriter(f, columns, extrasaction='ignore', restval='')
-      writer.writeheader()
-      writer.writerows(kept)
+    write_csv(self.path, [columns, *([row.get(name) for name in columns] for row in kept)], plain=True)
     self.file = open(self.path, 'a', newline='', encoding='utf-8')  # noqa: SIM115 (closed by close)
-    self.writer = csv.DictWriter(self.file, columns)
+    self.writer = csv.DictWriter(self.file, columns, lineterminator='\n')
 
   def close(self) -> None:
     if self.file:
