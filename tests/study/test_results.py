@@ -79,6 +79,15 @@ def test_every_result_file_is_named():
   assert named == {path.name for path in FOLDER.glob('*.csv')} and len(TABLES) > 4
 
 
+def test_recipes():
+  """Each row of the table of recipes has the scores of the file, in the order of the steps."""
+  scores = {}
+  for row in read('camvid_recipe.csv'):
+    scores.setdefault(row['recipe'], []).append(f'{float(row["val_mean_iou"]):.1f}')
+  for recipe, row in scores.items():
+    assert re.search(rf'^\| {recipe}, \S+ {re.escape("| " + " | ".join(row))} \|', README, re.IGNORECASE | re.MULTILINE)
+
+
 def test_score_of_the_start():
   mean = next(row for row in read('camvid_start_test.csv') if row['id'] == 'mean')
   assert f'cross-entropy ({float(mean["iou"]):.1f} % mIoU on the test list' in ' '.join(README.split())
