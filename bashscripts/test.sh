@@ -2,7 +2,7 @@
 # Sets the project up (see setup.sh) and runs every check: style, duplicate code, imports between rooms, shell scripts,
 # tests: nine minutes on two idle cores, once installed. Arguments go to pytest; then tests alone are run:
 #   bash bashscripts/test.sh tests/network/test_losses.py -k void
-# WORKERS is the number of test processes (0: none but pytest's own, for a debugger), each below 3 GB.
+# WORKERS is the number of test processes (0: none but pytest's own, for a debugger); each grows to 4 GB (1 for 8 GB).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
