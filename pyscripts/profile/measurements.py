@@ -66,7 +66,7 @@ def seconds_and_ceiling(calls: dict[str, Callable], repeat: int, precision: str)
     x = a
     for _ in range(products):
       x = tf.matmul(x, b)
-    return tf.reduce_sum(x[0])
+    return tf.cast(tf.reduce_sum(x[0]), tf.float32)
 
   seconds = seconds_in_turns({**calls, 'product': product}, repeat)
   return seconds, 2e-9 * products * side**3 / seconds.pop('product')

@@ -27,8 +27,9 @@ def rows_of(tmp_path, *words) -> list[dict]:
 
 
 @pytest.mark.usefixtures('in_this_process')
-def test_step(tmp_path):
-  forward, step = rows_of(tmp_path, 'step', *TOY, '--plain')
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_step(precision, tmp_path):
+  forward, step = rows_of(tmp_path, 'step', *TOY, '--plain', '--precision', precision)
   assert forward['what'] == 'forward to softmax' and step['what'] == 'cross-entropy'
   assert step['images/s'] == pytest.approx(2 / step['s']) and step['of plain step'] == 1
   assert step['of matrix product'] / forward['of matrix product'] == pytest.approx(3 * forward['s'] / step['s'])
