@@ -63,7 +63,7 @@ def summary(pairs, findings: list[checks.Finding], num_classes: int, ignore_labe
   labelled = sum(pair.label is not None for pair in pairs)
   palettes = sum(finding.palette for finding in findings)
   sizes = {finding.size for finding in findings if finding.size}
-  lines = [f'{len(pairs)} images of {len(sizes)} sizes, {labelled} labels, {palettes} of them palette images']
+  lines = [f'{len(pairs)} images, {len(sizes)} different sizes, {labelled} labels, {palettes} of them palette images']
   total = max(1, pixels.total())
   for value in sorted(pixels.keys() | set(range(num_classes)) if labelled else ()):
     what = 'class' if value < num_classes else 'void' if value in (VOID, ignore_label) else 'stray'

@@ -45,12 +45,18 @@ def find_folder(flag: str, places: list[pathlib.Path], advice: str, *inside: str
 
 def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
   """File name without `ending` and suffix -> path, sorted, of the files in a folder that have both. Leaves out folders
-  and hidden files; empty if the folder does not exist."""
+  and hidden files; empty if the folder does not exist.
+
+  Raises:
+    InputError: two names differ in the suffix only.
+  """
   found = {}
   for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if os.path.isdir(folder) else []:
     stem, suffix = os.path.splitext(entry.name)
     if suffix.lower() in suffixes and stem.endswith(ending) and entry.name[0] != '.' and not entry.is_dir():
-      found[stem.removesuffix(ending)] = entry.path
+      other = found.setdefault(stem.removesuffix(ending), entry.path)
+      if other != entry.path:
+        raise InputError(f'{other} and {entry.name}: differ in the suffix only; rename or remove one')
   return found
 
 

@@ -216,7 +216,8 @@ def add_network_flags(parser, most_used=None):
   backbones = 'resnet_v1_101, _50, _14, for laptops efficientnet_lite0, 1, 2'
   add(most_used, Role.NETWORK, '--backbone', choices=BACKBONES, default='resnet_v1_101', metavar='NAME', help=backbones)
   add(group, Role.NETWORK, '--model', choices=MODELS, default='pspnet', help='the head')
-  stride = "of the backbone's last features: 8, or 16 [16 for deeplabv3plus, else 8]"
+  others = ', '.join(f'{m.output_stride} for {name}' for name, m in MODELS.items() if m.output_stride != 8)
+  stride = f"of the backbone's last features: 8, or 16 [{others}, else 8]"
   add(group, Role.NETWORK, '--output-stride', type=int, choices=(8, 16), metavar='N', help=stride)
   void = 'of void pixels and of padding'
   add(group, Role.SHARED, '--ignore-label', type=whole(0, 255), default=255, metavar='N', help=void)

@@ -128,7 +128,7 @@ def voc_colours(number: int = 256) -> np.ndarray:
 
 
 def published(name: str) -> Classes:
-  """Those of a public data set: voc12 or camvid."""
+  """Those of a public data set, by the name in `misc/classes_NAME.csv`."""
   return read_classes(MISC / f'classes_{name}.csv')
 
 

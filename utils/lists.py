@@ -9,6 +9,7 @@ from utils import files, records
 from utils.errors import InputError
 
 LINE = 'one line an image, `image label`'
+DATASETS = pathlib.Path(__file__).resolve().parents[1] / 'dataset'  # its programs make lists
 LONGEST_LINE = 2 * 4096  # two of the longest paths
 
 
@@ -64,8 +65,8 @@ def list_lines(list_path: str) -> list[tuple[str, str]]:
 
 def _how_to_make(list_path: str) -> str:
   """The command that makes a well-known list, for the message of a missing one."""
-  for name in ('voc12', 'cityscapes', 'gta5', 'camvid'):
-    if name in pathlib.PurePath(list_path).parts:
+  for name in pathlib.PurePath(list_path).parts:
+    if (DATASETS / f'prepare_{name}.py').exists():
       return f'make it with `python dataset/prepare_{name}.py --help`'
   return f'write {LINE}, or make one with `python dataset/prepare_own.py --help`'
 

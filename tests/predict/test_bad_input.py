@@ -60,7 +60,7 @@ FLAGS = {
   'checkpoint missing': (['--restore-from', 'none'], ['none: no such checkpoint', 'check --restore-from']),
   'other number of classes': (['--num-classes', '4'], ['--num-classes']),
   'one class': (['--num-classes', '1'], ['--num-classes', 'from 2 to 255']),
-  'unknown model': (['--model', 'unet'], ['--model', 'deeplab']),
+  'unknown model': (['--model', 'none'], ['--model', 'deeplab']),
   'window not of 8': (['--input-size', '50,48'], ['--input-size', 'multiple of 8', '48,48']),
   'strides larger than the window': (['--strides', '32,49'], ['--strides 32,49', 'width is larger']),
   'batches of whole images': (['--whole-image', '--batch-size', '2'], ['--batch-size 2', 'one image at a time']),
