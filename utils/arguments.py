@@ -67,6 +67,14 @@ def names_of(parser: argparse.ArgumentParser, role: Role) -> list[str]:
   return [action.dest for action in parser._actions if getattr(action, 'role', Role.FREE) & role]
 
 
+def words_for(argv, *flags: str) -> argparse.Namespace:
+  """What a command line says for these flags, before all of it is parsed; None for one that it does not give."""
+  finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  for flag in flags:
+    finder.add_argument(flag, nargs='?')
+  return finder.parse_known_args(argv)[0]
+
+
 def parse_with_config(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
   """`parser.parse_args`, with the values in the file of --config for defaults: the command line has the last word.
 
@@ -77,10 +85,7 @@ def parse_with_config(parser: argparse.ArgumentParser, argv=None) -> argparse.Na
   Raises:
     InputError: the file cannot be read, a key is not a flag, or a value is not one that the flag takes.
   """
-  finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-  finder.add_argument('--config', nargs='?')
-  finder.add_argument('--restore-from', nargs='?')
-  given = finder.parse_known_args(argv)[0]
+  given = words_for(argv, '--config', '--restore-from')
   if given.config:
     values = {name.replace('-', '_'): value for name, value in read_config(given.config).items()}
     actions = {action.dest: action for action in parser._actions if action.option_strings}

@@ -130,10 +130,7 @@ def checkpoint_of(args: argparse.Namespace) -> str:
 
 def named(argv) -> Run | None:
   """The run that a command line names by --run or --restore-from. The words are those of `parse_args`."""
-  finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-  finder.add_argument('--run', nargs='?')
-  finder.add_argument('--restore-from', nargs='?')
-  given = finder.parse_known_args(argv)[0]
+  given = arguments.words_for(argv, '--run', '--restore-from')
   run = read(given.run) if given.run else read(given.restore_from) if given.restore_from else None
   return run._replace(checkpoint=given.restore_from) if run and given.restore_from else run
 
