@@ -2,7 +2,7 @@
 # Sets the project up (see setup.sh) and runs every check: style, duplicate code, imports between rooms, shell scripts,
 # tests: nine minutes on two idle cores, once installed. Arguments go to pytest; then tests alone are run:
 #   bash bashscripts/test.sh tests/network/test_losses.py -k void
-# WORKERS is the number of test processes (0: none but pytest's own, for a debugger); each grows to 4 GB (1 for 8 GB).
+# WORKERS is the number of test processes at a time (0: none but pytest's own, for a debugger).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,8 +17,16 @@ if [ $# -eq 0 ]; then
   find bashscripts .ci -type f \( -name '*.sh' -o -name run \) -exec "$bin/shellcheck" {} +
 fi
 
-# Two test processes: most of a test's time is one thread's (tracing), and each process holds its own TensorFlow. Tests
-# of one file share what they train, so they stay together. One file needs no second process.
 export TF_FORCE_GPU_ALLOW_GROWTH=true
-if [ $# -gt 0 ]; then : "${WORKERS:=0}"; fi
-exec "$python" -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"
+if [ $# -gt 0 ]; then
+  exec "$python" -m pytest -n "${WORKERS:-0}" --dist loadfile "$@"
+fi
+# Two test processes: most of a test's time is one thread's (tracing), and each process holds its own TensorFlow. Tests
+# of one file share what they train, so they stay together; the longest files come first. In two parts, since what
+# TensorFlow compiles stays in memory until a process ends.
+status=0
+part() { "$python" -m pytest -n "${WORKERS:-2}" --dist loadfile --no-loadscope-reorder "$@" || status=$?; }
+first=(tests/network tests/train tests/seg_models)
+part "${first[@]}"
+part tests/test_recipes.py tests/test_devices.py tests/study tests "${first[@]/#/--ignore=}"
+exit "$status"
