@@ -2,12 +2,10 @@
 # Does the affinity loss help on CamVid, and what do its settings and other losses do? Sized for a CPU: some hours on two
 # cores. Give CamVid's folder (train, trainannot, ... in SegNet's layout) and a question:
 #   export DATA_DIR=data/CamVid
-#   bash bashscripts/study/camvid.sh rivals              # DeepLabv3+ from ImageNet weights; Lovasz-softmax, RMI, ABL
-#   bash bashscripts/study/camvid.sh settings            # the same network: lambdas, decay, rate and distances
-#   bash bashscripts/study/camvid.sh settings-stride-8   # FCN-8s on the same backbone
-#   bash bashscripts/study/camvid.sh options             # cross-entropy with one training option each, short runs
-#   bash bashscripts/study/camvid.sh converged           # FCN-8s on a ResNet that cross-entropy trained before
-#   bash bashscripts/study/camvid.sh scratch             # the same network from random weights
+#   bash bashscripts/study/camvid.sh losses      # finetune.sh's network and recipe; Lovasz-softmax, RMI, no decay
+#   bash bashscripts/study/camvid.sh settings    # FCN-8s on the same backbone: lambdas, decay, rate and distances
+#   bash bashscripts/study/camvid.sh converged   # FCN-8s on a ResNet that cross-entropy trained before
+#   bash bashscripts/study/camvid.sh scratch     # the same network from random weights
 # TEST=1 scores the test list too, once all is decided. Stopped, it goes on when started again. Values can be set from
 # the environment; flags of study.py may follow the question, for example --variant 'half=aaf --kld-lambda-1 0.5'.
 set -euo pipefail
@@ -24,29 +22,17 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 question="${1:-}"
 [ $# = 0 ] || shift
-adamw="--optimizer adamw --weight-decay 1e-2 --scale-range 0.75,1.5 --learning-rate 5e-4 --batch-norm-decay 0.99"
+adamw='--optimizer adamw --weight-decay 1e-2 --batch-norm-decay 0.99'
 case "$question" in
-  rivals)
-    : "${SEEDS:=1,2,3,4,5}" "${STEPS:=1200}"
-    variants=('lovasz=baseline --extra-loss lovasz' 'rmi=baseline --extra-loss rmi' 'abl=baseline --extra-loss abl'
-      'aaf-double=aaf --kld-lambda-1 2 --kld-lambda-2 2')
-    set -- --variant-seeds "${VARIANT_SEEDS:-1,2,3}" "$@"
+  losses) # about 20 minutes a run
+    : "${SEEDS:=1,2,3,4,5}" "${STEPS:=1100}" "${CROP:=320,320}" "${RECIPE:=$adamw --learning-rate 1e-3}"
+    variants=('lovasz=baseline --extra-loss lovasz' 'rmi=baseline --extra-loss rmi' 'no-decay=aaf --kld-decay 1')
     ;;
-  settings | settings-stride-8)
-    [ "$question" = settings ] || : "${MODEL:=fcn8s}" "${STEPS:=1000}"
-    : "${SEEDS:=1,2}" "${STEPS:=1200}"
+  settings)
+    : "${MODEL:=fcn8s}" "${STEPS:=1000}" "${SEEDS:=1,2}" "${CROP:=224,224}"
+    : "${RECIPE:=$adamw --scale-range 0.75,1.5 --learning-rate 5e-4}"
     variants=('aaf-double=aaf --kld-lambda-1 2 --kld-lambda-2 2' 'aaf-fourfold=aaf --kld-lambda-1 4 --kld-lambda-2 4'
       'no-decay=aaf --kld-decay 1' 'weight-rate-10=aaf --kld-weight-rate 10' 'sizes-1-2-4=aaf --kld-sizes 1,2,4')
-    ;;
-  options)
-    : "${METHODS:=baseline}" "${SEEDS:=1,2}" "${STEPS:=250}" "${RECIPE:=--learning-rate 1e-2 --batch-norm-decay 0.97}"
-    variants=('aux=baseline --aux-weight 0.4' 'ohem=baseline --ohem-threshold 0.7 --ohem-min-kept 1000'
-      'balanced=baseline --class-weights balanced' 'median=baseline --class-weights median'
-      'smoothing=baseline --label-smoothing 0.1' 'jitter=baseline --color-jitter' 'rotate=baseline --random-rotate 10'
-      'scale-0.75-1.5=baseline --scale-range 0.75,1.5' 'max-share=baseline --crop-max-share 0.75'
-      'cosine=baseline --schedule cosine' 'constant=baseline --schedule constant' 'warmup=baseline --warmup-steps 50'
-      'adamw=baseline --optimizer adamw --learning-rate 3e-4 --weight-decay 1e-2'
-      'head-rate-1=baseline --head-rate-multiple 1' 'ema=baseline --ema-decay 0.98')
     ;;
   converged | scratch)
     : "${MODEL:=fcn8s}" "${SEEDS:=1,2,3,4,5}" "${CROP:=192,192}" "${WINDOW:=360,480}"
@@ -59,11 +45,11 @@ case "$question" in
     variants=()
     ;;
   *)
-    echo "error: '$question' is no question; give rivals, settings, settings-stride-8, options, converged or scratch" >&2
+    echo "error: '$question' is no question; give losses, settings, converged or scratch" >&2
     exit 2
     ;;
 esac
-: "${OUT:=$root/snapshots/camvid/$question}" "${RECIPE:=$adamw}" "${CROP:=224,224}" "${WINDOW:=368,480}"
+: "${OUT:=$root/snapshots/camvid/$question}" "${WINDOW:=368,480}"
 
 mkdir -p "$OUT"
 "$PYTHON" "$root/dataset/prepare_camvid.py" --data-dir "$DATA_DIR" --list-dir "$LISTS"

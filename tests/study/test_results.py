@@ -1,6 +1,7 @@
 """The tables in misc/results/README.md follow from the CSV files beside it."""
 
 import csv
+import json
 import pathlib
 import re
 import statistics
@@ -18,6 +19,7 @@ COLUMNS = {
   'mIoU': 'mean_iou',
   'thin classes': 'thin_iou',
   'boundary F': 'mean_boundary_f',
+  'mIoU within 2 px': 'mean_iou_within_2_px_of_boundaries',
   'pixel accuracy': 'mean_pixel_acc',
 }
 T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # 97.5 % quantiles of Student's t by degrees of freedom
@@ -92,6 +94,25 @@ def test_recipes():
     assert re.search(rf'^\| {recipe}, \S+ {re.escape("| " + " | ".join(row))} \|', README, re.IGNORECASE | re.MULTILINE)
   small = f'momentum reaches {last["momentum"]} % on the validation list and AdamW {last["adamw"]}'
   assert small in ' '.join(README.split())
+
+
+def test_rates():
+  """Each row of the table of rates, and the two scores after 600 steps, are those of the file."""
+  scores = {tuple(row.values())[:5]: f'{float(row["val_mean_iou"]):.1f}' for row in read('camvid_rates.csv')}
+  shown = re.findall(r'^\| (momentum|adamw) \| (\S+) \| (?:(\d+) times|once) \| (\S+) \|', README, re.MULTILINE)
+  assert len(shown) == 8
+  for optimizer, rate, times, score in shown:
+    assert score == scores['aaf', optimizer, f'{float(rate):g}', times or '1', '300']
+  plain, aaf = (scores[loss, 'adamw', '0.001', '10', '600'] for loss in ('cross-entropy', 'aaf'))
+  assert f'cross-entropy alone reaches {plain} and the AAF loss {aaf} on the validation list' in ' '.join(
+    README.split()
+  )
+
+
+def test_curve():
+  for run in json.loads((FOLDER / 'camvid_losses.json').read_text(encoding='utf-8'))['runs']:
+    last = ', '.join(f'{score:.1f}' for _, score in run['val_curve'][-4:])
+    assert run['method'] != 'baseline' or f'seed {run["seed"]}: {last}' in ' '.join(README.split())
 
 
 def test_score_of_the_start():

@@ -11,11 +11,11 @@ from tests.test_recipes import BUILD, INSTALLED, bash
 from utils import checkpoint
 
 QUESTIONS = {
-  'rivals': (15 + 12, 'deeplabv3plus'),
-  'settings': (16, 'deeplabv3plus'),
-  'settings-stride-8': (16, 'fcn8s'),
+  'losses': (30, 'deeplabv3plus'),
+  'settings': (16, 'fcn8s'),
+  'converged': (15, 'fcn8s'),
+  'scratch': (15, 'fcn8s'),
 }
-QUESTIONS |= {'options': (32, 'deeplabv3plus'), 'converged': (15, 'fcn8s'), 'scratch': (15, 'fcn8s')}
 
 
 @pytest.fixture(scope='module')
@@ -64,7 +64,7 @@ def test_values_and_flags_from_outside(camvid):
     assert (flags['--num-steps'], flags['--clip-norm'], flags['--random-seed']) == ('2', '9', '7')
     assert flags['--precision'] == 'bfloat16' and flags['--snapshot-dir'].startswith(f'{camvid["OUT"]}/seed-7/')
   wrong = bash('study/camvid.sh', **camvid)
-  assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1) and 'give rivals' in wrong.stderr
+  assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1) and 'give losses' in wrong.stderr
 
 
 @pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')
