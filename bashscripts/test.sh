@@ -26,7 +26,7 @@ fi
 # TensorFlow compiles stays in memory until a process ends.
 status=0
 part() { "$python" -m pytest -n "${WORKERS:-2}" --dist loadfile --no-loadscope-reorder "$@" || status=$?; }
-first=(tests/network tests/train tests/seg_models)
+first=(tests/network tests/train)
 part "${first[@]}"
 part tests/test_recipes.py tests/test_devices.py tests/study tests "${first[@]/#/--ignore=}"
 exit "$status"
