@@ -66,7 +66,7 @@ def list_lines(list_path: str) -> list[tuple[str, str]]:
 def _how_to_make(list_path: str) -> str:
   """The command that makes a well-known list, for the message of a missing one."""
   for name in pathlib.PurePath(list_path).parts:
-    if (DATASETS / f'prepare_{name}.py').exists():
+    if os.path.exists(DATASETS / f'prepare_{name}.py'):  # pathlib's own raises where a name is too long
       return f'make it with `python dataset/prepare_{name}.py --help`'
   return f'write {LINE}, or make one with `python dataset/prepare_own.py --help`'
 

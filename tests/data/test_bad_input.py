@@ -41,6 +41,7 @@ LIST = ['--data-list', 'HERE/list.txt']
 BAD_USE = [
   (check, pair, [], '--data-list is empty'),
   (check, pair, ['--data-list', 'HERE/gone.txt'], 'gone.txt: no such list file'),
+  (check, pair, ['--data-list', 'HERE/' + 255 * 'x'], 'x: no such list file'),
   (check, pair, ['--data-list', 'HERE/a.jpg'], 'is not UTF-8 text'),
   (check, lambda f: pair(f, line=' \n\n'), LIST, 'holds no line'),
   (check, pair, [*LIST, '--ignore-label', '3'], '--ignore-label 3 is a class (0 to 20'),
