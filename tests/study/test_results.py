@@ -10,6 +10,7 @@ import pytest
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'misc' / 'results'
 README = (FOLDER / 'README.md').read_text(encoding='utf-8')
+TEXT = ' '.join(README.split())  # without line ends
 TABLES = [
   [[cell.strip() for cell in line.strip('|\n').split('|')] for line in table.splitlines()]
   for table in re.findall(r'(?:^\|.*\n)+', README, re.MULTILINE)
@@ -92,8 +93,7 @@ def test_recipes():
     scores.setdefault(row['recipe'], []).append(f'{float(row["val_mean_iou"]):.1f}')
   for recipe, row in scores.items():
     assert re.search(rf'^\| {recipe}, \S+ {re.escape("| " + " | ".join(row))} \|', README, re.IGNORECASE | re.MULTILINE)
-  small = f'momentum reaches {last["momentum"]} % on the validation list and AdamW {last["adamw"]}'
-  assert small in ' '.join(README.split())
+  assert f'momentum reaches {last["momentum"]} % on the validation list and AdamW {last["adamw"]}' in TEXT
 
 
 def test_rates():
@@ -104,17 +104,15 @@ def test_rates():
   for optimizer, rate, times, score in shown:
     assert score == scores['aaf', optimizer, f'{float(rate):g}', times or '1', '300']
   plain, aaf = (scores[loss, 'adamw', '0.001', '10', '600'] for loss in ('cross-entropy', 'aaf'))
-  assert f'cross-entropy alone reaches {plain} and the AAF loss {aaf} on the validation list' in ' '.join(
-    README.split()
-  )
+  assert f'cross-entropy alone reaches {plain} and the AAF loss {aaf} on the validation list' in TEXT
 
 
 def test_curve():
   for run in json.loads((FOLDER / 'camvid_losses.json').read_text(encoding='utf-8'))['runs']:
     last = ', '.join(f'{score:.1f}' for _, score in run['val_curve'][-4:])
-    assert run['method'] != 'baseline' or f'seed {run["seed"]}: {last}' in ' '.join(README.split())
+    assert run['method'] != 'baseline' or f'seed {run["seed"]}: {last}' in TEXT
 
 
 def test_score_of_the_start():
   mean = next(row for row in read('camvid_start_test.csv') if row['id'] == 'mean')
-  assert f'cross-entropy ({float(mean["iou"]):.1f} % mIoU on the test list' in ' '.join(README.split())
+  assert f'cross-entropy ({float(mean["iou"]):.1f} % mIoU on the test list' in TEXT
