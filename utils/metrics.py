@@ -8,6 +8,7 @@ classes, columns predicted classes, the last column every prediction outside the
 
 import functools
 import operator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -28,25 +29,36 @@ def joined(*scores: Scores) -> Scores:
   return Scores(*(functools.reduce(operator.or_, dicts) for dicts in zip(*scores, strict=True)))
 
 
-def confusion(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
-  """The confusion matrix, int64 [C, C + 1], of integer arrays of one shape.
+def runs(pred: np.ndarray, truth: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+  """Yields the runs over which both label arrays are constant: arrays of predictions, truths and numbers of pixels.
 
-  Label images are constant over long runs, so runs are counted, weighted by their lengths: several times faster than
-  pixels. Noisy images are counted pixel by pixel.
+  Label images are constant over long runs: what is counted by runs takes a fraction of the time of pixels. In noisy
+  parts of an image a run is one pixel.
   """
-  pred, truth, width = pred.ravel(), truth.ravel(), num_classes + 1
-  counts = np.zeros(width * width, np.int64)
+  pred, truth = pred.ravel(), truth.ravel()
   for start in range(0, truth.size, PIXELS_AT_ONCE):
-    part = slice(start, start + PIXELS_AT_ONCE)
-    index = class_ids(truth[part], num_classes).astype(np.uint16 if width < 256 else np.uint32)
-    index *= width
-    index += class_ids(pred[part], num_classes)
-    ends, lengths = np.flatnonzero(index[1:] != index[:-1]), None
-    if ends.size < index.size // 8:
-      ends = np.append(ends, index.size - 1)
-      index, lengths = index[ends], np.diff(ends, prepend=-1)
-    counts += np.bincount(index, lengths, width * width).astype(np.int64)
-  return counts.reshape(width, width)[:num_classes]
+    p, t = (labels[start : start + PIXELS_AT_ONCE] for labels in (pred, truth))
+    ends = np.flatnonzero((p[1:] != p[:-1]) | (t[1:] != t[:-1]))
+    if ends.size < t.size // 8:
+      ends = np.append(ends, t.size - 1)
+      yield p[ends], t[ends], np.diff(ends, prepend=-1)
+    else:
+      yield p, t, np.ones(t.size, np.int64)
+
+
+def confusion(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+  """The confusion matrix, int64 [C, C + 1], of integer arrays of one shape."""
+  return confusion_of_runs(runs(pred, truth), num_classes)
+
+
+def confusion_of_runs(found: Iterable, num_classes: int) -> np.ndarray:
+  """`confusion` of what `runs` yields."""
+  width = num_classes + 1
+  counts = np.zeros(width * width)  # exact up to 2^53
+  for pred, truth, pixels in found:
+    index = class_ids(truth, num_classes).astype(np.uint32) * np.uint32(width) + class_ids(pred, num_classes)
+    counts += np.bincount(index, pixels, width * width)
+  return counts.astype(np.int64).reshape(width, width)[:num_classes]
 
 
 def class_ids(labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -49,9 +50,14 @@ class ScoredImage:
     return self.of_same_size(self.files.instances)
 
   @functools.cached_property
+  def runs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Predictions, ground truth and lengths of the runs of both."""
+    return list(metrics.runs(self.pred, self.truth))
+
+  @functools.cached_property
   def confusion(self) -> np.ndarray:
     """The confusion matrix, int64 [C, C + 1]."""
-    return metrics.confusion(self.pred, self.truth, self.num_classes)
+    return metrics.confusion_of_runs(self.runs, self.num_classes)
 
   @functools.cached_property
   def regions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -86,12 +92,14 @@ def add(sums: Sums, more: Sums) -> Sums:
 
 def count(image: ScoredImage) -> Sums:
   """The confusion matrix, and of an image that has them: truth values outside the classes, truth that is void only."""
-  outside = (image.truth >= image.num_classes) & (image.truth != VOID)
-  found = {}  # value -> its pixels, and those of them that are predicted as that value
-  if outside.any():
-    values, index, pixels = np.unique(image.truth[outside], return_inverse=True, return_counts=True)
-    same = np.bincount(index.ravel(), image.pred[outside] == image.truth[outside], len(values)).astype(int)
-    found = dict(zip(values.tolist(), zip(pixels.tolist(), same.tolist(), strict=True), strict=True))
+  pixels, same = Counter(), Counter()  # value -> its pixels, and those of them that are predicted as that value
+  for pred, truth, lengths in image.runs:
+    outside = (truth >= image.num_classes) & (truth != VOID)
+    values, index = np.unique(truth[outside], return_inverse=True)
+    for counts, weights in ((pixels, lengths), (same, lengths * (pred == truth))):
+      sums = np.bincount(index, weights[outside], len(values)).astype(int)
+      counts.update(dict(zip(values.tolist(), sums.tolist(), strict=True)))
+  found = {value: (number, same[value]) for value, number in pixels.items()}
   return {
     'confusion': image.confusion,
     'strays': [(image.files.truth, found)] if found else [],
