@@ -54,10 +54,15 @@ def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '') -> dict[s
   for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if os.path.isdir(folder) else []:
     stem, suffix = os.path.splitext(entry.name)
     if suffix.lower() in suffixes and stem.endswith(ending) and entry.name[0] != '.' and not entry.is_dir():
-      other = found.setdefault(stem.removesuffix(ending), entry.path)
-      if other != entry.path:
-        raise InputError(f'{other} and {entry.name}: differ in the suffix only; rename or remove one')
+      put(found, stem.removesuffix(ending), entry.path)
   return found
+
+
+def put(found: dict[str, str], name: str, path: str) -> None:
+  """Adds name -> path; an InputError where another file has the name."""
+  if name in found:
+    raise InputError(f'{path}: differs from {found[name]} in the suffix only; rename or remove one')
+  found[name] = path
 
 
 def read_mat(path: str, names: list[str], kind: str, take: Callable):

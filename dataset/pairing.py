@@ -87,10 +87,7 @@ def files_by_name(
       others[f'*{path.suffix.lower()} of other names'] += 1
     elif not skip(below):
       stem = stem[len(prefix) : len(stem) - len(ending)]
-      name = plain((path.parent.relative_to(root) / stem).as_posix())
-      if name in found:
-        raise InputError(f'{below}: differs from {found[name]} in the suffix only; rename or remove one')
-      found[name] = below
+      listing.put(found, plain((path.parent.relative_to(root) / stem).as_posix()), below)
   if not found:
     there = ', '.join(f'{number} {kind}' for kind, number in others.most_common(5)) or 'nothing'
     kind = '--image-ending' if flag == '--images' else '--mask-ending'
