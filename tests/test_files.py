@@ -1,5 +1,6 @@
 """Files are written whole and only where a file is or nothing; reading takes regular files of a bounded size."""
 
+import errno
 import os
 import pathlib
 
@@ -64,6 +65,16 @@ def test_one_process_holds_a_folder_and_a_link_is_no_lock(tmp_path):
   with pytest.raises(errors.InputError), files.claim(tmp_path / 'run', 'lock'):
     pass
   assert (tmp_path / 'victim').read_text() == 'kept'
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, capsys):
+  def flock(file, operation):
+    raise OSError(errno.ENOSYS, 'Function not implemented')
+
+  monkeypatch.setattr(files.fcntl, 'flock', flock)
+  with files.claim(tmp_path / 'run', 'lock'):
+    assert 'no locks there' in capsys.readouterr().err
+  assert os.listdir(tmp_path / 'run') == []
 
 
 def test_what_nobody_foresaw_is_one_line_with_the_file_and_its_trace(capsys):

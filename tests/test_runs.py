@@ -52,6 +52,15 @@ def test_flags_come_on_top_and_those_that_contradict_are_refused(folder):
       parse('--run', str(folder), *words)
 
 
+def test_a_run_may_be_named_in_a_config_and_must_be_one(folder, tmp_path):
+  for flag, name in (('run', folder), ('restore-from', folder / 'model.ckpt-9')):
+    (tmp_path / 'mine.json').write_text(json.dumps({flag: str(name)}))
+    run = runs.named(['--config', str(tmp_path / 'mine.json')])
+    assert run[:2] == (str(folder), runs.recorded(folder)) and run.checkpoint[-2:] == {'run': '-5'}.get(flag, '-9')
+  with pytest.raises(InputError, match='--run .*typo: is no folder of a training'):
+    runs.named(['--run', '/nowhere/typo'])
+
+
 def test_checkpoint_without_config_is_no_run_and_other_folders_are_refused(folder, tmp_path):
   assert runs.read('/nowhere/model.ckpt-7') is None
   for name in ('config', 'best'):

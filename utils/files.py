@@ -14,6 +14,7 @@ import os
 import pathlib
 import socket
 import stat
+import sys
 import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -214,10 +215,12 @@ def claim(folder, name: str):
       raise InputError(f'{folder}: cannot be written ({e.strerror}); name another folder') from None
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):
       holder = file.read(200).decode(errors='replace').strip() or 'another process'
       file.close()
       raise Held(f'{folder}: {holder} is writing there; wait for it, or name another folder') from None
+    except OSError as e:  # some file systems of clusters
+      print(f'note: {folder}: no locks there ({e.strerror}); start no second run that writes to it', file=sys.stderr)
   with file:
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}'.encode())

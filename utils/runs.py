@@ -125,14 +125,26 @@ def checkpoint_of(args: argparse.Namespace) -> str:
   """
   if bool(args.run) == bool(args.checkpoint):
     raise InputError('name a checkpoint, or a training by --run' + (', not both' if args.run else ''))
-  return read(args.run).checkpoint if args.run else args.checkpoint
+  return of_flag(args.run).checkpoint if args.run else args.checkpoint
 
 
 def named(argv) -> Run | None:
-  """The run that a command line names by --run or --restore-from. The words are those of `parse_args`."""
-  given = arguments.words_for(argv, '--run', '--restore-from')
-  run = read(given.run) if given.run else read(given.restore_from) if given.restore_from else None
-  return run._replace(checkpoint=given.restore_from) if run and given.restore_from else run
+  """The run that a command line, or its --config, names by --run or --restore-from. The words are those of
+  `parse_args`."""
+  given = arguments.words_for(argv, '--run', '--restore-from', '--config')
+  config = arguments.read_config(given.config) if given.config else {}
+  folder = given.run or config.get('run')
+  checkpoint = given.restore_from or config.get('restore_from', config.get('restore-from'))
+  run = of_flag(folder) if folder else read(checkpoint) if checkpoint else None
+  return run._replace(checkpoint=checkpoint) if run and checkpoint else run
+
+
+def of_flag(path: str) -> Run:
+  """The run that --run names."""
+  run = read(path)
+  if run is None:
+    raise InputError(f'--run {path}: is no folder of a training, which holds `config`; check the path')
+  return run
 
 
 def set_defaults(parser: argparse.ArgumentParser, run: Run) -> None:

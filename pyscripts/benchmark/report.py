@@ -37,6 +37,7 @@ def main(argv=None) -> None:
   photos = report.photos(args.image_dir, found_files[0])
   pairs = zip(folder_names, found_files, strict=True)
   folders = [report.Folder(name, found, args.num_classes) for name, found in pairs]
+  benchmark.check_truth(args, *(folder.sums for folder in folders))
   strips = report.Strips(folders, classes, photos, args.picture_width)
   content = report.content(args.title, folders, classes, args.num_images, strips)
   files.write_text(args.out, report.page(content))

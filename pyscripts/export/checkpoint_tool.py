@@ -17,7 +17,7 @@ def main(argv=None) -> int | None:
   for name, description in (
     ('list', 'Prints name, shape, mean and largest magnitude of every tensor.'),
     ('compare', 'Prints how the tensors differ; exit code 1 if they do.'),
-    ('strip', 'Writes a copy with the model and the edge weights alone.'),
+    ('strip', 'Writes a copy with the model (its averages where there are) and the edge weights alone.'),
   ):
     runs.add_checkpoint(commands.add_parser(name, description=description))
   commands.choices['compare'].add_argument('other')
@@ -75,8 +75,10 @@ def strip(args, checkpoint) -> None:
   if os.path.exists(f'{args.output}.index') or os.path.exists(args.output):
     raise errors.InputError(f'{args.output}: is there already; name another')
   slots = tuple(f'/{slot}' for slot in sum(SLOTS.values(), ()))
-  kept = [name for name in reader.shapes if not name.endswith(slots) and not name.startswith('training/')]
-  checkpoint.save(args.output, {name: reader.get(name) for name in kept})
+  left_out = (*slots, checkpoint.AVERAGE)
+  kept = [name for name in reader.shapes if not name.endswith(left_out) and not name.startswith('training/')]
+  averages = {name: f'{name}{checkpoint.AVERAGE}' for name in kept if f'{name}{checkpoint.AVERAGE}' in reader.shapes}
+  checkpoint.save(args.output, {name: reader.get(averages.get(name, name)) for name in kept})
   print(f'{args.output}: {len(kept)} of {len(reader.shapes)} tensors')
 
 

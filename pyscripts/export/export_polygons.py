@@ -158,8 +158,8 @@ def out_path(args, image: Traced, suffix: str) -> str:
 
 def write_geojson(args, classes, photos, done) -> None:
   """Coordinates of the TIFF's own reference system, whose EPSG code the member `crs` names, as GDAL writes it."""
-  for image in done:
-    on_earth, code = georeference(image.path)
+  places = [georeference(image.path) for image in done]
+  for image, (on_earth, code) in zip(done, places, strict=True):
     features = []
     for value, rings in image.polygons:
       name, colour = shown(classes, value)

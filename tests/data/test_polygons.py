@@ -71,16 +71,21 @@ def test_a_tolerance_spares_points_and_moves_outlines_no_farther(tmp_path, capsy
   assert 'outlines are left out, --tolerance 1.5 leaves them no area' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('is_point', [False, True])
-def test_geojson_lies_where_the_tiff_does(tmp_path, is_point):
-  """North is up: a pixel of 2 x 3 metres further down is 3 metres further south."""
+def on_earth(folder, is_point):
   scene = scenes()['rings']
   keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1 + is_point, 3072, 0, 1, 32633)
   tags = [(33550, 'd', 3, (2.0, 3.0, 0.0), True), (33922, 'd', 6, (0, 0, 0, 500000.0, 4000000.0, 0), True)]
-  path = tmp_path / 'out' / 'gray' / 'a.tif'
-  path.parent.mkdir(parents=True)
+  path = folder / 'out' / 'gray' / 'a.tif'
+  path.parent.mkdir(parents=True, exist_ok=True)
   tifffile.imwrite(path, scene, tile=(16, 16), extratags=[*tags, (34735, 'H', len(keys), keys, True)])
-  labels.write_classes(tmp_path / 'out', STREET)
+  labels.write_classes(folder / 'out', STREET)
+  return scene
+
+
+@pytest.mark.parametrize('is_point', [False, True])
+def test_geojson_lies_where_the_tiff_does(tmp_path, is_point):
+  """North is up: a pixel of 2 x 3 metres further down is 3 metres further south."""
+  scene = on_earth(tmp_path, is_point)
   assert export(tmp_path, 'geojson') == 0
   content = json.loads((tmp_path / 'geojson' / 'a.geojson').read_text())
   assert content['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::32633'
@@ -105,7 +110,7 @@ BAD = [
   (lambda f: (f / 'images/street/one.jpg').unlink(), 'coco', 'no image carries its name in --image-dir'),
   (lambda f: (f / 'classes.txt').write_text('a\nb\n'), 'labelme', 'classes.txt: names other classes'),
   (lambda f: trees.save(f / 'out/gray/street/one.png', [[7]]), 'coco', 'one.png: holds class 7, and classes.csv has 3'),
-  (lambda f: None, 'geojson', 'is no TIFF with a georeference'),
+  (lambda f: on_earth(f, False), 'geojson', 'blobs.png: is no TIFF with a georeference'),
 ]
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, NETWORK, files, flags, run
 from utils import labels
+from utils.errors import InputError
 from utils.predict.predictor import Predictor
 
 checkpoint, folder = predicted.checkpoint, predicted.folder
@@ -43,10 +44,14 @@ def test_a_run_alone_predicts_as_all_its_flags_do(snapshots, checkpoint, folder,
   ids, colours = (np.asarray(Image.open(tmp_path / 'a' / kind / '0.png')) for kind in ('gray', 'color'))
   assert np.array_equal(colours, NAMES.colours[ids])
 
-  classes, confidence = Predictor(snapshots)(np.asarray(Image.open(photo).convert('RGB')))
+  predict, image = Predictor(snapshots), np.asarray(Image.open(photo).convert('RGB'))
+  classes, confidence = predict(image)
   assert np.array_equal(classes, ids) and classes.dtype == np.uint8
   assert confidence.shape == ids.shape and confidence.dtype == np.float32
   assert (confidence > 1 / CLASSES - 1e-6).all() and (confidence < 1 + 1e-6).all()
+  for wrong in (image / 255, image[..., 0]):
+    with pytest.raises(InputError, match=r'give uint8 RGB \[h, w, 3\]'):
+      predict(wrong)
 
 
 def test_a_flag_that_contradicts_the_network_is_refused(snapshots, folder, tmp_path, capsys):

@@ -186,6 +186,7 @@ def trained(tmp_path):
     'edge_w': random.normal(size=(1, 1, 1, 11, 1, 3)).astype(np.float32),
     'nonedge_w': np.zeros((1, 1, 1, 11, 1, 3), np.float32),
     'edge_w/Momentum': np.zeros((1, 1, 1, 11, 1, 3), np.float32),
+    'edge_w/ExponentialMovingAverage': np.ones((1, 1, 1, 11, 1, 3), np.float32),
     'edge_w/Adam': np.zeros((1, 1, 1, 11, 1, 3), np.float32),
     'edge_w/Adam_1': np.zeros((1, 1, 1, 11, 1, 3), np.float32),
     'training/best_step': np.int64(7),
@@ -198,7 +199,7 @@ def trained(tmp_path):
 def test_list(trained, capsys):
   assert run(['list', trained[0]], 'export.checkpoint_tool') == 0
   lines = capsys.readouterr().out.splitlines()
-  assert lines[-1] == '8 tensors, 382 numbers'
+  assert lines[-1] == '9 tensors, 415 numbers'
   assert any(line.startswith('training/best_step  scalar  int64  mean') for line in lines)
   assert any(line.startswith('resnet_v1_14/conv1/weights  3x3x3x4  float32') for line in lines)
 
@@ -208,7 +209,8 @@ def test_strip_keeps_what_prediction_and_fine_tuning_need(trained, tmp_path, cap
   assert run(['strip', prefix, str(tmp_path / 'small')], 'export.checkpoint_tool') == 0
   reader = checkpoints.Reader(str(tmp_path / 'small'))
   assert set(reader.shapes) == {'resnet_v1_14/conv1/weights', 'edge_w', 'nonedge_w'}
-  assert all(np.array_equal(reader.get(name), tensors[name]) for name in reader.shapes)
+  want = tensors | {'edge_w': tensors['edge_w/ExponentialMovingAverage']}  # what was validated
+  assert all(np.array_equal(reader.get(name), want[name]) for name in reader.shapes)
   assert run(['strip', prefix, str(tmp_path / 'small')], 'export.checkpoint_tool') == 2
   assert 'is there already' in capsys.readouterr().err
 
@@ -234,7 +236,7 @@ def test_compare(trained, tmp_path, capsys):
   out = capsys.readouterr().out
   assert 'edge_w: differs by 1 of its norm\n' in out and f'new: not in {prefix}\n' in out
   assert f'training/best_step: not in {tmp_path}/other' in out and '(11, 1, 3)' in out.replace('(1, 1, 1, 11', '(11')
-  assert out.endswith('5 tensors are the same, 4 differ\n')
+  assert out.endswith('6 tensors are the same, 4 differ\n')
 
 
 def test_bad_input_to_the_tool(capsys):

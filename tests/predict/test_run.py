@@ -67,14 +67,14 @@ def test_sub_folders_are_kept_and_outputs_below_the_images_are_not_predicted(che
   for path in ('0.png', 'a/0.png', 'a/b/1.png', '.hidden/2.png'):
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     os.link(folder / path[-5:], tmp_path / path)
-  for _ in range(2):
-    assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path)) == 0
-    names = ('0.png', 'a/0.png', 'a/b/1.png')
-    want = {f'{kind}/{name}': files(whole)[f'{kind}/{name[-5:]}'] for kind in ('gray', 'color') for name in names}
-    assert files(tmp_path / 'out') == want
+  names = ('0.png', 'a/0.png', 'a/b/1.png')
+  want = {f'{kind}/{name}': files(whole)[f'{kind}/{name[-5:]}'] for kind in ('gray', 'color') for name in names}
+  for more in (['--confidence'], []):
+    assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path, *more)) == 0
+    assert {n: data for n, data in files(tmp_path / 'out').items() if not n.startswith('confidence/')} == want
 
 
-def test_images_of_one_name_keep_their_folders(checkpoint, folder, whole, tmp_path):
+def test_images_of_one_name_keep_their_folders(checkpoint, folder, whole, tmp_path, monkeypatch):
   """Frames of several videos in one list; a list without such names goes to one folder, as in 2018."""
   for path, image in (('clip0/1.png', '1.png'), ('clip1/1.png', '2.png')):
     (tmp_path / 'in' / path).parent.mkdir(parents=True)
@@ -84,6 +84,9 @@ def test_images_of_one_name_keep_their_folders(checkpoint, folder, whole, tmp_pa
   assert run(flags(checkpoint, tmp_path / 'out', *words)) == 0
   want = files(whole / 'gray')
   assert files(tmp_path / 'out/gray') == {'clip0/1.png': want['1.png'], 'clip1/1.png': want['2.png']}
+  monkeypatch.chdir(tmp_path / 'in/clip0')
+  assert run(flags(checkpoint, tmp_path / 'again', '--image', '1.png', '../clip1/1.png')) == 0
+  assert files(tmp_path / 'again') == files(tmp_path / 'out')
 
 
 def test_uncertain_pixels_become_void(checkpoint, folder, tmp_path):
@@ -194,6 +197,12 @@ def test_palette_images_hold_the_same_ids(checkpoint, folder, whole, tmp_path):
   colours = np.asarray(Image.open(tmp_path / 'color/0.png'))
   np.testing.assert_array_equal(np.asarray(image.convert('RGB')), colours)
   np.testing.assert_array_equal(colours, labels.read_colormap(str(colormap))[np.asarray(image)])
+  unsure = ('--image', folder / '3.png', '--min-confidence', 0.7)
+  assert run(flags(checkpoint, tmp_path / 'plain', *unsure)) == 0
+  assert run(flags(checkpoint, tmp_path / 'shown', *unsure, '--palette')) == 0
+  want = gray(tmp_path / 'plain', 3)
+  assert (want == 255).any()  # of few classes, which 4 bits would hold
+  np.testing.assert_array_equal(gray(tmp_path / 'shown', 3), want)
 
 
 # Pictures of every kind.

@@ -95,7 +95,7 @@ def tiff(path, array, bigtiff=False, byteorder=None, **settings) -> str:
   path.parent.mkdir(parents=True, exist_ok=True)
   tags = [(*head, value.encode() if isinstance(value, str) else value, True) for *head, value, _ in GEOREFERENCE]
   with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as writer:
-    writer.write(array, metadata=None, extratags=tags, **{'photometric': 'rgb', **settings})
+    writer.write(array, metadata=None, **{'extratags': tags, 'photometric': 'rgb', **settings})
   return str(path)
 
 
@@ -173,6 +173,7 @@ def two_heights(path):
 
 BAD = {
   '16 bits': (RGB.astype(np.uint16), {}, None, 'has 16 bits a sample, not 8'),
+  'turned': (RGB, {'extratags': [(274, 'H', 1, 6, True)]}, None, 'has orientation 6; save it upright'),
   'palette': (RGB[..., 0], {'photometric': 'palette', 'colormap': np.zeros((3, 256), np.uint16)}, None, 'PALETTE'),
   'five bands': (
     np.zeros((9, 9, 5), np.uint8),

@@ -14,6 +14,8 @@ from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_mIoU, report
 from tests.score import scored
+from utils import labels
+from utils.score import pairs
 from utils.score import report as reports
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
@@ -98,6 +100,21 @@ def test_pictures_show_truth_prediction_and_errors(data):
   assert {picture(entry['src']).shape[1] for entry in strip['pictures']} == {16}
 
 
+def test_photos_of_one_name_are_told_apart_by_folders_and_shown_upright(tmp_path):
+  exif = Image.Exif()
+  exif[274] = 6
+  for folder in ('v1', 'v2'):
+    (tmp_path / folder).mkdir()
+    Image.new('RGB', (30, 20)).save(tmp_path / folder / 'a.jpg', exif=exif)
+  found = reports.photos(str(tmp_path), [pairs.Files(f'{v}/a.png', 'p', f'truth {v}') for v in ('v1', 'v2')])
+  assert found == {f'truth {v}': f'{tmp_path}/{v}/a.jpg' for v in ('v1', 'v2')}
+  ramp = np.arange(0, 60000, 100, np.uint16).reshape(20, 30)
+  Image.fromarray(ramp).save(tmp_path / 'deep.png')
+  strips = reports.Strips([], labels.numbered(3), {}, 320)
+  assert strips._photo(str(tmp_path / 'v1/a.jpg')).size == (20, 30)
+  np.testing.assert_array_equal(np.asarray(strips._photo(str(tmp_path / 'deep.png')))[..., 0], ramp // 256)
+
+
 def test_confidence_is_shown_and_its_error_printed(data, tmp_path, capsys):
   """Where every prediction has it: the picture, the curve, and the benchmark's line."""
   shutil.copytree(data / 'new', tmp_path / 'new')
@@ -140,11 +157,17 @@ REFUSED = [
   ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['no image carries its name', '--image-dir']),
   ('image twice', lambda f: args(f, '--image-dir', f), ['carry its name', '--image-dir']),
   ('output a folder', lambda f: args(f, out='gt'), ['--out', 'is a folder']),
+  (
+    'truth of more classes',
+    lambda f: args(f, '--num-classes', 1, '--class-names', f / 'one'),
+    ['neither a class', '--num-classes 3'],
+  ),
 ]
 
 
 @pytest.mark.parametrize('argv, words', [pytest.param(*row[1:], id=row[0].replace(' ', '-')) for row in REFUSED])
 def test_refusals_are_one_line(data, capsys, argv, words):
+  (data / 'one').write_text('sky')
   few = data / 'few' / 'gray'
   few.mkdir(parents=True, exist_ok=True)
   shutil.copy(data / 'new/gray/a.png', few)

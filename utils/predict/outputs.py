@@ -7,6 +7,7 @@ nothing is written outside it. TIFF images are predicted to TIFF.
 
 import collections
 import contextlib
+import itertools
 import os
 import pathlib
 
@@ -18,6 +19,8 @@ from utils.images import list_images
 from utils.labels import VOID, Classes, blend, colour, read_colormap, write_classes
 from utils.lists import read_list
 from utils.predict.tiff import is_tiff
+
+KINDS = ('probs', 'confidence', 'overlay', 'color', 'gray')  # in the order in which they are written
 
 
 class Outputs:
@@ -33,9 +36,10 @@ class Outputs:
         'take one with a colour a class, or leave the flag out'
       )
     self.classes = Classes(args.classes.names, self.colours[: args.num_classes])
-    self.palette = self.colours if args.palette else None  # of class ids
-    wanted = {'probs': args.save_probs, 'confidence': args.confidence, 'overlay': args.overlay, 'color': not args.video}
-    self.kinds = [kind for kind in wanted if wanted[kind]] + ['gray']  # in the order in which they are written
+    # Of class ids. All 256 colours: with 16 or fewer Pillow stores 4 bits a pixel, and void would become a class.
+    self.palette = colour(np.arange(256), self.colours) if args.palette else None
+    wanted = (args.save_probs, args.confidence, args.overlay, not args.video, True)
+    self.kinds = list(itertools.compress(KINDS, wanted))
 
   def name(self, image_path: str) -> str:
     """The image's name below each kind's folder, without suffix."""
@@ -46,7 +50,7 @@ class Outputs:
     """Names the outputs by the images' paths below the folder that holds all, where two images have one name."""
     names = {os.path.splitext(os.path.basename(path))[0] for path in paths}
     if not self.root and len(names) < len(paths):
-      self.root = os.path.commonpath([os.path.dirname(path) or '.' for path in paths]) or '.'
+      self.root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
 
   def frame(self, number: int) -> str:
     """What stands for a frame of the video where an image's path is asked for."""
@@ -122,7 +126,7 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
   Raises:
     InputError: none at all, two that would write the same file, or one that an output would replace.
   """
-  written = {os.path.realpath(outputs.folder / kind) for kind in outputs.kinds}
+  written = {os.path.realpath(outputs.folder / kind) for kind in KINDS}
   paths = _images(args, outputs, written)
   if len(set(paths)) == len(paths):
     outputs.keep_folders(paths)

@@ -11,6 +11,7 @@ import numpy as np
 from seg_models.models import build
 from seg_models.names import padded_size
 from utils import checkpoint, devices
+from utils.errors import InputError
 from utils.predict import flags
 from utils.predict.outputs import certain, decided
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
@@ -33,7 +34,7 @@ class Predictor:
   `classes` has the names and colours of the classes.
 
   Raises:
-    InputError: no run, or one that cannot be read.
+    InputError: no run, or one that cannot be read; an image of another type or shape.
   """
 
   def __init__(
@@ -50,7 +51,10 @@ class Predictor:
     self.classes, self.windows, self.least = args.classes, load_network(args, scales, flip), min_confidence
 
   def __call__(self, image) -> tuple[np.ndarray, np.ndarray]:
-    [(_, score)] = scores([(None, np.asarray(image, np.uint8))], **self.windows)
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.shape[2:] != (3,):
+      raise InputError(f'the image is {image.dtype} {list(image.shape)}; give uint8 RGB [h, w, 3]')
+    [(_, score)] = scores([(None, image)], **self.windows)
     classes, confidence = decided(score)
     return certain(classes, confidence, self.least), confidence
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from utils import files, images
 from utils.errors import InputError, one_line
 
 TILE = 256  # pixels, height and width of the tiles that are written
@@ -55,6 +56,7 @@ class TiffReader:
     self.path, self.library = path, tifffile()
     with contextlib.ExitStack() as stack:
       with self.decoding():
+        files.check_regular(path, 'an image')
         stream = stack.enter_context(open(path, 'rb'))
         self.file = self.library.TiffFile(stream)
         self.page = self.file.pages[0]
@@ -84,6 +86,8 @@ class TiffReader:
       return f'has {page.samplesperpixel} samples a pixel ({kind}), not grey or RGB; convert it'
     if page.planarconfig != self.library.PLANARCONFIG.CONTIG and page.samplesperpixel > 1:
       return 'stores its bands one after the other; convert it with `gdal_translate -co INTERLEAVE=PIXEL -co TILED=YES`'
+    if (turn := page.tags.valueof(images.ORIENTATION)) in range(2, 9):
+      return f'has orientation {turn}; save it upright without the tag (mogrify -auto-orient)'
     if self.is_plain():
       missing = page.dataoffsets[0] + page.nbytes > self.file.filehandle.size
     else:
@@ -103,8 +107,6 @@ class TiffReader:
     """Turns errors of the block, which decodes, into InputErrors."""
     try:
       yield
-    except FileNotFoundError:
-      raise InputError(f'{self.path}: no such file') from None
     except InputError:
       raise
     except Exception as e:  # tifffile and its codecs raise whatever a damaged file makes them stumble over

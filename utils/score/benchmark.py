@@ -1,10 +1,11 @@
 """What the benchmark scripts share: flags, the pass over the files, what is printed and written."""
 
 import functools
+import itertools
 import os
 import sys
 
-from utils import arguments, files, labels, metrics
+from utils import arguments, checks, files, labels, metrics
 from utils.errors import InputError
 from utils.score import boundaries, calibration, cityscapes, instances, pairs, scoring
 
@@ -44,6 +45,8 @@ def add_truth_flags(flags: arguments.Parser, required: bool = True) -> None:
 
 def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
   """The files to score; notes on standard error how many ground truth files have no prediction."""
+  for value in args.ignore_label:
+    checks.check_ignore_label(args.num_classes, value)
   names = pairs.predictions(pred_dir, args.data_list)
   truths = pairs.LabelFolder('--gt-dir', args.gt_dir, 'ground truth', args.string_replace, '--string-replace')
   instances = None
@@ -71,10 +74,16 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   found = find_files(args.pred_dir, args, args.inst_dir)
   scores = chosen_scores(args, confident=all(file.confidence for file in found))
   sums = scoring.count_files(found, args.num_classes, [count for count, _ in scores])
-  for line in scoring.check_truth(sums, args.num_classes, args.ignore_label):
-    print(line, file=sys.stderr)
+  check_truth(args, sums)
   report = metrics.joined(scoring.report(sums), *(report(sums) for _, report in scores))
   publish(args, report, names, len(found), instance_wise)
+
+
+def check_truth(args, *sums: scoring.Sums) -> None:
+  """Prints what of the truth is not counted, each line once; raises as `scoring.check_truth`."""
+  lines = (scoring.check_truth(one, args.num_classes, args.ignore_label) for one in sums)
+  for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
+    print(line, file=sys.stderr)
 
 
 def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:

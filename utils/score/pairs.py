@@ -108,7 +108,13 @@ def predictions(pred_dir: str, data_list: str = '') -> list[str]:
     raise InputError(
       f'{data_list}: {stem(missing[0])}{more} has no prediction in --pred-dir {pred_dir}; predict all first'
     )
-  return list(dict.fromkeys(prediction_of(image, found[stem(image)], pred_dir) for image in wanted))
+  images_of = grouped(wanted, lambda image: prediction_of(image, found[stem(image)], pred_dir))
+  for name, same in images_of.items():
+    if same[1:]:
+      raise InputError(
+        f'{data_list}: {same[0]} and {same[1]} have one prediction in --pred-dir {pred_dir}, {name}; predict all first'
+      )
+  return list(images_of)
 
 
 def prediction_of(image: str, names: list[str], pred_dir: str) -> str:
@@ -127,7 +133,7 @@ def prediction_of(image: str, names: list[str], pred_dir: str) -> str:
 
 def listed_images(data_list: str) -> list[str]:
   """The images of a list file, each once, in the order of the list."""
-  image_end = re.compile(r'\t|(?<=\.png)\s|(?<=\.jpg)\s|(?<=\.jpeg)\s', re.IGNORECASE)
+  image_end = re.compile('|'.join(['\t', *(rf'(?<={re.escape(suffix)})\s' for suffix in SUFFIXES)]), re.IGNORECASE)
   found = (image_end.split(line, maxsplit=1)[0].strip() for _, line in lists.list_lines(data_list))
   return list(dict.fromkeys(found))
 

@@ -11,6 +11,7 @@ import string
 
 import numpy as np
 from PIL import Image as Picture
+from PIL import ImageOps
 
 from utils import images, labels, metrics
 from utils.errors import InputError
@@ -141,6 +142,9 @@ class Strips:
 
   def _photo(self, path: str) -> Picture.Image:
     with images.open_picture(path) as picture:
+      picture = ImageOps.exif_transpose(picture)
+      if picture.mode.startswith('I'):  # 16 bits, which Pillow would clip to white
+        picture = Picture.fromarray((np.asarray(picture) // 256).astype(np.uint8))
       picture = picture.convert('RGB')
     picture.thumbnail((self.width, 4 * self.width))
     return picture
@@ -161,6 +165,7 @@ def photos(image_dir: str, files: list[pairs.Files]) -> dict[str, str]:
   found = {}
   for file in files:
     paths = by_stem.get(pairs.stem(file.name), [])
+    paths = [path for path in paths if os.path.splitext(path)[0] == os.path.splitext(file.name)[0]] or paths
     if len(paths) != 1:
       problem = f'both {paths[0]} and {paths[1]} carry its name' if paths else 'no image carries its name'
       raise InputError(f'{file.pred}: {problem} in --image-dir {image_dir}; give the folder of exactly these images')
