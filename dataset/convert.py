@@ -150,7 +150,9 @@ def own_images(data_dir: str, pairs: list[Pair]) -> tuple[list[str], list[Pair]]
   the pairs of the others."""
   others = [pair for pair in pairs if not pair.image.lower().endswith(IMAGES)]
   paths = {pair.image: _path(CONVERTED_IMAGES, pair) for pair in others}
-  jobs = [Job(os.path.join(data_dir, old), os.path.join(data_dir, new), masks.photo) for old, new in paths.items()]
+  places = {old: os.path.join(data_dir, new) for old, new in paths.items()}
+  photo = lambda path: (masks.photo(path), {})  # noqa: E731
+  jobs = [Job(os.path.join(data_dir, old), new, photo, settings=old) for old, new in places.items()]
   failed = run(jobs, CONVERTED_IMAGES, root=data_dir) if jobs else {}
   found = [pair._replace(image=paths.get(pair.image, pair.image)) for pair in pairs]
   return list(failed.values()), [pair for pair in found if os.path.join(data_dir, pair.image) not in failed]
@@ -209,10 +211,18 @@ def _label_job(data_dir: str, pair: Pair, make: Callable, settings: str, resize:
 
   def made(_) -> tuple[np.ndarray, dict[str, int]]:
     ids, numbers = make(image, label)
-    if resize and (size := checks.image_size(image)) != ids.shape[::-1]:
-      ids, numbers = masks.resized(ids, *size), {**numbers, 'resized|': 1}
+    stored, turn = checks.stored_size(image)
+    seen = stored[::-1] if turn >= 5 else stored
+    if resize and ids.shape[::-1] not in (seen, stored):
+      if turn >= 5:
+        raise InputError(f'{image}: has EXIF orientation {turn} and its label another size; save the photo upright')
+      ids, numbers = masks.resized(ids, *seen), {**numbers, 'resized|': 1}
     return ids, dict(numbers)
 
+  settings += f' {pair.label}' if isinstance(pair.label, str) else ''
+  if resize:
+    with contextlib.suppress(InputError):  # `made` says what is wrong with the image
+      settings += f' {checks.image_size(image)}'
   return Job(label if isinstance(label, str) else label.source, output, made, settings, voc_colours())
 
 

@@ -30,6 +30,9 @@ def main(argv=None):
     raise InputError(f'--out {out}: does not end with {records.SUFFIX}; rename it')
   records.need_package(out)
   files.check_output_file('--out', out)
+  classes, there = labels.classes_beside(args.data_list), labels.classes_beside(out)
+  if classes and there and there.names != classes.names:
+    raise InputError(f'--out {out}: the classes beside it are those of other data; name another folder')
   pairs = lists.read_list(args.data_list, args.data_dir, need_label=True)
   lines = [line for _, line in lists.list_lines(args.data_list)]
   names = [[os.path.relpath(path, args.data_dir or '.') for path in pair] for pair in pairs]
@@ -45,7 +48,6 @@ def main(argv=None):
       raise RunError(
         f'{out}: cannot be written ({errors.one_line(e)[:200]}); free space, or give another --out'
       ) from None
-  classes = labels.classes_beside(args.data_list)
   if classes:  # training finds them beside its list
     labels.write_classes(pathlib.Path(out).parent, classes)
   print(f'{out}: {len(pairs)} images with their labels')

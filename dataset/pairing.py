@@ -192,7 +192,9 @@ def _stripped(names: list[str], start: str, end: str, folded: bool) -> dict[str,
   return found if len(found) == len(names) and '' not in found else {}
 
 
-def inspect(data_dir: str, pairs: list[Pair], notes: list[str]) -> tuple[list[str], list[Pair], collections.Counter]:
+def inspect(
+  data_dir: str, pairs: list[Pair], notes: list[str], ignore_label: int
+) -> tuple[list[str], list[Pair], collections.Counter]:
   """Checks that every image and its mask can be read, have one size and fit into a list.
 
   Returns:
@@ -203,7 +205,8 @@ def inspect(data_dir: str, pairs: list[Pair], notes: list[str]) -> tuple[list[st
   files = [lists.Pair(*(path and os.path.join(data_dir, path) for path in pair[2:])) for pair in pairs]
   inspect_pair = functools.partial(checks.inspect, num_classes=arguments.LARGEST, ignore_label=VOID)
   for pair, finding in zip(pairs, parallel.in_threads(inspect_pair, files, 'checking', 'pair'), strict=True):
-    fault = finding.fault if finding.counts.keys() != {VOID} else None
+    only_void = bool(finding.counts) and finding.counts.keys() <= {VOID, ignore_label}
+    fault = None if only_void else finding.fault
     try:
       listing.line(pair.image, pair.label)
     except InputError as e:
@@ -212,7 +215,7 @@ def inspect(data_dir: str, pairs: list[Pair], notes: list[str]) -> tuple[list[st
       faults.append(fault)
       continue
     values.update(finding.counts)
-    (void if finding.counts.keys() == {VOID} else sound).append(pair)
+    (void if only_void else sound).append(pair)
   if void:
     names = listing.first_names([pair.name for pair in void])
     notes.append(f'{len(void)} labels are void everywhere and are left out: {names}')

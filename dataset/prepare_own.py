@@ -159,7 +159,7 @@ def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], g
     if source.converter:
       failed, masks, lines = convert.own_labels(args.data_dir, pairs, source, names, origins, args.resize_labels)
       faults += failed
-    failed, sound, pixels = pairing.inspect(args.data_dir, masks, notes)
+    failed, sound, pixels = pairing.inspect(args.data_dir, masks, notes, ignore_label)
     faults += failed
     if not any(pair.label is not None for pair in sound):
       raise InputError(f'no label can be used: {grouped(faults)[0] if faults else notes[-1]}')
@@ -213,6 +213,9 @@ def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], c
     if split in splits:
       lines = [listing.line(pair.image, pair.label) for pair in pairs if pair.split == split]
       listing.write(args.list_dir, split, lines)
+    elif os.path.exists(old := os.path.join(args.list_dir, f'{split}.txt')):
+      os.replace(old, f'{old}.old')  # or its images would be in two lists
+      print(f'{old}: is of an earlier split, and is {split}.txt.old now')
   path = pathlib.Path(args.list_dir, 'classes.txt')
   files.write_text(path, '\n'.join(names) + '\n')
   labels.write_classes(args.list_dir, labels.Classes(names, colours(names)))

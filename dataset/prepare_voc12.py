@@ -43,6 +43,8 @@ def main(argv=None):
   for folder in MASKS:
     faults += convert.run(jobs(folder, devkit / 'VOC2012', sbd), folder, root=devkit / 'VOC2012').values()
   write_lists(devkit, args.list_dir)
+  if devkit != root:
+    print(f'the lists are relative to {devkit}: give that as --data-dir')
   labels.write_classes(args.list_dir, labels.published('voc12'))
   return errors.report(faults)
 

@@ -47,6 +47,17 @@ def test_a_file_of_another_number_of_classes_or_order_is_refused(tmp_path):
       labels.classes_beside(tmp_path)
 
 
+@pytest.mark.parametrize('name, text', [
+  ('c.csv', 'name,r,g,b\nroad,1,2,3\n'),
+  ('c.csv', 'id;name\n0;road\n'),
+  ('c.txt', '1 2 3 a\n4 5 600 b\n'),
+])  # fmt: skip
+def test_a_table_with_a_wrong_line_is_no_list_of_names(tmp_path, name, text):
+  (tmp_path / name).write_text(text)
+  with pytest.raises(errors.InputError, match='is no class with a colour'):
+    labels.read_classes(tmp_path / name)
+
+
 def test_stored_colormaps_are_the_tables():
   for stem, colours in (('colormapvoc', labels.voc_colours()), ('colormapcs', labels.CITYSCAPES.colours)):
     np.testing.assert_array_equal(read_colormap(str(labels.MISC / f'{stem}.mat')), colours)

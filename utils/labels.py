@@ -98,6 +98,12 @@ def read_classes(path) -> Classes:
         )
     table = [(colour, row[1]) for (colour, _), row in zip(table, rows, strict=True)]
   if not all(table):
+    if any(table) or str(path).lower().endswith('.csv'):
+      line = table.index(None)
+      raise InputError(
+        f'{path} line {line + 1}: `{lines[line]}` is no class with a colour, `r g b name`, as others are; give '
+        'such lines, or the columns id,name,r,g,b, or names alone in a .txt file'
+      )
     return Classes(lines, voc_colours(len(lines)))
   return Classes([name for _, name in table], np.array([colour for colour, _ in table], np.uint8).reshape(-1, 3))
 

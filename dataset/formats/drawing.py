@@ -75,7 +75,9 @@ def paint(
   Raises:
     InputError: the image has another size than the annotated one, or a region cannot be drawn.
   """
-  width, height = annotated.size if resize and annotated.size else checks.image_size(image)
+  stored, turn = checks.stored_size(image)
+  seen = stored[::-1] if turn >= 5 else stored
+  width, height = annotated.size if annotated.size == stored or resize and annotated.size else seen
   if annotated.size not in (None, (width, height)):
     raise InputError(
       f'{annotated.source}: was made for {annotated.size[0]} x {annotated.size[1]} while {image} is {width} x {height} '
@@ -86,6 +88,8 @@ def paint(
   for number, region in enumerate(annotated.regions):
     try:
       part = region.draw(height, width)
+      if not part.mask.any():
+        raise Skip('no pixel centre inside')
     except Skip as e:
       tally[f'skipped|{region.name}|{e}'] += 1
       continue

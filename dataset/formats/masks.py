@@ -248,19 +248,18 @@ def resized(label: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def photo(path: str) -> np.ndarray:
-  """An image of any format as uint8 [H, W, 3], upright (EXIF's orientation applied); 16 bits become 8.
+  """An image of any format as uint8 [H, W, 3], upright (EXIF's orientation applied).
 
   Raises:
-    InputError: it cannot be decoded, or holds fractions.
+    InputError: it cannot be decoded, or is a TIFF of more than 8 bits, whose range is not known, or a turned one.
   """
   with images.open_picture(path) as image:
-    turn = images.orientation(image)
-    if image.mode == 'F':
-      raise InputError(f'{path}: holds fractions, whose range is not known; save it with 8 bits')
-    if image.mode.startswith('I'):
-      levels = np.asarray(image).astype(np.int64)
-      levels = levels >> 8 if levels.max(initial=0) > 255 else levels
-      pixels = np.repeat(np.clip(levels, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
-    else:
-      pixels = np.asarray(image.convert('RGB'))
-  return np.ascontiguousarray(images.upright(pixels, turn))
+    turn, bits = images.orientation(image), _bits(image, path)
+    if bits > 8:
+      raise InputError(
+        f'{path}: has {bits} bits a sample, not 8; convert all images with one range, for example with '
+        '`gdal_translate -ot Byte -scale 0 4095 0 255`'
+      )
+    if image.format == 'TIFF' and turn > 1:  # Pillow turns some by itself
+      raise InputError(f'{path}: has orientation {turn}; save it upright without the tag (mogrify -auto-orient)')
+    return np.ascontiguousarray(images.upright(np.asarray(image.convert('RGB')), turn))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataset import pairing
+from dataset import listing, pairing
 from dataset.formats import annotations, classes, drawing, masks
 from utils import parallel
 from utils.errors import InputError
@@ -129,7 +129,8 @@ def _annotation_files(args, flag: str, kind: str) -> LabelSource:
     return pairing.labels_by_image(images, annotated, path, notes), _regrouped(names, mapping), found.faults
 
   def converter(ids):
-    fill = ids[classes.background_of(list(ids))] if args.unlabelled == 'background' else VOID
+    background = classes.background_of(list(ids))  # none where --drop-empty left it out
+    fill = ids[background] if background and args.unlabelled == 'background' else VOID
     by_area, resize = args.order == 'area', args.resize_labels
     return lambda image, annotated: drawing.paint(annotated, image, ids, fill, by_area, resize)
 
@@ -158,7 +159,14 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
   top, transparent = max(values, default=0), any(survey.void for survey in surveys.values())
   void = {VOID, args.ignore_label} | ({0} if args.zero_is_void else set())
   ids, names, by_colour = values.keys() - void, {}, None  # names: mask value -> class name
-  table = {i: i - args.zero_is_void for i in sorted(ids) if 0 <= i < VOID}  # mask value -> class id
+  # Mask value -> class id; a class map gives classes to higher values too.
+  table = {i: i - args.zero_is_void for i in sorted(ids) if i >= 0 and (i < VOID or args.class_map)}
+  objects, white = ([path for path, survey in surveys.items() if i in survey.values] for i in (1, VOID))
+  if values.keys() == {0, 1, VOID} and args.ignore_label == VOID and set(objects).isdisjoint(white):
+    notes.append(
+      f'no mask holds both 1 and 255, which is void: {objects[0]} holds 1, {white[0]} 255; if both mean the object, '
+      'save them alike'
+    )
   black_and_white = top in (VOID, 65535) and values.keys() == {0, top} and args.ignore_label == VOID
   if black_and_white and not transparent and not args.zero_is_void:
     names = dict(zip((0, top), given if given and len(given) == 2 else ['background', 'object'], strict=True))
@@ -177,7 +185,12 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
     return _masks(args, None, 'ids'), {}, sound, list(map(str, faults.values()))
   void -= names.keys()
   origins = {name: f'id {value}' for value, name in names.items()}
-  mapping = _mapped_names(origins, args.class_map) if names else {}
+  absent = [old for old, new in args.class_map.items() if old.isdigit() and int(old) not in names
+            and (int(old) not in values or classes.is_void(new))]  # fmt: skip
+  if absent:
+    notes.append(f'--class-map: no mask holds {listing.first_names(absent)}')
+  class_map = {old: new for old, new in args.class_map.items() if old not in absent}
+  mapping = _mapped_names(origins, class_map) if names else {}
 
   def converter(class_ids):
     usual = {value: class_ids[mapping[name]] for value, name in names.items()} or table

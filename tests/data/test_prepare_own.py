@@ -75,6 +75,69 @@ def test_what_cannot_be_listed_is_named_and_left_out(own, capsys):
   assert '05 né_mask.png: is 5 x 7 while' in err and 'holds a tab' in err and '1 files have no label' in err
 
 
+def test_a_list_of_an_earlier_split_is_set_aside(own, capsys):
+  prepare(own, *ENDING, '--test-fraction', '0.1')
+  old = lines(own, 'test')
+  assert prepare(own, *ENDING) == 0 and 'test.txt: is of an earlier split' in capsys.readouterr().out
+  assert not (own / 'lists/test.txt').exists() and (own / 'lists/test.txt.old').read_text().splitlines() == old
+
+
+def test_another_annotator_and_other_images_are_converted_anew(tmp_path):
+  """Of one name: what is in label_ids and images_png was made from other files."""
+  for number, name in enumerate('abcd'):
+    for folder, value in (('rgb', 10), ('nir', 20)):
+      save(tmp_path / folder / f'{name}.tif', np.full((5, 7, 3), value, np.uint8))
+    mask(tmp_path / 'masks' / f'{name}_1stHO.png', *np.uint16([0, 1, number % 2]))
+    mask(tmp_path / 'masks' / f'{name}_2ndHO.png', *np.uint16([1, 1, 0]))
+  tick(tmp_path)
+  for folder, ending in (('rgb', '_1stHO'), ('nir', '_2ndHO')):
+    assert prepare(tmp_path, '--images', folder, '--mask-ending', ending) == 0
+    want = np.asarray(Image.open(tmp_path / 'masks' / f'a{ending}.png'))
+    np.testing.assert_array_equal(label(tmp_path, 'a'), want)
+    assert np.asarray(Image.open(tmp_path / 'images_png/a.png')).max() == {'rgb': 10, 'nir': 20}[folder]
+
+
+def test_labels_of_photos_that_lie_turned_keep_their_pixels(tmp_path):
+  """With --resize-labels too, and where COCO's sizes are those of the file."""
+  exif = Image.Exif()
+  exif[274] = 6
+  stored = labelled.TRUTH[:40]
+  for name in 'abcd':
+    photo(tmp_path / 'images' / f'{name}.jpg', 40, 80, exif=exif)
+    save(tmp_path / 'masks' / f'{name}.png', stored)
+  assert prepare(tmp_path, '--resize-labels') == 0
+  np.testing.assert_array_equal(label(tmp_path, 'a'), stored)
+  content = labelled.coco(labelled.CAR, names='abcd')
+  for image in content['images']:
+    image['height'] = 40
+  (tmp_path / 'coco.json').write_text(json.dumps(content))
+  assert prepare(tmp_path, '--coco', 'coco.json', '--drop-empty') == 0
+  np.testing.assert_array_equal(label(tmp_path, 'a'), labelled.square()[:40])
+
+
+def test_ids_beyond_eight_bits_and_a_map_of_more_ids_than_there_are(tmp_path, capsys):
+  labelled.mask_files(tmp_path, np.array([0, 311, 523, 255])[labelled.TRUTH].astype(np.uint16))
+  (tmp_path / 'map.txt').write_text('0 -> sea\n111 -> city\n255 -> void\n311 -> forest\n523 -> sea\n')
+  assert prepare(tmp_path, '--class-map', 'map.txt') == 0
+  assert '--class-map: no mask holds 111, 255' in capsys.readouterr().err and classes(tmp_path) == ['sea', 'forest']
+  np.testing.assert_array_equal(label(tmp_path), np.array([0, 1, 0])[labelled.TRUTH])
+
+
+def test_one_bit_masks_beside_black_and_white_ones_are_pointed_out(tmp_path, capsys):
+  labelled.mask_files(tmp_path, labelled.square(255))
+  Image.fromarray(labelled.square().astype(bool)).save(tmp_path / 'masks' / 'img0.png')
+  assert prepare(tmp_path) == 0
+  assert 'no mask holds both 1 and 255, which is void: masks/img0.png holds 1, masks/img1' in capsys.readouterr().err
+
+
+def test_what_is_void_everywhere_by_its_own_label_is_left_out(tmp_path, capsys):
+  for name, value in zip('abc', (0, 1, 11), strict=True):
+    photo(tmp_path / 'images' / f'{name}.jpg')
+    mask(tmp_path / 'masks' / f'{name}.png', value)
+  assert prepare(tmp_path, '--ignore-label', '11') == 0
+  assert '1 labels are void everywhere and are left out: c' in capsys.readouterr().err and len(lines(tmp_path)) == 2
+
+
 def test_folders_that_are_split_already_are_the_lists(split, capsys):
   assert prepare(split, *SPLIT) == 0
   assert lines(split) == [f'images/{name}.jpg masks/{name}.png' for name in ('train/a', 'train/b', 'val/c')]
@@ -221,6 +284,13 @@ LINE = labelled.POLYGON + '<polyline label="car" points="1,1;2,2"/>'
 DONE = [  # form, what is done to its files, more flags, what is said, the value of background, car and tree
   ('coco', lambda f: None, '--unlabelled void', '1 labels are void everywhere', [255, 0, 1]),
   ('coco', lambda f: None, '', '15.0% of the outlined pixels of car are covered by outlines of other', [0, 1, 2]),
+  (
+    'coco',
+    edited('annotations', segmentation=[[3, 3.6, 9, 3.6, 9, 4.4]]),
+    '',
+    '1 annotations of car were skipped: no pixel centre inside',
+    None,
+  ),
   ('coco', edited('annotations', iscrowd=1), '', '1 annotations of car are crowds (iscrowd): void', [0, 255, 2]),
   ('coco', replace('coco.json', RENAMED), '', '', [0, 1, 255]),
   ('cvat', replace('cvat.xml', labelled.cvat(LINE)), '', '1 classes have no annotation and are left out: tree', None),

@@ -50,6 +50,8 @@ def test_records_train_as_the_list_does_bit_for_bit(listed, capsys):
       assert files.read_bytes(record, '') == moved.read_bytes() and record.endswith(moved.name)
   assert lists.list_digest(str(file)) == lists.list_digest(str(plain))
   assert (file.parent / 'classes.csv').exists()
+  (listed / 'lists' / 'classes.txt').write_text('p\nq\nr\nother\n')
+  assert 'are those of other data' in make(listed, capsys, '--out', file)[1]
   assert check.main(['--data-list', str(file)]) == 0
   from_records, weights = batches(of_records), class_weights.count(of_records, 4)
   for path in (listed / 'lists').glob('*.*g'):

@@ -79,7 +79,8 @@ class TiffReader:
     readable = {kinds.MINISBLACK, kinds.RGB, kinds.YCBCR} | ({kinds.PALETTE} if class_ids else set())
     if page.dtype != np.uint8 or page.bitspersample != 8:
       return (
-        f'has {page.bitspersample} bits a sample, not 8; convert it, for example with `gdal_translate -ot Byte -scale`'
+        f'has {page.bitspersample} bits a sample, not 8; convert all images with one range, for example with '
+        '`gdal_translate -ot Byte -scale 0 4095 0 255`'
       )
     if page.samplesperpixel > 4 or page.photometric not in readable:
       kind = getattr(page.photometric, 'name', page.photometric)
