@@ -11,7 +11,7 @@
 # N - 1's last checkpoint, and lives in SNAPSHOT_DIR/stageN: checkpoints, and for a list val.txt pictures and scores in
 # results/val/{gray,color,*.txt}.
 # The first failure stops everything. Started again, training resumes, and commands that were completed with the same
-# words are passed over; so a job that was cut off can simply be queued again.
+# words, lists and checkpoints are passed over; so a job that was cut off can simply be queued again.
 
 : "${PYTHON:=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}"
 : "${PARTS:=train predict score}"
@@ -56,15 +56,27 @@ run() {
   "$@"
 }
 
-# Runs a command and notes in the file $1 that it was completed; passes over one that was.
+# A checksum of the lists and checkpoints among the words.
+contents() {
+  local word
+  for word in "$@"; do
+    case "$word" in
+      *.txt) cat "$word" ;;
+      *.ckpt*) cat "$word.index" ;;
+    esac 2>/dev/null || true
+  done | cksum
+}
+
+# Runs a command and notes in the file $1 that it was completed; passes over one that was, with the same lists and
+# checkpoints.
 once() {
   local done_file="$1" words
   shift
-  words="$(in_words "$@")"
+  words="$(in_words "$@") # $(contents "$@")"
   if [ -n "${DRY_RUN:-}" ]; then
     run "$@"
   elif [ -e "$done_file" ] && [ "$(cat "$done_file")" = "$words" ]; then
-    echo "# completed before: $words"
+    echo "# completed before: ${words% \# *}"
   else
     rm -f "$done_file" "$(dirname "$done_file")"/results/*/predict.done # new weights, new predictions
     run "$@"
@@ -126,6 +138,13 @@ benchmark() {
   if [ -n "${DRY_RUN:-}" ]; then "${command[@]}"; else "${command[@]}" | tee "$results/$kind.txt"; fi
 }
 
+# The last checkpoint of a training, in the folder $1: of a completed one the newest (--early-stop ends before step $2).
+last_of() {
+  local name=''
+  [ ! -e "$1/train.done" ] || name="$(sed -n 's/^model_checkpoint_path: "\(.*\)"/\1/p' "$1/checkpoint")"
+  echo "$1/${name:-model.ckpt-$2}"
+}
+
 run_stages() {
   local stage=1 dir results list steps rate script from="$RESTORE_FROM" part
   local more=(--not-restore-classifier) # ImageNet's classes are not ours
@@ -136,12 +155,12 @@ run_stages() {
     for part in $PARTS; do
       case "$part" in
         train) train "$dir" "${!list}" "${!steps}" "${!rate}" "$from" ${more[@]+"${more[@]}"} ;;
-        predict) predict "$results" "${CHECKPOINT:-$dir/model.ckpt-${!steps}}" "${!script}" ;;
+        predict) predict "$results" "${CHECKPOINT:-$(last_of "$dir" "${!steps}")}" "${!script}" ;;
         score) score "$results" ;;
         *) echo "error: PARTS=$PARTS holds '$part'; write some of: train predict score" >&2 && exit 2 ;;
       esac
     done
-    from="$dir/model.ckpt-${!steps}" more=()
+    from="$(last_of "$dir" "${!steps}")" more=()
     stage=$((stage + 1))
   done
 }

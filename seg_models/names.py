@@ -15,6 +15,7 @@ class Model(NamedTuple):
   bins: the sides of an image are multiples of this times the output stride.
   square: the image is square.
   logits_stride: None: the output stride.
+  pools_image: a branch has one value an image and channel, of which batch norm learns nothing in batches of one.
   """
 
   module: str
@@ -23,6 +24,7 @@ class Model(NamedTuple):
   bins: int = 1
   square: bool = False
   logits_stride: int | None = None
+  pools_image: bool = False
 
 
 class Backbone(NamedTuple):
@@ -39,10 +41,12 @@ class Backbone(NamedTuple):
 
 
 MODELS = {
-  'pspnet': Model('seg_models.models.pspnet', 'PSPNet', bins=6, square=True),
+  'pspnet': Model('seg_models.models.pspnet', 'PSPNet', bins=6, square=True, pools_image=True),
   'deeplab': Model('seg_models.models.deeplab', 'DeepLab'),
   'fcn8s': Model('seg_models.models.fcn', 'FCN'),
-  'deeplabv3plus': Model('seg_models.models.deeplabv3plus', 'DeepLabV3Plus', output_stride=16, logits_stride=4),
+  'deeplabv3plus': Model(
+    'seg_models.models.deeplabv3plus', 'DeepLabV3Plus', output_stride=16, logits_stride=4, pools_image=True
+  ),
 }
 
 _RESNET = Backbone('network.common.resnet_v1', 'ResNet')

@@ -161,12 +161,27 @@ def test_stops_at_the_first_failure(fake):
   assert fake(fail='benchmark_by_mIoU') == (3, ['inference_msc', 'benchmark_by_mIoU'])
 
 
-def test_started_again_it_goes_on_where_it_stopped(fake):
+def test_started_again_it_goes_on_where_it_stopped(fake, tmp_path):
   whole = ['train_aaf_mgpu', 'inference_msc', 'benchmark_by_mIoU', 'benchmark_by_instance']
   assert fake() == (0, whole)
   assert fake() == (0, whole[2:])
   assert fake(STRIDES='240,240') == (0, whole[1:])
   assert fake(STRIDES='240,240', BATCH_SIZE=4) == (0, whole)
+  (tmp_path / 'list.txt').write_text('a.png b.png\n')
+  assert fake(PREDICT_LIST=tmp_path / 'list.txt') == (0, whole)
+  (tmp_path / 'list.txt').write_text('a.png b.png\nc.png d.png\n')
+  assert fake(PREDICT_LIST=tmp_path / 'list.txt') == (0, whole[1:])
+
+
+def test_a_stage_that_stopped_early_is_predicted_and_built_upon(fake, tmp_path):
+  fake('voc12/train_pspnet.sh')
+  stage = tmp_path / 'snap shots/stage1'
+  (stage / 'checkpoint').write_text(
+    'model_checkpoint_path: "model.ckpt-7"\nall_model_checkpoint_paths: "model.ckpt-7"\n'
+  )
+  fake('voc12/train_pspnet.sh')
+  for done in (stage / 'results/val/predict.done', tmp_path / 'snap shots/stage2/train.done'):
+    assert 'stage1/model.ckpt-7 ' in done.read_text()
 
 
 def test_scores_are_kept(fake, tmp_path):
@@ -220,7 +235,7 @@ def test_own_images_become_a_network_and_a_report(tmp_path):
   assert '22 steps of 2 of the 6 images' in result.stdout and ' s per step, measured' in result.stdout
   assert 'class tree: ' in result.stdout
   assert len(list(out.glob('train_aaf/stage1/results/test/color/**/*.png'))) == 6
-  assert (out / 'report.html').exists() and list(out.glob('savedmodel/model.ckpt-*/saved_model.pb'))
+  assert (out / 'report.html').exists() and list(out.glob('train_aaf/savedmodel/model.ckpt-*/saved_model.pb'))
   *_, tensorboard, _, predict, _, train = result.stdout.splitlines()
   assert '--logdir' in tensorboard and '--image photo.jpg' in predict
   assert 'model.ckpt-' in train and '--not-restore-classifier' not in train

@@ -28,7 +28,8 @@ class Role(enum.Flag):
 
 
 SWITCH = {'action': argparse.BooleanOptionalAction, 'default': False}  # --flag, and --no-flag to overrule a --config
-FACTS = ('objective', 'class_weight_values', 'data_list_contents')  # in a run's `config` beside its flags
+# In a run's `config` beside its flags.
+FACTS = ('objective', 'class_weight_values', 'data_list_contents', 'val_list_contents')
 GONE = ('kld_weight_rate',)  # in the `config` of earlier runs of scripts where it had no effect
 LARGEST_CONFIG = 1 << 20  # bytes
 
@@ -85,13 +86,20 @@ def parse_with_config(parser: argparse.ArgumentParser, argv=None) -> argparse.Na
   Raises:
     InputError: the file cannot be read, a key is not a flag, or a value is not one that the flag takes.
   """
-  given = words_for(argv, '--config', '--restore-from')
+  given = words_for(argv, '--config', '--restore-from', '--input-size', '--val-strides')
   if given.config:
     values = {name.replace('-', '_'): value for name, value in read_config(given.config).items()}
     actions = {action.dest: action for action in parser._actions if action.option_strings}
     if not values.keys().isdisjoint(FACTS):
       left_out = {*FACTS, *names_of(parser, Role.START), *(set(GONE) - actions.keys())}
       values = {name: value for name, value in values.items() if name not in left_out}
+      if given.input_size and not given.val_strides:
+        values.pop('val_strides', None)  # those of the run's own windows
+      for name in sorted(values.keys() - actions):
+        raise InputError(
+          f'--config {given.config}: is of a run of another script, and {parser.prog} has no {name}; take that script, '
+          'or remove the line'
+        )
     if given.restore_from not in (None, values.get('restore_from')) and values.get('restore_from'):
       values = {name: value for name, value in values.items() if name not in names_of(parser, Role.ORIGIN)}
     set_defaults(parser, actions, values, given.config)
@@ -218,7 +226,7 @@ def add_network_flags(parser, most_used=None):
   group = parser.add_argument_group('network')
   most_used = most_used or group
   add(most_used, Role.NETWORK, '--num-classes', type=whole(2, 255), default=21, help='classes, background included')
-  backbones = 'resnet_v1_101, _50, _14, for laptops efficientnet_lite0, 1, 2'
+  backbones = f'one of {", ".join(BACKBONES)}'
   add(most_used, Role.NETWORK, '--backbone', choices=BACKBONES, default='resnet_v1_101', metavar='NAME', help=backbones)
   add(group, Role.NETWORK, '--model', choices=MODELS, default='pspnet', help='the head')
   others = ', '.join(f'{m.output_stride} for {name}' for name, m in MODELS.items() if m.output_stride != 8)

@@ -45,7 +45,8 @@ def save(prefix: str, tensors: dict) -> None:
     _remove_parts(prefix)  # of an earlier checkpoint: its index must not stand beside the new data
     for part in PARTS:
       os.replace(os.path.join(temporary, base + part), prefix + part)
-    _sync(folder)
+    with contextlib.suppress(OSError):  # some file systems cannot
+      _sync(folder)
   except (OSError, tf.errors.OpError) as e:
     raise RunError(
       f'{prefix}: the checkpoint could not be written ({one_line(e)}); the earlier ones are whole'
@@ -78,6 +79,7 @@ class Reader:
   """
 
   def __init__(self, prefix: str):
+    prefix = re.sub(r'\.(index|data-\d{5}-of-\d{5})$', '', prefix)  # a file's name, completed by the shell
     self.prefix = prefix
     if os.path.isdir(prefix):
       latest = tf.train.latest_checkpoint(prefix)

@@ -1,8 +1,8 @@
 """Files: written whole or not at all, read only where they are regular files; one process at a time in a folder.
 
-A file is written as `.NAME.part` beside its target and renamed. The next run replaces what a killed process left under
-that name. Only regular files and new names are written: a device, a pipe or a link in a target's place is refused, so
-that an unpacked archive cannot direct an output elsewhere. Loads no TensorFlow.
+A file is written as `.STEM.part.SUFFIX` beside its target and renamed. The next run replaces what a killed process left
+under that name. Only regular files and new names are written: a device, a pipe or a link in a target's place is
+refused, so that an unpacked archive cannot direct an output elsewhere. Loads no TensorFlow.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ PARTS='predict score' run_stages
 run "$PYTHON" "$root/pyscripts/benchmark/report.py" --pred-dir "$results/gray" --gt-dir "$GT_DIR" \
   --image-dir "$DATA_DIR/$(common_folder 1 "$PREDICT_LIST")" --data-list "$PREDICT_LIST" \
   --out "$OUT/report.html"
-saved_model="$OUT/savedmodel/$(basename "$CHECKPOINT")"
+saved_model="$SNAPSHOT_DIR/savedmodel/$(basename "$CHECKPOINT")"
 [ -e "$saved_model" ] ||
   run "$PYTHON" "$root/pyscripts/export/export_savedmodel.py" --run "$dir" --save-dir "$saved_model"
 [ -z "${DRY_RUN:-}" ] || exit 0

@@ -27,6 +27,8 @@ class AffinityLoss(tf.Module):
   The training scripts also multiply it by 10^(-step / steps); that is the caller's.
   On several replicas each takes the mean over its own pixels, divided by their number, as Keras' losses do: what the
   replicas have, gradients too, is to be added up.
+  Keras' `sample_weight` and `class_weight` can only scale this one number: pixels to leave out are labelled outside the
+  classes, and class weights belong into `base`.
   """
 
   def __init__(

@@ -7,7 +7,7 @@ d = SIDE^2 numbers. Over all regions of an image, with centred vectors and covar
 
 summed over the classes: a lower bound of the mutual information, negated and up to a constant of the labels. It has no
 lower limit of 0. As in the authors' code, P is a sigmoid of the logits (the softmax cross-entropy stands beside it),
-ignored pixels are 0 in Y and P, and the arithmetic is float64.
+ignored pixels are 0 in Y and nearly 0 (FLOOR) in P, and the arithmetic is float64.
 
 The paper averages Y and P over 4 x 4 pixels first. The logits here have a stride of 4 or 8 already, and so are taken as
 they are. The paper weighs the cross-entropy and this loss alike. The loss is the mean over the images that have

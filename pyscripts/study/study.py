@@ -85,7 +85,10 @@ def plan(args) -> list[Run]:
   for split, path in {'train': args.train_list, **args.lists}.items():
     if not path:
       raise InputError(f'--{split}-list is empty; give a list file: one line an image, `image label`')
-    lists.read_list(path, args.data_dir, need_label=True)
+    pairs, seen = lists.read_list(path, args.data_dir, need_label=True), {}
+    for pair in pairs if split != 'train' else ():
+      if (other := seen.setdefault(pathlib.Path(pair.image).stem, pair.image)) != pair.image:
+        raise InputError(f'{path}: {other} and {pair.image} have one name, and a study scores by name; rename one')
   named = [(name, f'{name}={name}', args.seeds) for name in args.methods.split(',')]
   named += [(text.partition('=')[0], text, args.variant_seeds or args.seeds) for text in args.variant]
   names = [name for name, _, _ in named]

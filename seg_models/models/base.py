@@ -9,7 +9,7 @@ HEAD_DECAY = 0.99  # of the moving averages in the batch norm of heads
 
 
 class AuxiliaryHead(tf.Module):
-  """PSPNet's auxiliary head (Zhao et al. 2017, arXiv 1612.01105, section 3.3), which helps any model to train.
+  """PSPNet's auxiliary head (Zhao et al. 2017, arXiv 1612.01105, section 4), which helps any model to train.
 
   3x3 conv with batch norm and ReLU, 1x1 conv to classes: features [N, h, w, channels] to logits [N, h, w, classes].
 

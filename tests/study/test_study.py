@@ -30,6 +30,8 @@ def data(tmp_path_factory):
   lines = (folder / 'list.txt').read_text().splitlines()
   (folder / 'val.txt').write_text('\n'.join(lines[:3]) + '\n')
   (folder / 'test.txt').write_text('\n'.join(lines[3:6]) + '\n')
+  shutil.copytree(folder, folder / 'other')
+  (folder / 'twice.txt').write_text(f'{lines[0]}\nother/{lines[0]}\n')
   (folder / 'classes.txt').write_text('road\ntree\npole\n')
   return folder
 
@@ -190,6 +192,7 @@ def test_a_script_that_fails_is_quoted(tmp_path):
 BAD = {
   'no training list': (['--train-list', ''], ['--train-list is empty']),
   'validation list missing': (['--val-list', 'none.txt'], ['none.txt: no such list file']),
+  'images of one name': (['--test-list', 'twice.txt'], ['have one name, and a study scores by name']),
   'unknown method': (['--methods', 'baseline,gan'], ["'gan=gan' is not NAME=METHOD FLAGS", 'baseline, affinity, aaf']),
   'method twice': (['--methods', 'aaf,aaf'], ["'aaf' is named twice"]),
   'variant with a path for a name': (['--variant', '../up=aaf'], ['is not NAME=METHOD FLAGS']),
@@ -203,6 +206,7 @@ BAD = {
 
 @pytest.mark.parametrize(('more', 'expected'), [pytest.param(*case, id=name) for name, case in BAD.items()])
 def test_bad_input_is_one_line_before_the_first_run(data, scripts, tmp_path, capsys, more, expected):
+  more = [data / word if word == 'twice.txt' else word for word in more]
   assert run(words(data, tmp_path / 'out', *more)) == 2 and scripts.calls == []
   (line,) = capsys.readouterr().err.splitlines()
   assert all(word in line for word in expected), line

@@ -3,6 +3,7 @@
 import pytest
 
 from utils.arguments import Role, names_of, shared_flags
+from utils.errors import InputError
 from utils.train import flags
 
 
@@ -28,3 +29,18 @@ def test_help_begins_with_the_ten_most_used(several_gpus, capsys):
   title, *most_used = groups[0].splitlines()
   assert title == 'most used:' and sum(line.startswith('  --') for line in most_used) == 10
   assert groups[-1].startswith('several GPUs and machines:') == several_gpus
+
+
+@pytest.mark.parametrize(('more', 'says'), [
+  ([], '--batch-size 1: pspnet pools the whole image'),
+  (['--batch-size', '2', '--kld-sizes', '8,21'], 'have 42 pixels a side, and no pair of 21 apart counts'),
+  (['--use-global-status', '--kld-sizes', '20'], None),
+])  # fmt: skip
+def test_what_trains_and_learns_nothing_is_said(more, says):
+  found = flags.warnings(flags.parse('', ['--snapshot-dir', 'x', *more], affinity=True))
+  assert says in found[0] if says else found == []
+
+
+def test_xla_compiles_for_one_gpu():
+  with pytest.raises(InputError, match='--num-gpu 1 instead of 2'):
+    flags.parse('', ['--snapshot-dir', 'x', '--xla'], several_gpus=True)

@@ -132,19 +132,21 @@ def test_rules(rule, weights):
 
 def test_a_file_of_weights(tmp_path):
   path = tmp_path / 'weights.txt'
-  path.write_text('sky 0.5\n\ntraffic light 2\n3e-1\n')
-  assert class_weights.read(str(path), 3) == (0.5, 2, 0.3)
+  names = ['sky', 'car', 'traffic light']
+  path.write_text('sky 0.5\n\n2\ntraffic light 3e-1\n')
+  assert class_weights.read(str(path), names) == (0.5, 2, 0.3)
   for text, words in {
     '1\n2': 'has 2 class weights',
-    '1\n2\nsky': "'sky' is not a finite",
-    '1\n2\n-1': "'-1'",
+    '1\n2\nsky': "the class weight 'sky' is not a number",
+    '1\n2\n-1': 'the class weight -1 is out of range',
+    'traffic light 1\nsky 2\ncar 3': 'traffic light is line 1 and class 2',
     '0\n0\n0': 'every class weight is 0',
   }.items():
     path.write_text(text)
     with pytest.raises(InputError, match=words):
-      class_weights.read(str(path), 3)
+      class_weights.read(str(path), names)
   with pytest.raises(InputError, match='balanced, median, enet'):
-    class_weights.read('balancd', 3)
+    class_weights.read('balancd', names)
 
 
 @pytest.mark.usefixtures('deterministic')

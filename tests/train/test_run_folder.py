@@ -1,5 +1,6 @@
 """Runs that are stopped, go on, validate, keep and refuse."""
 
+import argparse
 import csv
 import io
 import json
@@ -170,6 +171,23 @@ def test_more_steps_of_a_planned_run_are_refused_with_the_command_that_works(dat
   message = refusal(data, tmp_path / 'run', script, num_steps=7, schedule=schedule, resume=True)
   assert 'has --num-steps 1, not 7; its rates are planned to end there' in message
   assert f'--restore-from {tmp_path}/run/model.ckpt-0 --num-steps 6 --snapshot-dir NEW, without --resume' in message
+
+
+def test_another_validation_list_is_refused_and_none_is_not(data, tmp_path):
+  lines = (data / 'list.txt').read_text().splitlines()
+  for name, number in (('one', 1), ('two', 2)):
+    (tmp_path / f'{name}.txt').write_text('\n'.join(lines[:number]))
+  train(data, tmp_path / 'run', num_steps=1, val_list=tmp_path / 'one.txt')
+  message = refusal(data, tmp_path / 'run', num_steps=1, val_list=tmp_path / 'two.txt', resume=True)
+  assert 'the run to resume has val list contents' in message
+  train(data, tmp_path / 'run', num_steps=1, resume=True)
+
+
+@pytest.mark.parametrize(('apart', 'says'), [((1, 0), 'would start at steps [0, 1]'), ((0, 1), 'different weights')])
+def test_workers_that_start_apart_are_refused(monkeypatch, apart, says):
+  monkeypatch.setattr(loop.devices, 'of_all_workers', lambda _, mine: [mine, tuple(np.add(mine, apart).tolist())])
+  with pytest.raises(errors.InputError, match=re.escape(says)):
+    loop.check_equal_starts(None, argparse.Namespace(start=0, folder='run'), tiny.toy())
 
 
 def test_another_list_is_refused_but_the_list_may_move(data, tmp_path, run):

@@ -10,11 +10,11 @@ With n_c pixels of class c, labelled pixels alone, over K classes that have any:
 A class without pixels has the weight 0.
 """
 
-import math
+import argparse
 
 import numpy as np
 
-from utils import runs
+from utils import arguments, labels, runs
 from utils.checks import label_counts
 from utils.errors import InputError
 from utils.files import text_lines
@@ -32,7 +32,7 @@ def of_run(args, pairs) -> tuple[float, ...] | None:
   if not args.class_weights:
     return None
   if args.class_weights not in RULES:
-    return read(args.class_weights, args.num_classes)
+    return read(args.class_weights, labels.choose_classes(args.num_classes, args.class_names, args.data_list).names)
   before = runs.recorded(args.snapshot_dir) if args.resume else {}
   if before.get('class_weights') == args.class_weights and before.get('class_weight_values'):
     return tuple(before['class_weight_values'])
@@ -63,29 +63,25 @@ def by_rule(rule: str, pixels: np.ndarray, around: np.ndarray) -> tuple[float, .
   return tuple(float(f'{weight:.6g}') for weight in weights)
 
 
-def read(path: str, num_classes: int) -> tuple[float, ...]:
-  """The weights of a file: one number a line, or `name number`, in the order of the class ids."""
+def read(path: str, names: list[str]) -> tuple[float, ...]:
+  """The weights of a file: one number a line, or `name number`, in the order of the classes `names`."""
   lines = [line.split() for line in text_lines(path, f'class weights (or give {", ".join(RULES)})')]
-  words = [line[-1] for line in lines if line]
-  if len(words) != num_classes:
+  lines = [line for line in lines if line]
+  if len(lines) != len(names):
     raise InputError(
-      f'{path}: has {len(words)} class weights for --num-classes {num_classes}; write one line a class, `number` or '
+      f'{path}: has {len(lines)} class weights for --num-classes {len(names)}; write one line a class, `number` or '
       '`name number`'
     )
-  weights = tuple(_number(path, word) for word in words)
+  for i, (*words, _) in enumerate(lines):
+    if (name := ' '.join(words)) in names and names.index(name) != i:
+      raise InputError(f'{path}: {name} is line {i + 1} and class {names.index(name)}; order the lines by class id')
+  try:
+    weights = tuple(arguments.real(0)(number) for *_, number in lines)
+  except argparse.ArgumentTypeError as e:
+    raise InputError(f'{path}: the class weight {e}') from None
   if not any(weights):
     raise InputError(f'{path}: every class weight is 0, so there is nothing to learn; give at least one above 0')
   return weights
-
-
-def _number(path: str, word: str) -> float:
-  try:
-    value = float(word)
-  except ValueError:
-    value = math.nan
-  if not 0 <= value < math.inf:
-    raise InputError(f'{path}: the class weight {word!r} is not a finite number of at least 0; correct it')
-  return value
 
 
 def described(weights: tuple[float, ...], names: list[str]) -> str:

@@ -8,7 +8,7 @@ import functools
 import os
 
 from network.losses import EXTRA_LOSSES
-from seg_models.names import size_multiple, size_problem, stride_problem
+from seg_models.names import MODELS, size_multiple, size_problem, stride_problem
 from utils.arguments import (
   Parser,
   Role,
@@ -29,7 +29,7 @@ RESULT, WORKERS, FREE = Role.RESULT, Role.WORKERS, Role.FREE
 distances = numbers(
   int,
   lambda *values: len(set(values)) == len(values) and 1 <= min(values) <= max(values) <= 65536,
-  'different distances in pixels, at least 1 and up to 65536, for example 1,2,3',
+  'different distances in pixels of the logits, at least 1 and up to 65536, for example 1,2,3',
 )
 scale_range = numbers(
   float, lambda low, high: 0 < low <= high <= 1000, 'two factors, LOW,HIGH with 0 < LOW <= HIGH <= 1000'
@@ -134,7 +134,8 @@ def _add_affinity_flags(group, sizes):
   )
   add(group, RESULT, '--kld-lambda-1', type=real(0), default=1.0, metavar='X', help='weight of the edge term')
   add(group, RESULT, '--kld-lambda-2', type=real(0), default=1.0, metavar='X', help='weight of the non-edge term')
-  add(group, RESULT, '--kld-sizes', type=distances, default=sizes, metavar='S,...', help='distances of the neighbours')
+  neighbours = 'distances of the neighbours, in pixels of the logits'
+  add(group, RESULT, '--kld-sizes', type=distances, default=sizes, metavar='S,...', help=neighbours)
   decay = 'both terms shrink to 1 / this over the run; 1: not at all'
   add(group, RESULT, '--kld-decay', type=real(1), default=10.0, metavar='X', help=decay)
 
@@ -215,6 +216,20 @@ def described(args: argparse.Namespace) -> str:
   )
 
 
+def warnings(args: argparse.Namespace) -> list[str]:
+  """What trains, and learns nothing: one line each."""
+  model, found = MODELS[args.model], []
+  if model.pools_image and args.batch_size == 1 and not args.use_global_status:
+    found.append(
+      f'--batch-size 1: {args.model} pools the whole image, and batch norm learns nothing of one value; give at least '
+      '2, or --use-global-status'
+    )
+  side = -(-max(args.input_size) // (model.logits_stride or args.output_stride or model.output_stride))
+  if 2 * (far := max(getattr(args, 'kld_sizes', [0]))) >= side:
+    found.append(f'--kld-sizes: the logits of a crop have {side} pixels a side, and no pair of {far} apart counts')
+  return [f'warning: {line}' for line in found]
+
+
 NEEDS = {
   'not_restore_classifier': 'restore_from',
   'not_restore_logits': 'restore_from',
@@ -243,6 +258,8 @@ def check(args: argparse.Namespace) -> None:
   if args.ohem_threshold == 0 and not args.ohem_min_kept:
     raise InputError('--ohem-threshold 0 without --ohem-min-kept keeps no pixel; give a larger one, or --ohem-min-kept')
   check_ignore_label(args.num_classes, args.ignore_label)
+  if args.xla and getattr(args, 'num_gpu', 1) > 1:
+    raise InputError(f'--xla compiles for one GPU; give --num-gpu 1 instead of {args.num_gpu}, or leave --xla out')
   if args.val_strides is None:
     multiple = size_multiple(args.model, args.output_stride)
     args.val_strides = tuple(max(multiple, 2 * side // 3) for side in args.input_size)

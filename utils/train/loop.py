@@ -80,12 +80,12 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     history = ValidationHistory()
     origin = set_initial_values(state, history, folder, args)
     if folder.writes:
-      print(flags.described(args))
+      print(*flags.warnings(args), flags.described(args), sep='\n')
       print(origin)
       print(devices.described(args.precision))
       if objective.options.class_weights:
         print(class_weights.described(objective.options.class_weights, folder.classes.names))
-    check_equal_starts(strategy, folder)
+    check_equal_starts(strategy, folder, model)
     folder.begin(lambda: digest(model))
     log = RunLog(folder, args, objective, history.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
@@ -102,14 +102,18 @@ def build_model(flags: dict):
   return build(*network, flags['aux_weight'] > 0)
 
 
-def check_equal_starts(strategy, folder) -> None:
-  """Checks that all workers start at the same step; they do not if each sees a snapshot folder of its own."""
-  starts = devices.of_all_workers(strategy, folder.start)
+def check_equal_starts(strategy, folder, model) -> None:
+  """Checks that all workers start at the same step, which they do not if each sees a snapshot folder of its own, and
+  from the same weights: each keeps its copy of them, and no step would make them equal."""
+  mine = folder.start, int(digest(model).split()[1], 16)
+  starts, weights = zip(*devices.of_all_workers(strategy, mine), strict=True)
   if len(set(starts)) > 1:
     raise InputError(
-      f'--snapshot-dir {folder.folder}: the workers would start at steps {starts}; it must be a folder that all '
+      f'--snapshot-dir {folder.folder}: the workers would start at steps {list(starts)}; it must be a folder that all '
       'machines share'
     )
+  if len(set(weights)) > 1:
+    raise InputError('--restore-from: the workers start from different weights; give all of them the same checkpoint')
 
 
 def loop(run: Run) -> None:

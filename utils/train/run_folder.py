@@ -55,6 +55,7 @@ class RunFolder:
     self.flags = vars(args)
     self.classes = choose_classes(args.num_classes, args.class_names, args.data_list)
     facts = (type(objective).__name__, objective.options.class_weights, list_digest(args.data_list))
+    facts += (list_digest(args.val_list) if args.val_list else None,)
     self.config = {**self.flags, **dict(zip(FACTS, facts, strict=True))}
     self._stack = contextlib.ExitStack()
     with self._stack:
@@ -114,6 +115,8 @@ class RunFolder:
       return  # checkpoints of elsewhere: their shapes are checked when they are read
     before = {**{key: flags.default_of(key) for key in self.flags}, **before}
     before, now = json.loads(json.dumps([before, self.config]))
+    if None in (before.get('val_list_contents'), now['val_list_contents']):
+      before.pop('val_list_contents', None)  # validation may begin and end; of two lists the best would not compare
     for key in sorted({*flags.names(Role.DECISIVE), *FACTS} & now.keys()):
       if key in before and before[key] != now[key] and not (key == 'num_steps' and self._may_grow(before, now)):
         name = f'--{key.replace("_", "-")}' if key in self.flags else key.replace('_', ' ')

@@ -147,7 +147,8 @@ class JointLoss:
 
 
 def update(strategy, state, args, gradients, terms, s) -> dict:
-  """Updates every variable unless something is not finite. Returns {name: float32 scalar} for the log.
+  """Updates every variable unless the loss, or in float16 a gradient, is not finite. Returns {name: float32 scalar} for
+  the log.
 
   gradients, terms: of the joint loss, mirrored on the replicas; s: the step.
   """

@@ -39,7 +39,8 @@ class Validator:
     self.strategy, self.pairs, self.args = strategy, pairs[rank::workers], args
     self.quiet = rank > 0
     self.probabilities = probability_function(model, args.input_size)
-    self.windows = {'window': args.input_size, 'strides': args.val_strides, 'batch_size': windows_at_once()}
+    at_once = min(windows_at_once(), max(4, args.batch_size // strategy.num_replicas_in_sync))  # as memory has room for
+    self.windows = {'window': args.input_size, 'strides': args.val_strides, 'batch_size': at_once}
 
   def __call__(self, stop) -> Validation | None:
     """None if `stop.signum` cut it off."""
