@@ -1,4 +1,4 @@
-"""The networks' layers: what convolutions hold, what batch norm computes on one device and on several, resizing."""
+"""The networks' layers: what convolutions hold, what batch norm computes on one device and on several."""
 
 import numpy as np
 import pytest
@@ -62,27 +62,6 @@ def batch_norm(channels, decay=0.9):
   return norm
 
 
-def normalise(x, norm, mean, variance):
-  return (x - mean) / np.sqrt(variance + 1e-3) * norm.gamma.numpy() + norm.beta.numpy()
-
-
-def test_frozen_batch_norm_uses_the_averages_and_changes_nothing():
-  norm, x = batch_norm(5), normal(2, 3, 4, 5)
-  before = [v.numpy() for v in norm.variables]
-  assert_close(norm(x), normalise(x, norm, norm.moving_mean.numpy(), norm.moving_variance.numpy()))
-  for variable, value in zip(norm.variables, before, strict=True):
-    np.testing.assert_array_equal(variable, value)
-
-
-def test_batch_norm_uses_and_averages_the_biased_statistics():
-  norm, x = batch_norm(5), normal(2, 3, 4, 5, mean=2.0)
-  mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-  old = norm.moving_mean.numpy(), norm.moving_variance.numpy()
-  assert_close(norm(x, training=True), normalise(x, norm, mean, variance), 1e-4)
-  assert_close(norm.moving_mean, 0.9 * old[0] + 0.1 * mean)
-  assert_close(norm.moving_variance, 0.9 * old[1] + 0.1 * variance)
-
-
 def test_batch_norm_of_one_value_a_channel():
   norm = batch_norm(5)
   old = norm.moving_variance.numpy()
@@ -139,25 +118,3 @@ def test_batch_norm_on_several_devices_is_that_of_the_whole_batch(mirrored, shar
   for name in ('moving_mean', 'moving_variance'):
     for copy in strategy.experimental_local_results(getattr(norm, name)):
       assert_close(copy, getattr(whole, name), 1e-4)
-
-
-def test_max_pool_sits_on_every_other_pixel():
-  x = np.abs(normal(2, 7, 8, 3))
-  pooled = layers.max_pool_stem(x)
-  padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
-  assert pooled.shape == (2, 4, 4, 3)
-  for i, j in np.ndindex(4, 4):
-    np.testing.assert_array_equal(pooled[:, i, j], padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((1, 2)))
-
-
-@pytest.mark.parametrize('size', [(1, 1), (4, 12), (5, 3), (9, 31)])
-def test_resizing_takes_target_times_scale_for_the_source(size):
-  x = normal(2, 4, 6, 3)
-  sources = [np.arange(out) * (inside / out) for out, inside in zip(size, x.shape[1:3], strict=True)]
-  low = [source.astype(int) for source in sources]
-  high = [np.minimum(cell + 1, inside - 1) for cell, inside in zip(low, x.shape[1:3], strict=True)]
-  shares = [source - cell for source, cell in zip(sources, low, strict=True)]
-  rows, columns = shares[0][:, np.newaxis, np.newaxis], shares[1][:, np.newaxis]
-  along_rows = x[:, low[0]] * (1 - rows) + x[:, high[0]] * rows
-  expected = along_rows[:, :, low[1]] * (1 - columns) + along_rows[:, :, high[1]] * columns
-  assert_close(layers.resize_bilinear(x, size), expected)

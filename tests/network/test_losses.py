@@ -101,28 +101,6 @@ def test_ignored_part_equals_its_absence():
   assert not np.any(whole_gradient.numpy()[outside])
 
 
-def test_nothing_but_ignored_pixels_is_zero():
-  _, logits, weights = draw()
-  labels = np.random.default_rng(0).choice([255, -1, SHAPE[-1], 2**31 - 1], SHAPE[:3]).astype(np.int32)
-  loss, gradient = total_and_gradient(labels, tf.nn.softmax(logits), tf.nn.softmax(weights))
-  assert loss == 0 and not np.any(gradient)
-
-
-def test_one_class_has_no_edges():
-  _, logits, weights = draw()
-  labels = np.ones(SHAPE[:3], np.int32)
-  edge, nonedge = adaptive_affinity_loss(labels, tf.nn.softmax(logits), 4, MARGIN, *tf.nn.softmax(weights))
-  assert not np.any(edge) and np.all(nonedge > 0)
-  assert np.all(np.isfinite(total_and_gradient(labels, tf.nn.softmax(logits), tf.nn.softmax(weights))[1]))
-
-
-def test_certain_probabilities_stay_finite():
-  labels, logits, weights = draw()
-  probs = tf.one_hot(np.argmax(logits, -1), SHAPE[-1])  # nothing but 0 and 1
-  loss, gradient = total_and_gradient(labels, probs, tf.nn.softmax(weights))
-  assert np.isfinite(loss) and np.all(np.isfinite(gradient))
-
-
 @pytest.mark.parametrize(('dtype', 'tolerance'), [('float16', 2e-3), ('bfloat16', 2e-2), ('float64', 1e-5)])
 def test_probabilities_of_any_float_type(dtype, tolerance):
   labels, logits, weights = draw()
