@@ -204,7 +204,7 @@ def test_what_users_expect_to_work_works(data, tmp_path, capsys):
   label = 'labels/grey.png'
   (tmp_path / 'data/link.jpg').symlink_to('grey.jpg')
   image(tmp_path / 'beside.jpg')
-  lines += [f'/CMYK.jpg {label}', '', f'../beside.jpg ./labels/../{label}', f'{tmp_path}/beside.jpg {label}', '  ']
+  lines += [f'/CMYK.jpg /{label}', '', f'../beside.jpg ./labels/../{label}', f'{tmp_path}/beside.jpg {label}', '  ']
   lines += [f'link.jpg {label}', f'PNG called JPEG.jpg {label}']
   flags = {'data_dir': tmp_path / 'data', **listed(tmp_path, '\r\n'.join(lines), encoding='utf-8-sig')}
   number = sum(bool(line.strip()) for line in lines)
