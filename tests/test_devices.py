@@ -85,26 +85,6 @@ def test_replicas_are_one_device(mirrored, name, replicas):
   assert np.any(one[1]['toy/conv1/BatchNorm/moving_mean'])
 
 
-@tiny.slow
-def test_replicas_are_one_device_for_the_light_network(mirrored):
-  """Fifty batch norms amplify rounding: a change of these images by one part in 10^7 changes the gradient by 1.6 %."""
-
-  def light_network():
-    return build('deeplabv3plus', 'efficientnet_lite0', CLASSES)
-
-  (one, before), (other, after) = (
-    outcome(strategy, OBJECTIVES['adaptive affinity'], [[EQUAL]], make_model=light_network)
-    for strategy in (tf.distribute.get_strategy(), mirrored(2))
-  )
-  np.testing.assert_allclose(list(other.values()), list(one.values()), 1e-3)
-  momenta = [name for name in before if name.endswith('/Momentum')]
-  error, norm = (
-    np.sqrt(sum(np.sum(np.square(x)) for x in values))
-    for values in ([after[n] - before[n] for n in momenta], [before[n] for n in momenta])
-  )
-  assert error < 0.05 * norm
-
-
 @pytest.mark.parametrize(
   ('name', 'steps', 'changes'),
   [
@@ -421,18 +401,9 @@ def test_convolutions_compute_in_half_precision_and_logits_are_float32(name, hal
   assert len(convolutions) > 15 and set(convolutions) == {tf.as_dtype(half)}
 
 
-def test_statistics_and_softmax_are_float32():
-  """The moving averages of a bfloat16 step differ from float32's by rounding of the data, not of the sums."""
-  averages = {}
-  for kind in ('float32', 'bfloat16'):
-    model = build('fcn8s', 'resnet_v1_14', 3)
-    devices.apply(model, kind)
-    model(network_input(), training=True)
-    norm = model.backbone.conv1.batch_norm
-    averages[kind] = np.stack([norm.moving_mean, norm.moving_variance - 0.9997])
-    bfloat16s = tf.cast(tf.cast(averages[kind], tf.bfloat16), tf.float32)
-    assert not np.array_equal(bfloat16s, averages[kind])
-  np.testing.assert_allclose(averages['bfloat16'], averages['float32'], rtol=0.02, atol=2e-3)
+def test_softmax_is_float32():
+  model = build('fcn8s', 'resnet_v1_14', 3)
+  devices.apply(model, 'bfloat16')
   softmaxes = [
     dtype for kind, dtype in operations(probability_function(model, (SIDE, SIDE)), network_input()) if kind == 'Softmax'
   ]

@@ -11,10 +11,10 @@ from PIL import Image
 from tests.predict import predicted
 from tests.predict.predicted import files, flags, pixels, run
 from tests.predict.test_windows import picture, stand_in
-from utils.errors import InputError, Stopped
+from utils.errors import InputError
 from utils.images import read_label
 from utils.predict.outputs import decided
-from utils.predict.tiff import TiffReader, regrouped
+from utils.predict.tiff import TiffReader
 from utils.predict.windows import class_bands, scores
 
 checkpoint = predicted.checkpoint
@@ -68,15 +68,6 @@ def test_rows_are_read_shortly_before_they_are_predicted():
   assert predicted_rows == read == 400
 
 
-@pytest.mark.parametrize('rows', [1, 3, 16, 100])
-def test_regrouped_rows_are_the_same_rows(rows):
-  image = picture(50, 4)
-  for band in (1, 7, 50):
-    got = list(regrouped(bands_of(image, band), rows))
-    np.testing.assert_array_equal(np.concatenate(got), image)
-    assert [len(part) for part in got[:-1]] == [rows] * (len(got) - 1) and 0 < len(got[-1]) <= rows
-
-
 RGB = pixels(*SIZE)
 ALPHA = np.concatenate([RGB, RGB[..., :1]], -1)
 LAYOUTS = {  # how a TIFF is written -> its pixels, and the settings
@@ -85,7 +76,7 @@ LAYOUTS = {  # how a TIFF is written -> its pixels, and the settings
   'tiles as they are': (RGB, {'tile': (128, 64)}),
   'strips': (RGB, {'rowsperstrip': 7, 'compression': 'zlib'}),
   'alpha': (ALPHA, {'tile': (64, 64), 'compression': 'zlib', 'extrasamples': ['unassalpha']}),
-  'grey': (RGB[..., 0], {'tile': (64, 64), 'compression': 'zlib', 'photometric': 'minisblack'}),
+  'grey': (RGB[..., 0], {'rowsperstrip': 270, 'compression': 'zlib', 'photometric': 'minisblack'}),
   'BigTIFF': (RGB, {'tile': (64, 64), 'bigtiff': True}),
   'Motorola': (RGB, {'compression': 'zlib', 'byteorder': '>'}),
 }
@@ -204,18 +195,6 @@ def test_bad_tiffs_are_listed_and_leave_nothing(checkpoint, tmp_path, capsys):
     assert len([line for line in errors if f'{path}: ' in line and words in line]) == 1, path
   assert len(errors) == len(BAD) + 1
   assert set(files(tmp_path / 'out')) == {'gray/b.png', 'color/b.png'}
-
-
-def test_signal_while_reading_ends_the_run(tmp_path, monkeypatch):
-  """It is no fault of the file."""
-
-  def stop(self):
-    raise Stopped('stopped by SIGTERM', 15)
-
-  with TiffReader(tiff(tmp_path / 'a.tif', RGB)) as image:
-    monkeypatch.setattr(TiffReader, 'plain_bands', stop)
-    with pytest.raises(Stopped):
-      list(image.bands())
 
 
 def test_codecs_that_are_not_there_are_named(tmp_path):

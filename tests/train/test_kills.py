@@ -1,5 +1,5 @@
-"""Processes that are killed, that run out of disk, that are asked to stop twice. `tests/profile/test_soak.py` kills at
-random moments of a long run; every moment of the writing of a checkpoint is in `tests/test_checkpoint.py`."""
+"""Processes that run out of disk and that are asked to stop twice. `tests/profile/test_soak.py` kills at random moments
+of a long run; every moment of the writing of a checkpoint is in `tests/test_checkpoint.py`."""
 
 import resource
 import signal
@@ -10,34 +10,11 @@ import time
 import pytest
 
 from tests import tiny
-from tests.tiny import ROOT, assert_same, last_checkpoint, train
+from tests.tiny import ROOT, train
 from utils import checkpoint, errors
 from utils.train import run_folder
 
-data, deterministic = tiny.data, tiny.deterministic
-KILLED_BETWEEN_THE_PARTS_OF_A_CHECKPOINT = """
-import os, signal
-replace = os.replace
-def replace_or_die(source, target):
-  if str(target).endswith('model.ckpt-4.index'):
-    os.kill(os.getpid(), signal.SIGKILL)
-  replace(source, target)
-os.replace = replace_or_die
-"""
-
-
-@pytest.mark.usefixtures('deterministic')
-def test_a_killed_run_ends_as_unbroken(data, tmp_path):
-  """The process that is killed and the one that goes on are two."""
-  flags = {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 2, 'optimizer': 'adamw', 'ema_decay': 0.9}
-  train(data, tmp_path / 'unbroken', **flags)
-  process = tiny.start(data, tmp_path / 'run', before=KILLED_BETWEEN_THE_PARTS_OF_A_CHECKPOINT, **flags)
-  out = process.communicate(timeout=600)[0]
-  assert process.returncode == -signal.SIGKILL, out
-  assert (tmp_path / 'run/.writing').exists() and checkpoint.steps_in(str(tmp_path / 'run')) == [2]
-  train(data, tmp_path / 'run', resume=True, **flags)
-  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'run'))
-  assert not (tmp_path / 'run/.writing').exists()
+data = tiny.data
 
 
 def test_a_second_signal_ends_even_a_step_that_hangs():
