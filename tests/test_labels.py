@@ -1,5 +1,5 @@
-"""Classes come from a file beside the lists, never from their number; names, ids and colours of the data sets agree
-with each other and the stored files; class ids become pictures; photos are turned as people see them."""
+"""Classes come from a file beside the lists, never from their number; names and colours of the data sets agree with the
+stored files; class ids become pictures; photos are turned as people see them."""
 
 import io
 
@@ -9,7 +9,7 @@ import scipy.io
 from PIL import Image, ImageOps
 
 from utils import errors, images, labels
-from utils.labels import VOID, read_colormap
+from utils.labels import read_colormap
 
 
 def test_classes_that_are_written_are_read(tmp_path):
@@ -63,21 +63,6 @@ def test_stored_colormaps_are_the_tables():
     np.testing.assert_array_equal(read_colormap(str(labels.MISC / f'{stem}.mat')), colours)
   np.testing.assert_array_equal(labels.published('voc12').colours, labels.voc_colours(21))
   assert len(labels.published('camvid').names) == 11
-
-
-def test_voc_colours_are_the_published_ones():
-  colours = labels.voc_colours()
-  published = {0: (0, 0, 0), 1: (128, 0, 0), 7: (128, 128, 128), 15: (192, 128, 128), 20: (0, 64, 128)}
-  published[255] = (224, 224, 192)
-  assert {i: tuple(int(c) for c in colours[i]) for i in published} == published
-  assert len({tuple(c) for c in colours}) == 256
-
-
-def test_cityscapes_ids_translate_there_and_back():
-  there, back = labels.cityscapes_label_ids(), labels.cityscapes_train_ids()
-  assert there.tolist() == [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
-  np.testing.assert_array_equal(back[there], np.arange(19))
-  assert (back == VOID).sum() == 256 - 19
 
 
 def test_colormap_is_read_under_the_files_own_name(tmp_path):

@@ -8,7 +8,6 @@ import pathlib
 import resource
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
-from tests.data.test_fuzz import damaged_pictures
 from tests.fuzzed import fuzz
 from tests.score import scored
 from tests.score.scored import outcome
@@ -54,7 +52,7 @@ def encoded(picture, kind='PNG') -> bytes:
 
 
 def put(name, data):
-  """The file `name` becomes an array, bytes, 'folder', 'pipe', a link to a path, or nothing (None)."""
+  """The file `name` becomes an array, bytes, 'folder' or nothing (None)."""
 
   def change(folder):
     path = folder / name
@@ -62,10 +60,8 @@ def put(name, data):
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(data, (bytes, np.ndarray)):
       path.write_bytes(data if isinstance(data, bytes) else encoded(data))
-    elif data in ('folder', 'pipe'):
-      {'folder': os.mkdir, 'pipe': os.mkfifo}[data](path)
-    elif data:
-      path.symlink_to(data)
+    elif data == 'folder':
+      path.mkdir()
 
   return change
 
@@ -89,18 +85,10 @@ def with_palette(array) -> bytes:
   return encoded(image)
 
 
-def bomb() -> bytes:
-  """A header that promises 60,000 x 60,000 pixels."""
-  image = encoded(GREY)
-  head = b'IHDR' + (60_000).to_bytes(4, 'big') * 2 + bytes([8, 0, 0, 0, 0])
-  return image[:12] + head + zlib.crc32(head).to_bytes(4, 'big') + image[33:]
-
-
 nothing = all_of()
 only_text = all_of(put('pred/a.png', None), put('pred/b.png', None), put('pred/notes.txt', b'none yet'))
 in_two_cities = all_of(put('gt/a.png', None), put('gt/ulm/a.png', GREY), put('gt/bonn/a.png', GREY))
 gray_and_color = all_of(put('pred/gray', 'folder'), put('pred/color', 'folder'))
-cut_short = encoded(np.random.default_rng(0).integers(0, 4, (60, 80), np.uint8))[:900]
 # What is wrong | the change to good data | flags that differ (folder -> dict) | words in the message.
 MIOU = [
   ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
@@ -114,17 +102,9 @@ MIOU = [
   ('other size', put('pred/a.png', GREY[:5]), dict, ['pred/a.png', '8 x 5', 'gt/a.png', '8 x 6']),
   ('RGB prediction', put('pred/a.png', picture('RGB')), dict, ['pred/a.png', 'RGB', 'class ids']),
   ('JPEG called png', put('pred/a.png', picture('L', 'JPEG')), dict, ['pred/a.png', 'JPEG', 'PNG']),
-  ('empty file', put('pred/a.png', b''), dict, ['pred/a.png', 'empty']),
-  ('cut short', put('pred/a.png', cut_short), dict, ['pred/a.png', 'cannot be decoded']),
-  ('decompression bomb', put('pred/a.png', bomb()), dict, ['pred/a.png', 'cut it into parts']),
-  ('a pipe nobody writes to', put('pred/a.png', 'pipe'), dict, ['pred/a.png', 'pipe']),
-  ('link to nothing', put('pred/a.png', 'nowhere'), dict, ['pred/a.png', 'no such']),
   ('no classes', nothing, lambda f: {'num-classes': 0}, ['--num-classes', '0', 'from 1 to 256']),
   ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'no ground truth', 'q.png']),
-  ('names missing', nothing, lambda f: {'class-names': f / 'names'}, ['names', 'no such file']),
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 classes', '--num-classes is 4']),
-  ('list missing', nothing, lambda f: {'data-list': f / 'l'}, ['no such list file']),
-  ('list empty', put('l', b'\n\r\n'), lambda f: {'data-list': f / 'l'}, ['holds no line']),
   ('listed, not predicted', put('l', b'a.jpg\nz.tif z_label.png\n'), lambda f: {'data-list': f / 'l'},
    [': z has no prediction']),
   ('two listed, one predicted', put('l', b'v1/a.jpg\nv2/a.jpg\n'), lambda f: {'data-list': f / 'l'},
@@ -133,7 +113,6 @@ MIOU = [
   ('json a folder', nothing, lambda f: {'json': f}, ['--json', 'is a folder']),
   ('json below a file', nothing, lambda f: {'json': f / 'gt/a.png/s.json'}, ['--json', 'a.png', 'is not a folder']),
   ('other classes', nothing, lambda f: {'cityscapes': None}, ['--num-classes 4', '--cityscapes', '19']),
-  ('unknown flag', nothing, lambda f: {'colour': 1}, ['--colour', '--help']),
 ]  # fmt: skip
 INSTANCE = [
   ('instance flag empty', nothing, lambda f: {'inst-dir': ''}, ['--inst-dir is empty']),
@@ -225,30 +204,7 @@ def test_full_disk_is_a_fault_at_run_time(tmp_path):
 # Arbitrary bytes. More cases: FUZZ_EXAMPLES=10000 pytest ...
 
 
-MANY = fuzz(60)
-
-
-LABELS = [encoded(Image.fromarray(GREY).convert(mode)) for mode in ('L', 'P', '1', 'I;16')]
-
-
-@MANY
-@given(
-  data=damaged_pictures(LABELS) | st.binary(max_size=80),
-  part=st.sampled_from(('pred', 'gt', 'inst')),
-  more=st.booleans(),
-)
-def test_any_bytes_score_or_are_refused_in_one_line(tmp_path, capsys, data, part, more):
-  if not (tmp_path / 'inst').exists():
-    build(tmp_path)
-  path = tmp_path / part / 'a.png'
-  path.write_bytes(data)
-  argv = flags(tmp_path, benchmark_by_instance if part == 'inst' else None, **{'boundary': None} if more else {})
-  code, _, err = outcome(benchmark_by_mIoU, argv, capsys)
-  assert code == 0 or (code == 2 and err.startswith('error: ') and err.count('\n') == 1 and str(path) in err), err
-  scored.save(path, GREY)
-
-
-@MANY
+@fuzz(60)
 @given(data=st.binary(max_size=60))
 def test_any_bytes_are_a_list_or_refused(tmp_path, data):
   path = tmp_path / 'list'

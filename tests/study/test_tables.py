@@ -32,14 +32,6 @@ def test_as_scipy(n):
   assert (found['low'], found['high']) == (pytest.approx(interval.low), pytest.approx(interval.high))
 
 
-def test_by_hand():
-  """Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3), and 4.303 is the table's t for two degrees of freedom."""
-  found = paired([3.0, 5.0, 7.0], [2.0, 3.0, 4.0])
-  assert (found['mean'], found['low'], found['high']) == pytest.approx(
-    (2, 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), 1e-3
-  )
-
-
 def test_what_is_not_known_counts_for_nothing():
   assert summary([None, 4.0]) == {'mean': 4.0, 'standard_error': None, 'n': 1}
   assert summary([]) == {'mean': None, 'standard_error': None, 'n': 0}

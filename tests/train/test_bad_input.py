@@ -87,7 +87,6 @@ FLAGS = {
   'scales without scaling': ({'scale_range': '1,2', 'random_scale': None}, ['--scale-range needs --random-scale;']),
   'ignored label is a class': ({'ignore_label': 2}, ['--ignore-label 2', 'from 3 up']),
   'input size not of 8': ({'input_size': '33,40'}, ['--input-size', 'multiple of 8', '32,40']),
-  'unknown model': ({'model': 'none'}, ['--model', 'pspnet']),
   'resume and overwrite': ({'resume': True, 'overwrite': True}, ['--resume and --overwrite']),
   'validation strides too large': ({'val_strides': '64,32'}, ['--val-strides 64,32', 'larger than']),
   'no class weights': ({'class_weights': 'balancd'}, ['balancd: no such file', 'balanced, median, enet']),
