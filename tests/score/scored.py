@@ -1,11 +1,9 @@
-"""What the tests of the benchmarks share: random label images, files of them, and one image for the metrics."""
+"""What the tests of the benchmarks share: random label images, what a script says, and one image for the metrics."""
 
 import functools
-import pathlib
 import re
 
 import numpy as np
-from PIL import Image
 
 from utils import errors
 from utils.score import pairs, scoring
@@ -23,12 +21,6 @@ def blobs(rng: np.random.Generator, height: int, width: int, values) -> np.ndarr
 def spoiled(rng: np.random.Generator, labels: np.ndarray, values, share: float = 0.1) -> np.ndarray:
   """`labels` with a share of the pixels drawn anew."""
   return np.where(rng.random(labels.shape) < share, rng.choice(np.asarray(values, labels.dtype), labels.shape), labels)
-
-
-def save(path: pathlib.Path, labels: np.ndarray) -> str:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  Image.fromarray(labels).save(path)
-  return str(path)
 
 
 def outcome(script, argv, capsys) -> tuple[int, str, str]:

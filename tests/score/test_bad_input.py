@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
+from tests.data.trees import save
 from tests.fuzzed import fuzz
-from tests.score import scored
 from tests.score.scored import outcome
 from utils import errors, images
 from utils.score import pairs
@@ -29,7 +29,7 @@ GREY = np.tile(np.arange(4, dtype=np.uint8), (6, 2))  # [6, 8], classes 0 to 3
 def build(folder):
   for part in ('pred', 'gt', 'inst'):
     for name in 'ab':
-      scored.save(folder / part / f'{name}.png', GREY)
+      save(folder / part / f'{name}.png', GREY)
   return folder
 
 

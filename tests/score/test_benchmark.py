@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
+from tests.data.trees import save
 from tests.score import scored
 from utils import errors, labels, metrics
 from utils.score import boundaries, pairs, scoring
@@ -26,9 +27,9 @@ def data(tmp_path):
   rng = np.random.default_rng(0)
   for name in 'abc':
     truth = scored.blobs(rng, 20, 30, [0, 1, 2, 255])
-    scored.save(tmp_path / 'gt' / f'{name}.png', truth)
-    scored.save(tmp_path / 'inst' / f'{name}.png', scored.blobs(rng, 20, 30, [0, 1, 2, 3, 255]))
-    scored.save(tmp_path / 'pred' / f'{name}.png', scored.spoiled(rng, np.where(truth == 255, 0, truth), range(3)))
+    save(tmp_path / 'gt' / f'{name}.png', truth)
+    save(tmp_path / 'inst' / f'{name}.png', scored.blobs(rng, 20, 30, [0, 1, 2, 3, 255]))
+    save(tmp_path / 'pred' / f'{name}.png', scored.spoiled(rng, np.where(truth == 255, 0, truth), range(3)))
   return tmp_path
 
 
@@ -90,7 +91,7 @@ def test_real_pairs_score_what_the_voc_devkit_gives(capsys):
 
 def test_nothing_but_void_has_no_score(data, printed):
   for name in 'abc':
-    scored.save(data / f'gt/{name}.png', np.full((20, 30), 255, np.uint8))
+    save(data / f'gt/{name}.png', np.full((20, 30), 255, np.uint8))
   out, _ = printed('--boundary', '--json', data / 's.json', '--csv', data / 's.csv')
   assert out[4:6] == ['mean IOU: n/a', 'mean Pixel Acc: n/a']
   content = json.loads((data / 's.json').read_text())
@@ -186,7 +187,7 @@ def test_string_replace_acts_below_the_folder(data, printed):
 
 
 def test_path_comes_before_name_and_truth_without_prediction_is_noted(data, printed):
-  scored.save(data / 'gt/other/a.png', np.zeros((20, 30), np.uint8))
+  save(data / 'gt/other/a.png', np.zeros((20, 30), np.uint8))
   (data / 'pred/b.png').unlink()
   note = f'note: 2 files in {data}/gt have no prediction; scored: 2\n'
   assert printed() == (lines_of(matrix_of(data, 'ac')), note)
@@ -206,7 +207,7 @@ def test_names_in_lists(tmp_path, line, stem):
 
 def test_equal_names_in_sub_folders_are_told_apart_by_the_list(tmp_path):
   for name in ('x/a.png', 'y/a.png', 'b.png'):
-    scored.save(tmp_path / 'pred' / name, np.zeros((2, 3), np.uint8))
+    save(tmp_path / 'pred' / name, np.zeros((2, 3), np.uint8))
   (tmp_path / 'list').write_text('root/y/a.jpg truth/a.png\nz/b.jpg\n')
   assert pairs.predictions(str(tmp_path / 'pred'), str(tmp_path / 'list')) == ['y/a.png', 'b.png']
   (tmp_path / 'list').write_text('z/a.jpg\n')
@@ -227,14 +228,14 @@ def test_links_are_followed_and_loops_are_not(data, printed):
 
 
 def test_truth_of_more_classes_is_refused_and_one_stray_value_is_named(data, capsys):
-  scored.save(data / 'gt/a.png', np.full((20, 30), 5, np.uint8))
+  save(data / 'gt/a.png', np.full((20, 30), 5, np.uint8))
   code, out, err = scored.outcome(benchmark_by_mIoU, args(data), capsys)
   assert (code, err.count('\n')) == (0, 2) and 'a.png: the ground truth holds 5 (600 pixels)' in err
   assert 'void everywhere' in err and out
   code, _, err = scored.outcome(benchmark_by_mIoU, args(data, '--ignore-label', 5), capsys)
   assert code == 0 and 'holds' not in err
   for folder in ('gt', 'pred'):
-    scored.save(data / folder / 'b.png', np.full((20, 30), 6, np.uint8))
+    save(data / folder / 'b.png', np.full((20, 30), 6, np.uint8))
   code, out, err = scored.outcome(benchmark_by_mIoU, args(data), capsys)
   assert (code, out) == (2, '') and '5 (600 pixels), 6 (600 pixels)' in err and '--num-classes 7' in err
 
@@ -264,8 +265,8 @@ def test_encoding_keeps_the_tree_maps_every_id_and_replaces_what_is_there(tmp_pa
   ids = np.array([*range(19), 255], np.uint8).reshape(4, 5)
   expected = np.array([label.id for label in labels.CITYSCAPES_TRAINED] + [0]).reshape(4, 5)
   for step in (1, -1):  # the second time over the first, whose files are newer than these predictions
-    scored.save(tmp_path / 'pred/ulm/a.png', ids[::step])
-    scored.save(tmp_path / 'pred/b.png', ids[::-step])
+    save(tmp_path / 'pred/ulm/a.png', ids[::step])
+    save(tmp_path / 'pred/b.png', ids[::-step])
     os.utime(tmp_path / 'pred/b.png', (0, 0))
     images = encoded(tmp_path)
     assert images.keys() == {'ulm/a.png', 'b.png'}

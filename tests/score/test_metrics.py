@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from tests.data.trees import save
 from tests.score import scored
 from utils import labels, metrics
 from utils.score import boundaries, calibration, cityscapes, instances, scoring
@@ -212,9 +213,9 @@ def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
   official = pytest.importorskip('cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling')
   cases, preds, truths = [cityscapes_case(seed) for seed in range(6)], [], []
   for i, (pred, _, coded, ids) in enumerate(cases):
-    preds.append(scored.save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', labels.cityscapes_label_ids()[pred]))
-    truths.append(scored.save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_labelIds.png', ids))
-    scored.save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_instanceIds.png', coded)
+    preds.append(save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', labels.cityscapes_label_ids()[pred]))
+    truths.append(save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_labelIds.png', ids))
+    save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_instanceIds.png', coded)
   monkeypatch.setattr(np, 'in1d', np.isin, raising=False)  # its name in NumPy 1
   official.args.quiet, official.args.JSONOutput = True, False
   expected = official.evaluateImgLists(preds, truths, official.args)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_mIoU, report
+from tests.data.trees import save
 from tests.score import scored
 from utils import labels
 from utils.score import pairs
@@ -29,11 +30,11 @@ def data(tmp_path_factory):
   rng = np.random.default_rng(0)
   for name in 'abcde':
     truth = scored.blobs(rng, 20, 30, [0, 1, 2, 255])
-    scored.save(folder / 'gt' / f'{name}.png', truth)
+    save(folder / 'gt' / f'{name}.png', truth)
     for which, share in (('old', 0.6), ('new', 0.1)):
       guess = scored.spoiled(rng, np.where(truth == 255, 0, truth), range(4), share * rng.random() + 0.05)
-      scored.save(folder / which / 'gray' / f'{name}.png', guess)
-    scored.save(folder / 'images' / 'sub' / f'{name}.jpg', rng.integers(0, 256, (20, 30, 3), np.uint8))
+      save(folder / which / 'gray' / f'{name}.png', guess)
+    save(folder / 'images' / 'sub' / f'{name}.jpg', rng.integers(0, 256, (20, 30, 3), np.uint8))
   (folder / 'names.txt').write_text('\n'.join(CLASSES), encoding='utf-8')
   return folder
 
@@ -119,7 +120,7 @@ def test_confidence_is_shown_and_its_error_printed(data, tmp_path, capsys):
   """Where every prediction has it: the picture, the curve, and the benchmark's line."""
   shutil.copytree(data / 'new', tmp_path / 'new')
   for path in (tmp_path / 'new/gray').iterdir():
-    scored.save(tmp_path / 'new/confidence' / path.name, np.full((20, 30), 204, np.uint8))
+    save(tmp_path / 'new/confidence' / path.name, np.full((20, 30), 204, np.uint8))
   shutil.copytree(data / 'gt', tmp_path / 'gt')
   shutil.copy(data / 'names.txt', tmp_path)
   shown = data_of(page_of(tmp_path, preds=['new']))
@@ -233,8 +234,8 @@ def test_a_browser_draws_and_sorts_it(data, theme):
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium here')
 def test_a_browser_draws_what_has_no_score(tmp_path):
-  scored.save(tmp_path / 'gt/a.png', np.full((4, 5), 255, np.uint8))
-  scored.save(tmp_path / 'pred/a.png', np.zeros((4, 5), np.uint8))
+  save(tmp_path / 'gt/a.png', np.full((4, 5), 255, np.uint8))
+  save(tmp_path / 'pred/a.png', np.zeros((4, 5), np.uint8))
   out = tmp_path / 'r.html'
   report.main(['--pred-dir', str(tmp_path / 'pred'), '--gt-dir', str(tmp_path / 'gt'), '--out', str(out)])
   run = browse(out, '--dump-dom', '--enable-logging=stderr')

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.score.scored import save
+from tests.data.trees import save
 from tests.test_recipes import BUILD, INSTALLED, bash
 from utils import checkpoint
 
