@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from pyscripts.train import train
 from tests import tiny
 from tests.tiny import arguments
 from utils import errors
@@ -13,7 +12,7 @@ from utils.arguments import height_width, real, whole
 from utils.predict import flags as inference_flags
 from utils.train import flags
 
-data, deterministic = tiny.data, tiny.deterministic
+data = tiny.data
 FACTS = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resume': True, 'overwrite': True}
 
 
@@ -127,10 +126,3 @@ def test_what_is_no_config_is_said_with_the_file(tmp_path, contents, says):
     path.write_bytes(contents)
   with pytest.raises(errors.InputError, match=f'{path}: {says}'):
     parse(path)
-
-
-@pytest.mark.usefixtures('deterministic')
-def test_a_run_is_repeated_by_its_config(data, tmp_path):
-  tiny.train(data, tmp_path / 'one', deterministic=True, overwrite=True, clip_norm=2, num_steps=3)
-  train.main(['--config', str(tmp_path / 'one/config'), '--snapshot-dir', str(tmp_path / 'two')])
-  tiny.assert_same(*(tiny.last_checkpoint(tmp_path / name) for name in ('one', 'two')))

@@ -36,16 +36,9 @@ OBJECTIVES = {
 }
 
 
-def batch(seed, void_shares):
-  """Images and labels, of each image another share void."""
-  rng = np.random.default_rng(seed)
-  void = rng.random([len(void_shares), 48, 48]) < np.reshape(void_shares, [-1, 1, 1])
-  labels = np.where(void, 255, rng.integers(0, CLASSES, void.shape))
-  return rng.normal(0, 50, [*void.shape, 3]).astype(np.float32), labels.astype(np.int32)
-
-
-VERY_UNEQUAL = batch(0, [1, 1, 0, 0, 0.97, 0.9])  # two images all void, two all labelled, two nearly void
-EQUAL = batch(1, [0.1] * 6)
+# Two images all void, two all labelled, two nearly void.
+VERY_UNEQUAL = tiny.batch(0, [1, 1, 0, 0, 0.97, 0.9], size=6, side=48)
+EQUAL = tiny.batch(1, 0.1, size=6, side=48)
 
 
 def deal(strategy, whole):

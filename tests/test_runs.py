@@ -5,8 +5,8 @@ import json
 import pytest
 
 from utils import labels, runs
-from utils.arguments import Parser, add_network_flags
 from utils.errors import InputError
+from utils.predict import flags
 
 
 @pytest.fixture
@@ -35,14 +35,7 @@ def test_folder_gives_network_classes_window_and_the_best_checkpoint(folder):
 
 def test_flags_come_on_top_and_those_that_contradict_are_refused(folder):
   def parse(*words):
-    parser = Parser('')
-    add_network_flags(parser)
-    parser.add_argument('--run')
-    run = runs.named(words)
-    runs.set_defaults(parser, run)
-    args = parser.parse_args(words)
-    runs.check_network(args, run, lambda model, stride: stride or 8)
-    return args
+    return flags.parse('', [*words, '--image', 'a', '--save-dir', 'b'])
 
   args = parse('--run', str(folder), '--ignore-label', '200')
   assert (args.model, args.num_classes, args.ignore_label, args.precision) == ('fcn8s', 4, 200, 'bfloat16')

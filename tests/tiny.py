@@ -5,6 +5,7 @@ test file takes over the fixtures that it needs: `data = tiny.data`.
 """
 
 import argparse
+import csv
 import importlib
 import os
 import pathlib
@@ -141,10 +142,21 @@ def start(data, snapshot, script='train', before=None, output=subprocess.PIPE, *
     f'from pyscripts.train import {script}\n'
     f'sys.exit(errors.run({script}.main, {words!r}))'
   )
-  environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-  return subprocess.Popen(
-    [sys.executable, '-c', code], stdout=output, stderr=subprocess.STDOUT, text=True, env=environment
-  )
+  return subprocess.Popen([sys.executable, '-c', code], stdout=output, stderr=subprocess.STDOUT, text=True)
+
+
+def batch(seed, void=0.0, size=4, side=32) -> tuple[np.ndarray, np.ndarray]:
+  """Images float32 [size, side, side, 3] and labels int32; a share `void` of them is void, or one per image."""
+  rng = np.random.default_rng(seed)
+  labels = rng.integers(0, CLASSES, [size, side, side], np.int32)
+  labels[rng.random(labels.shape) < np.reshape(void, [-1, 1, 1])] = 255
+  return rng.normal(0, 50, [*labels.shape, 3]).astype(np.float32), labels
+
+
+def rows(path) -> list[dict]:
+  """The rows of a CSV file."""
+  with open(path, newline='', encoding='utf-8') as f:
+    return list(csv.DictReader(f))
 
 
 def contents(prefix) -> dict:

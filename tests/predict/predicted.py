@@ -4,7 +4,6 @@ A test file takes over the fixtures that it needs: `checkpoint = predicted.check
 """
 
 import importlib
-import os
 import pathlib
 import subprocess
 import sys
@@ -102,8 +101,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # shells may start us 
 sys.argv = {[script, *words]!r}
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
-  environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-  return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)
+  return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
 
 
 def files(folder) -> dict[str, bytes]:

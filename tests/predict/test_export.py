@@ -14,7 +14,7 @@ from PIL import Image
 
 from network.common.layers import MEAN
 from tests.predict import predicted
-from tests.predict.predicted import CLASSES, LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
+from tests.predict.predicted import LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
 from utils import checkpoint as checkpoints
 from utils import labels
 from utils.predict import flags as inference_flags
@@ -64,20 +64,6 @@ for model in ('one', 'several'):
       assert np.mean(out['classes'][0] == want) > 0.999
       np.testing.assert_allclose(out['probabilities'][0], probs, atol=2e-3)
       np.testing.assert_allclose(out['probabilities'].sum(-1), 1, atol=1e-5)
-
-
-def test_signature_is_what_serving_needs(checkpoint, tmp_path):
-  """Named tensors in and out with a batch axis, under the tag `serve` and the key `serving_default`."""
-  assert run(flags(checkpoint, tmp_path / '1', '--precision', 'bfloat16'), 'export.export_savedmodel') == 0
-  assert sorted(p.name for p in tmp_path.iterdir()) == ['1']
-  loaded = tf.saved_model.load(str(tmp_path / '1'), tags=['serve'])
-  signature = loaded.signatures['serving_default']
-  ((name, spec),) = signature.structured_input_signature[1].items()
-  assert (name, spec.dtype, spec.shape.as_list()) == ('images', tf.uint8, [None, None, None, 3])
-  shapes = {key: spec.shape.as_list() for key, spec in signature.structured_outputs.items()}
-  assert shapes == {'classes': [None] * 3, 'probabilities': [None, None, None, CLASSES]}
-  out = signature(images=tf.constant(pixels(1, 1)[np.newaxis]))
-  assert out['classes'].shape == (1, 1, 1)
 
 
 @pytest.mark.parametrize(

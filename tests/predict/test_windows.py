@@ -147,15 +147,6 @@ def test_batches_across_images_scales_and_flips_change_nothing(batch_size):
   assert sizes == [batch_size] * math.ceil(number / batch_size)
 
 
-def test_mirrored_image_gives_the_mirrored_score():
-  """With flips a whole pass is symmetric at scale 1: flip the image, and the score flips."""
-  image = picture(20, 32)
-  settings = ((16, 16), (8, 8), (1.0,), True)
-  ((_, one),) = scores([(0, image)], stand_in, *settings)
-  ((_, other),) = scores([(0, image[:, ::-1])], stand_in, *settings)
-  np.testing.assert_allclose(one, other[:, ::-1], atol=1e-6)
-
-
 @pytest.mark.parametrize('size', [(20, 33), (32, 40), (5, 7)])
 def test_whole_image_is_a_window_that_covers_it(size):
   """At every scale, mirrored or not: the window of the padded size gives the same."""

@@ -4,7 +4,6 @@ Both train at the same time: two replicas, a network of two convolutions whose s
 checkpoints. SOAK_STEPS sets how many steps (default: 20,000, minutes).
 """
 
-import csv
 import os
 import random
 import signal
@@ -13,7 +12,7 @@ import time
 import numpy as np
 
 from tests import tiny
-from tests.tiny import assert_same, last_checkpoint, start
+from tests.tiny import assert_same, last_checkpoint, rows, start
 from utils import checkpoint
 
 data = tiny.data
@@ -83,11 +82,6 @@ def last_step(snapshot) -> int:
       return int(f.read().splitlines()[-2].split(b',')[0])
   except (OSError, ValueError, IndexError):
     return -1
-
-
-def rows(path) -> list[dict]:
-  with open(path, newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
 
 
 def losses(snapshot) -> list[dict]:

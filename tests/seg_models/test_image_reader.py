@@ -103,17 +103,3 @@ def test_grey_and_palette_labels_give_their_indices(tmp_path, palette):
   Image.new('RGB', CROP[::-1]).save(tmp_path / 'a.jpg')
   [(_, got)] = read([Pair(str(tmp_path / 'a.jpg'), str(tmp_path / 'a.png'))], 1, augmentation=NO_AUGMENTATION)
   np.testing.assert_array_equal(got, label)
-
-
-def test_the_content_tells_jpeg_from_png(tmp_path):
-  rng = np.random.default_rng(0)
-  grey = rng.integers(0, 256, CROP, np.uint8)
-  Image.fromarray(rng.integers(0, 256, (*CROP, 3), np.uint8)).save(tmp_path / 'a.jpg')
-  (tmp_path / 'jpeg.png').write_bytes((tmp_path / 'a.jpg').read_bytes())
-  np.testing.assert_array_equal(
-    decode_image((tmp_path / 'jpeg.png').read_bytes()), tf.io.decode_jpeg((tmp_path / 'a.jpg').read_bytes())
-  )
-  Image.fromarray(grey).save(tmp_path / 'grey.png')
-  np.testing.assert_array_equal(decode_image((tmp_path / 'grey.png').read_bytes()), np.stack([grey] * 3, -1))
-  Image.fromarray(np.dstack([grey] * 4)).save(tmp_path / 'alpha.png')
-  assert decode_image((tmp_path / 'alpha.png').read_bytes()).shape == (*CROP, 3)

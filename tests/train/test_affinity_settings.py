@@ -1,7 +1,5 @@
 """The settings of the affinity losses: distances, uniform against adaptive weights, decay."""
 
-import csv
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,16 +22,11 @@ def loss(objective, decay=1.0) -> float:
   return float(terms[objective.term])
 
 
-def test_adaptive_weights_of_one_distance_are_the_affinity_loss():
-  for size in (1, 2):
-    adaptive = loss(AdaptiveAffinity(*SETTINGS, sizes=(size,)))
-    assert adaptive == pytest.approx(loss(Affinity(*SETTINGS, sizes=(size,))), rel=1e-6)
-
-
-def test_uniform_weights_are_the_affinity_loss_with_lambdas_divided_by_the_distances():
+@pytest.mark.parametrize('sizes', [(1,), (2,), (1, 2, 3)])
+def test_uniform_weights_are_the_affinity_loss_with_lambdas_divided_by_the_distances(sizes):
   classes, margin, *lambdas = SETTINGS
-  uniform = Affinity(classes, margin, *(x / 3 for x in lambdas), sizes=(1, 2, 3))
-  assert loss(AdaptiveAffinity(*SETTINGS)) == pytest.approx(loss(uniform), rel=1e-6)
+  uniform = Affinity(classes, margin, *(x / len(sizes) for x in lambdas), sizes=sizes)
+  assert loss(AdaptiveAffinity(*SETTINGS, sizes=sizes)) == pytest.approx(loss(uniform), rel=1e-6)
 
 
 def test_distances_add_up():
@@ -47,10 +40,8 @@ def test_both_terms_shrink_by_the_decay_over_the_run(data, decay, share):
   """At a rate of almost 0, so that the first of both steps changes nothing for the second."""
   args = arguments(data, 'unused', affinity=True, num_steps=10, kld_decay=decay, learning_rate=1e-30)
   state = TrainingState(toy(), Affinity(*SETTINGS, decay=args.kld_decay), args)
-  step, rng = make_step(tf.distribute.get_strategy(), state, args), np.random.default_rng(1)
-  images = tf.constant(rng.normal(0, 50, [2, 32, 32, 3]), tf.float32)
-  labels = tf.constant(rng.integers(0, CLASSES, [2, 32, 32]), tf.int32)
-  first, middle = (float(step([(images, labels)], tf.constant(s))['aff_loss']) for s in (0, 5))
+  step, batch = make_step(tf.distribute.get_strategy(), state, args), tiny.batch(seed=1, size=2)
+  first, middle = (float(step([batch], tf.constant(s))['aff_loss']) for s in (0, 5))
   assert middle / first == pytest.approx(share, rel=1e-5)
 
 
@@ -60,8 +51,7 @@ def test_methods_of_a_seed_see_equal_data_from_equal_weights(data, tmp_path):
   for seed, script in ((1, 'train'), (1, 'train_affinity'), (1, 'train_aaf'), (2, 'train')):
     folder = tmp_path / f'{script}-{seed}'
     train(data, folder, script, random_seed=seed, learning_rate=1e-30)
-    with open(folder / 'log.csv', newline='') as f:
-      curves[seed, script] = [float(row['seg_loss']) for row in csv.DictReader(f)]
+    curves[seed, script] = [float(row['seg_loss']) for row in tiny.rows(folder / 'log.csv')]
   for script in ('train_affinity', 'train_aaf'):
     assert curves[1, script] == pytest.approx(curves[1, 'train'], rel=1e-5)
   assert abs(curves[1, 'train'][0] - curves[2, 'train'][0]) > 1e-3

@@ -148,18 +148,12 @@ def test_is_refused_in_one_line(data, tmp_path, capsys, main, case, words):
   there.mkdir()
   changes = case(there) if callable(case) else case
   before = written(there)
-  code, lines, err = run(capsys, main, tiny.flags(data, **{'snapshot': tmp_path / 'run', **renamed(changes)}))
+  code, lines, err = run(capsys, main, tiny.flags(data, tmp_path / 'run', **changes))
   assert code == 2 and len(lines) == 1, err
   for word in words:
     assert word in lines[0]
   assert 'Traceback' not in err
   assert written(tmp_path / 'run') == [] and written(there) == before
-
-
-def renamed(changes):
-  """`tiny.flags` takes the snapshot folder as an argument of its own."""
-  changes = dict(changes)
-  return {'snapshot': changes.pop('snapshot_dir'), **changes} if 'snapshot_dir' in changes else changes
 
 
 def test_overwriting_waits_until_the_run_can_start(data, tmp_path, capsys):

@@ -1,7 +1,6 @@
 """Runs that are stopped, go on, validate, keep and refuse."""
 
 import argparse
-import csv
 import io
 import json
 import os
@@ -18,7 +17,7 @@ from PIL import Image
 
 from seg_models.image_reader import file_index
 from tests import tiny
-from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, train
+from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, rows, train
 from utils import checkpoint, errors
 from utils.train import loop, run_folder
 from utils.train.run_folder import CsvLog
@@ -32,11 +31,6 @@ AUGMENTATION = {'scale_range': '0.7,1.5', 'random_rotate': 20, 'color_jitter': T
 
 def steps(folder):
   return checkpoint.steps_in(str(folder))
-
-
-def rows(folder, name='log.csv'):
-  with open(folder / name, newline='') as f:
-    return list(csv.DictReader(f))
 
 
 def at_step(monkeypatch, s, action):
@@ -74,9 +68,9 @@ def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, flags):
   assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'broken'))
   for name in ('best', 'checkpoint', 'validation.csv'):
     assert (tmp_path / 'unbroken' / name).read_text() == (tmp_path / 'broken' / name).read_text()
-  losses = [[(r['step'], r['loss'], r['lr']) for r in rows(tmp_path / run)] for run in ('unbroken', 'broken')]
-  assert losses[0] == losses[1]
-  assert [r['step'] for r in rows(tmp_path / 'broken')] == [str(s) for s in range(7)]
+  logs = [rows(tmp_path / run / 'log.csv') for run in ('unbroken', 'broken')]
+  unbroken, broken = ([(r['step'], r['loss'], r['lr']) for r in log] for log in logs)
+  assert unbroken == broken and [step for step, _, _ in broken] == [str(s) for s in range(7)]
 
 
 @pytest.fixture(scope='module')
@@ -254,14 +248,6 @@ def test_checkpoints_by_time(data, tmp_path, minutes, saved):
   assert steps(tmp_path) == saved
 
 
-def test_step_zero_is_not_saved_and_the_last_is(finished):
-  assert steps(finished) == [2, 4, 5]
-  names = contents(finished / 'model.ckpt-5').keys()
-  assert 'toy/conv1/BatchNorm/moving_mean' in names
-  assert 'toy/conv1/weights/Momentum' in names
-  assert 'toy/conv1/BatchNorm/moving_mean/Momentum' not in names
-
-
 def test_what_a_killed_run_leaves_is_removed(data, run):
   want = last_checkpoint(run)
   shutil.copy(run / 'model.ckpt-5.data-00000-of-00001', run / 'model.ckpt-7.data-00000-of-00001')
@@ -311,11 +297,11 @@ def test_variables_that_are_not_finite_are_not_saved(data, tmp_path, monkeypatch
 def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   folder = tmp_path / 'run'
   train(data, folder, val_list=data / 'list.txt', val_every=3, update_tb_every=2)
-  table = rows(folder)
+  table = rows(folder / 'log.csv')
   assert list(table[0]) == ['step', 'seg_loss', 'loss', 'lr', 'images_per_second', 'waited', 'memory_mb']
   assert [float(r['lr']) for r in table] == pytest.approx([1e-3 * (1 - s / 6) ** 0.9 for s in range(6)])
   assert all(float(r['images_per_second']) > 0 and float(r['memory_mb']) > 1 for r in table)
-  assert [r['step'] for r in rows(folder, 'validation.csv')] == ['3', '5']
+  assert [r['step'] for r in rows(folder / 'validation.csv')] == ['3', '5']
   config = json.loads((folder / 'config').read_text())
   assert (config['batch_size'], config['input_size'], config['objective']) == (2, [32, 32], 'CrossEntropy')
   out = capsys.readouterr().out
@@ -374,7 +360,7 @@ def test_a_validation_that_fails_costs_no_step(data, tmp_path, monkeypatch):
   assert steps(tmp_path / 'run') == [3]
   shutil.copy(data / '0.jpg', tmp_path / 'val/val')
   train(tmp_path / 'val', tmp_path / 'run', resume=True, **flags)
-  assert [row['step'] for row in rows(tmp_path / 'run', 'validation.csv')] == ['3', '5']
+  assert [row['step'] for row in rows(tmp_path / 'run/validation.csv')] == ['3', '5']
 
 
 @pytest.mark.parametrize(
