@@ -51,8 +51,9 @@ class Stopped(BaseException):
 def run(main, argv=None) -> int:
   """Runs a script's `main(argv)` and returns its exit code; a failure becomes one line on standard error.
 
-  `main` returns None or an exit code. Ctrl-C exits with 130. SIGTERM exits with 143, by an exception, so that temporary
-  files are removed. Of what nobody foresaw the line names the exception and the file that has its trace; exit code 1.
+  `main` returns None or an exit code, or argparse ends it. Ctrl-C exits with 130. SIGTERM exits with 143, by an
+  exception, so that temporary files are removed. Of what nobody foresaw the line names the exception and the file that
+  has its trace; exit code 1.
   """
 
   def terminate(signum, frame):
@@ -66,6 +67,8 @@ def run(main, argv=None) -> int:
     code = main(argv) or 0
     sys.stdout.flush()
     return code
+  except SystemExit as e:  # argparse has answered --help or refused a flag
+    return e.code or 0
   except BrokenPipeError:  # the reader of the output has gone, as `head` does
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return RunError.exit_code

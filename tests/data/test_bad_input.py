@@ -28,11 +28,7 @@ def run(capsys, script, folder, flags, home='--data-dir'):
   if script.__name__.startswith('dataset.prepare') and '--list-dir' not in argv:
     argv += ['--list-dir', str(folder / 'lists')]
   capsys.readouterr()
-  try:
-    code = errors.run(script.main, argv)
-  except SystemExit as e:
-    code = e.code
-  return code, capsys.readouterr().err
+  return errors.run(script.main, argv), capsys.readouterr().err
 
 
 LIST = ['--data-list', 'HERE/list.txt']

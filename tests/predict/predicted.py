@@ -76,11 +76,7 @@ def flags(checkpoint, save_dir, *more, network=NETWORK, windows=WINDOWS) -> list
 
 def run(words, script='inference.inference') -> int:
   """The exit code of a script below pyscripts/, run in this process as from the command line."""
-  main = importlib.import_module(f'pyscripts.{script}').main
-  try:
-    return errors.run(main, words)
-  except SystemExit as e:  # argparse
-    return e.code
+  return errors.run(importlib.import_module(f'pyscripts.{script}').main, words)
 
 
 def stopped(words, signum: int, number: int = 3) -> subprocess.CompletedProcess:

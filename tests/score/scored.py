@@ -25,11 +25,7 @@ def spoiled(rng: np.random.Generator, labels: np.ndarray, values, share: float =
 
 def outcome(script, argv, capsys) -> tuple[int, str, str]:
   """Exit code, standard output and standard error of a script, without progress bars."""
-  try:
-    code = errors.run(script.main, [str(a) for a in argv])
-  except SystemExit as e:
-    code = e.code
-  captured = capsys.readouterr()
+  code, captured = errors.run(script.main, [str(a) for a in argv]), capsys.readouterr()
   return code, captured.out, ''.join(line for line in re.split(r'(?<=\n)|\r', captured.err) if '%|' not in line)
 
 

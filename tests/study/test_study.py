@@ -44,10 +44,7 @@ def words(data, out, *more, seeds='1,2', methods='baseline,aaf', training=()) ->
 
 
 def run(command) -> int:
-  try:
-    return errors.run(study.main, command)
-  except SystemExit as e:  # argparse
-    return e.code
+  return errors.run(study.main, command)
 
 
 def content(out) -> dict:

@@ -18,11 +18,7 @@ data = tiny.data
 
 def run(capsys, main, words) -> tuple[int, list[str], str]:
   """Exit code, the lines of standard error without progress bars, and all of it."""
-  try:
-    code = errors.run(main, words)
-  except SystemExit as e:  # argparse
-    code = e.code
-  err = capsys.readouterr().err
+  code, err = errors.run(main, words), capsys.readouterr().err
   return code, [line for line in err.replace('\r', '\n').splitlines() if line.startswith('error:')], err
 
 
