@@ -56,15 +56,21 @@ run() {
   "$@"
 }
 
-# A checksum of the lists and checkpoints among the words.
+# A checksum of the files among the words: lists, with the sizes of what they name, tables, settings and checkpoints.
 contents() {
   local word
   for word in "$@"; do
     case "$word" in
-      *.txt) cat "$word" ;;
-      *.ckpt*) cat "$word.index" ;;
+      *.txt) cat "$word" && words_of "$word" | (cd "$DATA_DIR" && xargs -0 wc -c) ;;
+      *.csv | *.json | *.yaml | *.yml | *.array_record) cksum "$word" ;;
+      *.ckpt*) cat "$word.index" || cksum "$word" ;;
     esac 2>/dev/null || true
   done | cksum
+}
+
+# The names in a list, below DATA_DIR, each ended by a zero byte.
+words_of() {
+  awk '{ n = split($0, path, index($0, "\t") ? "\t" : " "); for (i = 1; i <= n; i++) print "./" path[i] }' "$1" | tr '\n' '\0'
 }
 
 # Runs a command and notes in the file $1 that it was completed; passes over one that was, with the same lists and
@@ -126,6 +132,7 @@ predict() {
 score() {
   local results="$1" flags=()
   flags+=(--data-list "$PREDICT_LIST" --string-replace "$STRING_REPLACE")
+  [ "$IGNORE_LABEL" = 255 ] || flags+=(--ignore-label "$IGNORE_LABEL")
   benchmark "$results" mIoU "${flags[@]}"
   [ -z "$INST_DIR" ] || benchmark "$results" instance "${flags[@]}" \
     --inst-dir "$INST_DIR" --inst-string-replace "$INST_STRING_REPLACE"
@@ -134,7 +141,8 @@ score() {
 benchmark() {
   local results="$1" kind="$2" command
   shift 2
-  command=(run "$PYTHON" "$root/pyscripts/benchmark/benchmark_by_$kind.py" --pred-dir "$results/gray" --gt-dir "$GT_DIR" "$@")
+  command=(run "$PYTHON" "$root/pyscripts/benchmark/benchmark_by_$kind.py" --pred-dir "$results/gray" "$@")
+  if [ -n "${GT_DIR:-}" ]; then command+=(--gt-dir "$GT_DIR"); else command+=(--data-dir "$DATA_DIR"); fi
   if [ -n "${DRY_RUN:-}" ]; then "${command[@]}"; else "${command[@]}" | tee "$results/$kind.txt"; fi
 }
 

@@ -217,7 +217,7 @@ def _label_job(data_dir: str, pair: Pair, make: Callable, settings: str, resize:
       if turn >= 5:
         raise InputError(f'{image}: has EXIF orientation {turn} and its label another size; save the photo upright')
       ids, numbers = masks.resized(ids, *seen), {**numbers, 'resized|': 1}
-    return ids, dict(numbers)
+    return images.upright_label(ids, stored[::-1], turn), dict(numbers)
 
   settings += f' {pair.label}' if isinstance(pair.label, str) else ''
   if resize:

@@ -79,7 +79,10 @@ def main(argv=None) -> None:
     seen = suspect[:2], suspect[2], [image, *(labels.colour(ids, args.classes.colours) for ids in (label, prediction))]
     worst = heapq.nsmallest(args.pictures, [*worst, seen], key=lambda item: item[0])
   ranked.sort(key=lambda suspect: suspect[:2])
-  write_table(os.path.join(args.out, 'suspects.csv'), ranked, args.classes.names)
+  if os.path.exists(table := os.path.join(args.out, 'suspects.csv')):
+    for old in pathlib.Path(args.out).glob('[0-9][0-9][0-9]_*.png'):  # of an earlier ranking
+      old.unlink()
+  write_table(table, ranked, args.classes.names)
   for rank, ((_, path), found, panels) in enumerate(worst, 1):
     files.write_png(os.path.join(args.out, f'{rank:03}_{pathlib.Path(path).stem}.png'), picture(panels, found))
   print(f'{args.out}: suspects.csv ranks {len(ranked)} images, {len(worst)} pictures show the first')

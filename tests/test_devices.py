@@ -338,6 +338,27 @@ def test_two_workers_are_one_process(data, tmp_path):
   assert (one / 'validation.csv').read_text() == (folder / 'validation.csv').read_text()
 
 
+COUNT = """
+    if not hasattr(loop, 'before'):
+      loop.before = len(os.listdir('/proc/self/task'))
+  elif s == 30:
+    print('threads more:', len(os.listdir('/proc/self/task')) - loop.before)"""
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc/self/task'), reason='threads are counted by /proc')
+def test_sums_over_workers_leave_no_threads(data, tmp_path):
+  """A timeout of TensorFlow's own would keep two of each sum."""
+  _, (code, said) = pair(data, tmp_path / 'run', action=COUNT, num_steps=32, val_list=None)
+  assert code == 0 and int(said.partition('threads more: ')[2].split()[0]) < 10, said
+
+
+def test_gpus_are_shared_by_the_workers_of_a_machine():
+  workers = ['a:1', 'a:2', 'b:1', 'a:3']
+  found = [devices.own_gpus([*'0123456'], 2, devices.Cluster(workers, i)) for i in range(4)]
+  assert found == [['0', '1'], ['2', '3'], ['0', '1'], ['4', '5']]
+  assert devices.own_gpus(['0', '1'], 2, devices.Cluster(workers, 3)) == ['0', '1']  # shared out by the scheduler
+
+
 def test_workers_with_other_flags_are_told(data, tmp_path):
   line = 'error: worker 1 has another --clip-norm than worker 0; start all workers with the same command'
   ended = pair(data, tmp_path / 'run', of_second={'clip_norm': 1, 'update_tb_every': 7})

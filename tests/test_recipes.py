@@ -171,6 +171,9 @@ def test_started_again_it_goes_on_where_it_stopped(fake, tmp_path):
   assert fake(PREDICT_LIST=tmp_path / 'list.txt') == (0, whole)
   (tmp_path / 'list.txt').write_text('a.png b.png\nc.png d.png\n')
   assert fake(PREDICT_LIST=tmp_path / 'list.txt') == (0, whole[1:])
+  for size in (5, 7):  # a file that the list names is drawn anew
+    (tmp_path / 'a.png').write_bytes(b'x' * size)
+    assert fake(PREDICT_LIST=tmp_path / 'list.txt', DATA_DIR=tmp_path) == (0, whole if size == 5 else whole[1:])
 
 
 def test_a_stage_that_stopped_early_is_predicted_and_built_upon(fake, tmp_path):
@@ -235,14 +238,18 @@ def test_own_images_become_a_network_and_a_report(tmp_path):
   assert '22 steps of 2 of the 6 images' in result.stdout and ' s per step, measured' in result.stdout
   assert 'class tree: ' in result.stdout
   assert len(list(out.glob('train_aaf/stage1/results/test/color/**/*.png'))) == 6
-  assert (out / 'report.html').exists() and list(out.glob('train_aaf/savedmodel/model.ckpt-*/saved_model.pb'))
+  assert (out / 'report.html').exists() and list(out.glob('train_aaf/stage1/savedmodel/model.ckpt-*/saved_model.pb'))
   *_, tensorboard, _, predict, _, train = result.stdout.splitlines()
   assert '--logdir' in tensorboard and '--image photo.jpg' in predict
   assert 'model.ckpt-' in train and '--not-restore-classifier' not in train
 
 
 def test_a_dry_run_of_own_images_prints_every_command(tmp_path):
-  found = [name for name, _ in commands('own/finetune.sh', tmp_path, PYTHON='python', EPOCHS=40, OUT=tmp_path / 'out')]
+  values = {'PYTHON': 'python', 'OUT': tmp_path / 'out'}
+  found = [name for name, _ in commands('own/finetune.sh', tmp_path, EPOCHS=40, **values)]
+  assert ('fetch_resnet', {'--backbone': 'resnet_v1_50', '--save-dir': f'{ROOT}/snapshots/imagenet'}) in commands(
+    'own/finetune.sh', tmp_path, BACKBONE='resnet_v1_50', **values
+  )
   assert found == [
     'prepare_own',
     'fetch_efficientnet',

@@ -21,6 +21,7 @@ from utils.runs import PARTS, PREFIX, path_of, steps_in
 WRITING = '.writing'  # the folder in which a checkpoint is written before its parts are renamed
 STATE = 'training/'  # begins the names of the run's own state: step counts, loss scale, best score
 AVERAGE = '/ExponentialMovingAverage'  # ends the names of the averages of --ema-decay, as in TensorFlow 1
+AVERAGED = f'{STATE}averaged'  # in a stripped checkpoint: its weights are the averages
 UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 
 
@@ -127,7 +128,7 @@ def restore(prefix: str, variables: dict, advice: str, ema: bool = False) -> Non
     InputError: a variable is missing, has another shape, or is not finite; `advice` says which flags help.
   """
   reader = Reader(prefix)
-  if ema:
+  if ema and AVERAGED not in reader.shapes:
     variables = {f'{name}{AVERAGE}': variable for name, variable in variables.items()}
     if not any(name in reader.shapes for name in variables):
       raise InputError(f'{prefix}: holds no averages, as it was trained without --ema-decay; leave --ema out')

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Collection
@@ -19,9 +20,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
+from tensorflow.python.eager import context
 
 from utils.errors import InputError, RunError, Stopped, one_line
 from utils.lists import list_digest
+
+TRACING = 600  # seconds that TensorFlow may take to build a network or to compile its first step
 
 
 def choose(args, equal: Collection[str] = ()) -> tf.distribute.Strategy:
@@ -47,6 +51,8 @@ def choose(args, equal: Collection[str] = ()) -> tf.distribute.Strategy:
       f'--batch-size {args.batch_size} does not divide evenly among {replicas} replicas; '
       f'give {max(1, args.batch_size // replicas) * replicas}, for example'
     )
+  if replicas > 1 and getattr(args, 'xla', False):
+    raise InputError(f'--xla compiles for one GPU, and here are {replicas} replicas; leave it out')
   if workers:
     return multi_worker_strategy(args, workers, gpus, equal)
   # On CPUs sums are made on one device: in TensorFlow 2.21 each all-reduce by its collectives keeps 1.3 KB for ever.
@@ -78,19 +84,51 @@ def _devices(number: int) -> list[str]:
 def multi_worker_strategy(args, workers: 'Cluster', gpus, equal) -> tf.distribute.Strategy:
   """Waits for the other workers, joins them, and checks that all have the same flags."""
   if gpus:
-    tf.config.set_visible_devices(gpus[: args.num_gpu], 'GPU')
+    tf.config.set_visible_devices(own_gpus(gpus, args.num_gpu, workers), 'GPU')
   else:
     print('no GPU here: one replica a machine, on its CPU')
   meet(workers, args.worker_timeout)
   task = {'type': 'worker', 'index': workers.index}
   os.environ['TF_CONFIG'] = json.dumps({'cluster': {'worker': workers.workers}, 'task': task})
-  options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=args.worker_timeout)
   try:
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    strategy.silence = args.worker_timeout  # of `not_silent`
     compare_flags(strategy, args, equal)
   except tf.errors.OpError as e:
     raise RunError(f'the workers could not be joined; start all of them again ({one_line(e)[:300]})') from None
   return strategy
+
+
+def own_gpus(gpus: list, number: int, workers: 'Cluster') -> list:
+  """The `number` GPUs of this worker. Workers of one machine take theirs in turn, unless the scheduler has shared them
+  out: then each sees fewer than all need."""
+  hosts = [host_and_port(address)[0] for address in workers.workers]
+  here = hosts[workers.index]
+  first = hosts[: workers.index].count(here) * number if len(gpus) >= hosts.count(here) * number else 0
+  return gpus[first : first + number]
+
+
+@contextlib.contextmanager
+def not_silent(strategy, compiles: bool = False):
+  """Aborts what the block waits for from other workers after --worker-timeout; the block then raises an OpError.
+
+  `compiles`: TRACING seconds more, for a block that TensorFlow compiles. Its own timeout keeps two threads of every sum
+  until it would end: thousands in a few steps through batch norm (2.21).
+  """
+  if not is_multi_worker(strategy):
+    yield
+    return
+
+  def abort():
+    context.context().abort_collective_ops(tf.errors.DEADLINE_EXCEEDED, 'a worker is silent')
+
+  timer = threading.Timer(strategy.silence + TRACING * compiles, abort)
+  timer.daemon = True
+  timer.start()
+  try:
+    yield
+  finally:
+    timer.cancel()
 
 
 def compare_flags(strategy, args, equal: Collection[str]) -> None:
@@ -126,7 +164,8 @@ def sum_over_workers(strategy, value):
   mine = strategy.experimental_distribute_values_from_function(
     lambda context: value if context.replica_id_in_sync_group % replicas == 0 else tf.zeros_like(value)
   )
-  return _sum(strategy)(mine).numpy()
+  with not_silent(strategy):
+    return _sum(strategy)(mine).numpy()
 
 
 @functools.cache

@@ -53,20 +53,12 @@ fi
 : "${IMAGENET:=$root/snapshots/imagenet}"
 : "${RESTORE_FROM=$IMAGENET/$BACKBONE.ckpt}" # empty: from random weights
 : "${SNAPSHOT_DIR:=$OUT/$TRAIN}"
-: "${PYTHON:=$(if [ -n "${DRY_RUN:-}" ]; then echo "$root/.venv/bin/python"; else bash "$root/bashscripts/setup.sh"; fi)}"
+if [ -z "${PYTHON:-}" ]; then
+  if [ -n "${DRY_RUN:-}" ]; then PYTHON="$root/.venv/bin/python"; else PYTHON="$(bash "$root/bashscripts/setup.sh")"; fi
+fi
 
+train_list="${STAGE1_LIST:-$LISTS/train.txt}" STAGE1_LIST=''
 . "$root/bashscripts/pipeline.sh" # runs nothing yet, as there is no STAGE1_LIST
-
-# The folder below DATA_DIR that holds all files of a list's column.
-common_folder() {
-  [ ! -e "$2" ] || awk -v column="$1" '{
-    if (split($0, path, "\t") == 1) split($0, path, " ")
-    folder = path[column] "/"
-    sub("[^/]*/$", "", folder)
-    if (NR == 1) common = folder
-    while (index(folder, common) != 1) sub("[^/]*/$", "", common)
-  } END { print common }' "$2"
-}
 
 # shellcheck disable=SC2086  # several flags in one value
 (cd "$DATA_DIR" && run "$PYTHON" "$root/dataset/prepare_own.py" --data-dir "$DATA_DIR" --list-dir "$LISTS" \
@@ -74,13 +66,14 @@ common_folder() {
 if [ -e "$LISTS/classes.csv" ]; then NUM_CLASSES="$(tail -n +2 "$LISTS/classes.csv" | grep -c .)"; fi
 VAL_LIST="$LISTS/val.txt"
 PREDICT_LIST="$LISTS/test.txt" # where that has labels, else the validation list
-grep -q '[[:blank:]]' "$PREDICT_LIST" 2>/dev/null || PREDICT_LIST="$VAL_LIST"
+# A line without a label is an image's name, spaces and all.
+{ [ -e "$PREDICT_LIST" ] && [ ! -e "$DATA_DIR/$(head -n 1 "$PREDICT_LIST")" ]; } || PREDICT_LIST="$VAL_LIST"
 for list in "$LISTS"/{train,val,test}.txt; do
   [ ! -e "$list" ] || run "$PYTHON" "$root/dataset/check.py" --data-dir "$DATA_DIR" --data-list "$list" \
     --num-classes "$NUM_CLASSES" --ignore-label "$IGNORE_LABEL"
 done
 [ "$RESTORE_FROM" != "$IMAGENET/$BACKBONE.ckpt" ] ||
-  run "$PYTHON" "$root/dataset/fetch_efficientnet.py" --backbone "$BACKBONE" --save-dir "$IMAGENET"
+  run "$PYTHON" "$root/dataset/fetch_${BACKBONE%%_*}.py" --backbone "$BACKBONE" --save-dir "$IMAGENET"
 
 if [ -e "$LISTS/train.txt" ]; then
   if [ ! -e "$VAL_LIST" ]; then
@@ -108,19 +101,18 @@ fi
 TRAIN_FLAGS="--optimizer $OPTIMIZER --batch-norm-decay $BATCH_NORM_DECAY --val-every $val_every --save-minutes 5 $TRAIN_FLAGS"
 echo "# Training: $STEPS steps of $BATCH_SIZE of the $images images, $validations times validated on $VAL_LIST."
 
-: "${STAGE1_LIST:=$LISTS/train.txt}"
+STAGE1_LIST="$train_list"
 : "${STAGE1_STEPS:=$STEPS}"
 : "${STAGE1_PREDICT:=inference}"
 dir="$SNAPSHOT_DIR/stage1"
 results="$dir/results/$(basename "$PREDICT_LIST" .txt)"
-GT_DIR="$DATA_DIR/$(common_folder 2 "$PREDICT_LIST")"
+GT_DIR='' # the list names the ground truth, and the photos
 PARTS=train run_stages
 CHECKPOINT="$dir/$(sed -n 's/.*"checkpoint": "\([^"]*\)".*/\1/p' "$dir/best" 2>/dev/null || echo "model.ckpt-$STEPS")"
 PARTS='predict score' run_stages
-run "$PYTHON" "$root/pyscripts/benchmark/report.py" --pred-dir "$results/gray" --gt-dir "$GT_DIR" \
-  --image-dir "$DATA_DIR/$(common_folder 1 "$PREDICT_LIST")" --data-list "$PREDICT_LIST" \
-  --out "$OUT/report.html"
-saved_model="$SNAPSHOT_DIR/savedmodel/$(basename "$CHECKPOINT")"
+run "$PYTHON" "$root/pyscripts/benchmark/report.py" --pred-dir "$results/gray" --data-dir "$DATA_DIR" \
+  --data-list "$PREDICT_LIST" --ignore-label "$IGNORE_LABEL" --out "$OUT/report.html"
+saved_model="$dir/savedmodel/$(basename "$CHECKPOINT")"
 [ -e "$saved_model" ] ||
   run "$PYTHON" "$root/pyscripts/export/export_savedmodel.py" --run "$dir" --save-dir "$saved_model"
 [ -z "${DRY_RUN:-}" ] || exit 0

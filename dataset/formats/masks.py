@@ -145,7 +145,7 @@ def read_ids(path: str) -> Mask:
   """A mask of ids: a picture of any format, or an array in a .npy file.
 
   Grey PNGs and TIFFs of 1, 2 and 4 bits hold ids, which decoders stretch to 255. Three equal channels are one.
-  Transparent pixels and -1 are void.
+  Transparent pixels (of pictures with an alpha channel) and -1 are void.
 
   Raises:
     InputError: it is no such file, or a picture of colours.
@@ -153,6 +153,7 @@ def read_ids(path: str) -> Mask:
   if pathlib.PurePath(path).suffix.lower() == '.npy':
     return _mask(path, _read_array(path), {}, False, False)
   with images.open_picture(path) as image:
+    one_picture(path, image)
     label, palette, void = np.asarray(image), {}, False
     as_is = image.format == 'PNG' and image.mode in ('L', 'P')
     if image.mode == 'P':
@@ -222,6 +223,16 @@ def _whole_numbers(path: str, label: np.ndarray) -> np.ndarray:
   return np.where(label == -1, VOID, label) if label.dtype.kind == 'i' and label.min() == -1 else label
 
 
+def one_picture(path: str, image: Image.Image) -> None:
+  """An InputError for a stack: a TIFF whose second picture is of the first one's size (smaller ones are overviews)."""
+  if image.format == 'TIFF' and image.n_frames > 1:
+    size = image.size
+    image.seek(1)
+    if image.size == size:
+      raise InputError(f'{path}: holds {image.n_frames} pictures; save each as a file')
+    image.seek(0)
+
+
 def _bits(image: Image.Image, path: str) -> int:
   """Bits of a grey pixel in the file."""
   if image.format == 'PNG':
@@ -254,6 +265,7 @@ def photo(path: str) -> np.ndarray:
     InputError: it cannot be decoded, or is a TIFF of more than 8 bits, whose range is not known, or a turned one.
   """
   with images.open_picture(path) as image:
+    one_picture(path, image)
     turn, bits = images.orientation(image), _bits(image, path)
     if bits > 8:
       raise InputError(

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ class LabelSource(NamedTuple):
   converter: Callable | None  # None: the labels are masks of class ids; `of_ids` says what is to be done with them
   meaning: str  # of the labels' values, written to conversion.txt
   has_names: bool  # classes have names
+  unknown: set = frozenset()  # names of --class-map that no file read so far holds
   unlabelled: str = 'void'  # what pixels without a label are, or background
   settings: str = ''  # what else decides the masks
   colours: Callable[[list[str]], np.ndarray] = lambda names: voc_colours(len(names))
@@ -65,19 +66,28 @@ def _masks(args, converter: Callable | None, meaning: str, names: dict[str, str]
   return LabelSource('--masks', args.masks, read, converter, meaning, has_names=names is not None, **more)
 
 
-def _mapped_names(names: dict[str, str], class_map: dict[str, str]) -> dict[str, str]:
+def _mapped_names(names: dict[str, str], class_map: dict[str, str], unknown: set | None = None) -> dict[str, str]:
   """Name -> the class that its pixels belong to, by a class map of names, or of ids (`category 3`, `id 3`: 3).
+
+  `unknown`, if given, loses what these labels know of it, and nothing is refused.
 
   Raises:
     InputError: the map holds a name that the labels do not.
   """
   by_id = {origin.split()[-1]: name for name, origin in names.items() if origin.startswith(('category ', 'id '))}
   wanted = {(by_id.get(old, old) if old not in names else old): new for old, new in class_map.items()}
-  for name in wanted.keys() - names:
+  if unknown is None:
+    check_class_map(wanted.keys() - names, names)
+  else:
+    unknown.difference_update(old for old in class_map if old in names or old in by_id)
+  return {name: wanted.get(name, name) for name in names}
+
+
+def check_class_map(unknown: set[str], names: Iterable[str]) -> None:
+  for name in sorted(unknown):
     raise InputError(
       f'--class-map: the labels have no class {name!r}; they have {", ".join(list(names)[:20])}; correct the line'
     )
-  return {name: wanted.get(name, name) for name in names}
 
 
 def _regrouped(names: dict[str, str], mapping: dict[str, str]) -> dict[str, str]:
@@ -116,10 +126,12 @@ def _colour_masks(args) -> LabelSource:
 
 
 def _annotation_files(args, flag: str, kind: str) -> LabelSource:
+  unknown = set(args.class_map)
+
   def read(path, images, notes):
     found = READERS[kind](os.path.join(args.data_dir, path))
     names = {classes.plain(name): origin for name, origin in found.names.items()}
-    mapping = _mapped_names(names, args.class_map)
+    mapping = _mapped_names(names, args.class_map, unknown)
 
     def renamed(region: drawing.Region) -> drawing.Region:
       name = classes.plain(region.name)
@@ -136,7 +148,7 @@ def _annotation_files(args, flag: str, kind: str) -> LabelSource:
 
   meaning = f'pixels without a label are {args.unlabelled}'
   settings = f'{args.order} {args.class_map}'
-  return LabelSource(flag, getattr(args, kind), read, converter, meaning, True, args.unlabelled, settings)
+  return LabelSource(flag, getattr(args, kind), read, converter, meaning, True, unknown, args.unlabelled, settings)
 
 
 def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list[str]):
@@ -178,7 +190,9 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
     by_colour = _palette_by_colour(surveys, notes)
     table = {i: i for i in sorted(by_colour.values())} if by_colour else table
   if (args.class_map or args.drop_empty) and not names:
-    names = {value: given[i] if given and i < len(given) else f'class_{i}' for value, i in table.items()}
+    # A class map may name new classes in classes.txt: it names the masks' ids where it has a name for all.
+    old = given if given and (not args.class_map or max(table.values(), default=0) < len(given)) else []
+    names = {value: old[i] if i < len(old) else f'class_{i}' for value, i in table.items()}
   sound = [pair for pair in pairs if pair.label not in faults]
   as_is = all(survey.as_is for survey in surveys.values()) and not names and by_colour is None and not transparent
   if as_is and not args.zero_is_void and not args.resize_labels:

@@ -69,6 +69,7 @@ def each_class(labels, probs, num_classes):
   """-> (labels [N, H, W], probs [N, H, W, C], C): a single channel p becomes [1 - p, p]."""
   number, probs = class_count(num_classes), tf.convert_to_tensor(probs)
   if num_classes == 1:
+    probs = probs[..., tf.newaxis] if probs.shape.rank == 3 else probs  # Keras drops the channel where labels have none
     tf.debugging.assert_shapes([(probs, ('N', 'H', 'W', 1))])
     probs = tf.concat([1 - probs, probs], -1)
   return label_maps(labels), probs, number

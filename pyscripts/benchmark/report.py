@@ -34,7 +34,8 @@ def main(argv=None) -> None:
   files.check_output_file('--out', args.out)
   found_files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
   report.check_same_images(args.pred_dir, found_files)
-  photos = report.photos(args.image_dir, found_files[0])
+  photos = {file.truth: file.image for file in found_files[0] if file.image}
+  photos = report.photos(args.image_dir, found_files[0]) or photos
   pairs = zip(folder_names, found_files, strict=True)
   folders = [report.Folder(name, found, args.num_classes) for name, found in pairs]
   benchmark.check_truth(args, *(folder.sums for folder in folders))

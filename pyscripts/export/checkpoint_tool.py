@@ -76,9 +76,10 @@ def strip(args, checkpoint) -> None:
     raise errors.InputError(f'{args.output}: is there already; name another')
   slots = tuple(f'/{slot}' for slot in sum(SLOTS.values(), ()))
   left_out = (*slots, checkpoint.AVERAGE)
-  kept = [name for name in reader.shapes if not name.endswith(left_out) and not name.startswith('training/')]
+  kept = [name for name in reader.shapes if not name.endswith(left_out) and not name.startswith(checkpoint.STATE)]
   averages = {name: f'{name}{checkpoint.AVERAGE}' for name in kept if f'{name}{checkpoint.AVERAGE}' in reader.shapes}
-  checkpoint.save(args.output, {name: reader.get(averages.get(name, name)) for name in kept})
+  mark = {checkpoint.AVERAGED: np.int64(1)} if averages or checkpoint.AVERAGED in reader.shapes else {}
+  checkpoint.save(args.output, mark | {name: reader.get(averages.get(name, name)) for name in kept})
   print(f'{args.output}: {len(kept)} of {len(reader.shapes)} tensors')
 
 

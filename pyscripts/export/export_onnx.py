@@ -13,13 +13,12 @@ from utils.predict import flags
 
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
-  flags.add_prediction_flags(parser, multi_scale=False, strides=False)
+  flags.add_prediction_flags(parser, multi_scale=False, strides=False, precision=False)
   parser.add_argument('--output', required=True, help='file to write, for example model.onnx')
   args = flags.parse_described(parser, argv)
   flags.check_prediction(args)
   files.check_output_file('--output', args.output)
-  if args.precision != 'float32':
-    raise errors.InputError(f'--precision {args.precision}: an ONNX model is float32; give --precision float32')
+  args.precision = 'float32'  # whatever it was trained in
   try:
     import tf2onnx
   except ImportError:

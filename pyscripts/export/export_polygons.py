@@ -59,10 +59,15 @@ def main(argv=None) -> None:
   paths = images.list_images('--pred-dir', args.pred_dir)
   found = [pairs.Files(os.path.relpath(path, args.pred_dir), path, path) for path in paths]
   photos = report.photos(args.image_dir, found) if args.format != 'geojson' else {}
+  if args.format == 'labelme':
+    there = [path for path in (out_path(args, file.pred, '.json') for file in found) if os.path.exists(path)]
+    if there:
+      raise InputError(f'{there[0]}: is there already, corrected perhaps ({len(there)} files); give another --out')
   trace = functools.partial(traced, classes=classes, tolerance=args.tolerance)
   done = list(parallel.in_threads(trace, paths, 'tracing', 'image'))
   WRITERS[args.format](args, classes, photos, done)
-  files.write_text(names, '\n'.join(classes.names) + '\n')
+  if not names.exists():
+    files.write_text(names, '\n'.join(classes.names) + '\n')
   number, lost = (sum(map(count, done)) for count in (lambda image: len(image.polygons), lambda image: image.lost))
   print(f'{args.out}: {number} polygons of {len(done)} images; classes: {names}')
   if lost:
@@ -141,7 +146,7 @@ def shown(classes: labels.Classes, value: int) -> tuple[str, list[int]]:
 
 def write_labelme(args, classes, photos, done) -> None:
   for image in done:
-    path = out_path(args, image, '.json')
+    path = out_path(args, image.path, '.json')
     shapes = [
       {'label': shown(classes, value)[0], 'points': joined(rings).astype(float).tolist()}
       | {'group_id': None, 'shape_type': 'polygon', 'flags': {}}
@@ -152,8 +157,8 @@ def write_labelme(args, classes, photos, done) -> None:
     files.write_text(path, json.dumps(content | {'imageHeight': image.size[0], 'imageWidth': image.size[1]}))
 
 
-def out_path(args, image: Traced, suffix: str) -> str:
-  return os.path.join(args.out, os.path.splitext(os.path.relpath(image.path, args.pred_dir))[0] + suffix)
+def out_path(args, prediction: str, suffix: str) -> str:
+  return os.path.join(args.out, os.path.splitext(os.path.relpath(prediction, args.pred_dir))[0] + suffix)
 
 
 def write_geojson(args, classes, photos, done) -> None:
@@ -169,7 +174,7 @@ def write_geojson(args, classes, photos, done) -> None:
     content = {'type': 'FeatureCollection', 'features': features}
     if code:
       content['crs'] = {'type': 'name', 'properties': {'name': f'urn:ogc:def:crs:EPSG::{code}'}}
-    files.write_text(out_path(args, image, '.geojson'), json.dumps(content))
+    files.write_text(out_path(args, image.path, '.geojson'), json.dumps(content))
 
 
 def georeference(path: str):

@@ -37,6 +37,7 @@ def parse(argv) -> argparse.Namespace:
 
   step = add('step', 'the forward pass and the training step by objective: time, memory, seconds to the first step')
   add_step_flags(step)
+  step.add_argument('--xla', action='store_true', help='compile the whole step (one GPU)')
   step.add_argument('--plain', action='store_true', help='the step of cross-entropy alone')
   loss = add('loss', 'the adaptive loss with its gradients, against the same as tensors of pairs x classes', repeat=9)
   loss.add_argument('--shape', type=WHOLE, nargs=4, metavar=tuple('NHWC'), help='of logits [of 720 and 336 crops]')
@@ -80,7 +81,6 @@ def add_step_flags(parser) -> None:
   parser.add_argument('--batch-size', type=WHOLE, default=2, help='images at a time, over all replicas')
   parser.add_argument('--input-size', type=SIZE, default=(336, 336), help='of the images')
   parser.add_argument('--use-global-status', action='store_true', help='freeze batch norm')
-  parser.add_argument('--xla', action='store_true', help='compile the whole step (one GPU)')
 
 
 def described(args) -> str:

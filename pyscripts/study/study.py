@@ -20,7 +20,7 @@ import zlib
 from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from utils import arguments, errors, files, labels, lists, runs
+from utils import arguments, errors, files, labels, lists, records, runs
 from utils.errors import InputError, RunError
 from utils.train import flags as train_flags
 
@@ -86,9 +86,14 @@ def plan(args) -> list[Run]:
     if not path:
       raise InputError(f'--{split}-list is empty; give a list file: one line an image, `image label`')
     pairs, seen = lists.read_list(path, args.data_dir, need_label=True), {}
+    if split != 'train' and records.is_file(path):
+      raise InputError(f'--{split}-list {path}: is a record file; give the list that it was made from')
     for pair in pairs if split != 'train' else ():
-      if (other := seen.setdefault(pathlib.Path(pair.image).stem, pair.image)) != pair.image:
-        raise InputError(f'{path}: {other} and {pair.image} have one name, and a study scores by name; rename one')
+      if (stem := pathlib.Path(pair.image).stem) in seen:
+        raise InputError(
+          f'{path}: {seen[stem]} and {pair.image} have one name, and a study scores by name; rename or remove one'
+        )
+      seen[stem] = pair.image
   named = [(name, f'{name}={name}', args.seeds) for name in args.methods.split(',')]
   named += [(text.partition('=')[0], text, args.variant_seeds or args.seeds) for text in args.variant]
   names = [name for name, _, _ in named]
@@ -102,7 +107,10 @@ def plan(args) -> list[Run]:
 def _run(args, seed: int, text: str) -> Run:
   """The run of a method, `NAME=METHOD FLAGS`."""
   method, _, definition = text.partition('=')
-  kind, *own_flags = shlex.split(definition) or ['']
+  try:
+    kind, *own_flags = shlex.split(definition) or ['']
+  except ValueError as e:  # a quotation without an end
+    raise InputError(f'{text!r}: {e}; see --variant') from None
   if not re.fullmatch(r'\w[\w.+-]*', method) or kind not in METHODS:
     raise InputError(f'{text!r} is not NAME=METHOD FLAGS with a METHOD of {", ".join(METHODS)}; see --variant')
   script, parsing = METHODS[kind]
@@ -123,6 +131,8 @@ def _run(args, seed: int, text: str) -> Run:
   settings = {name: value for name in decisive if (value := getattr(flags, name)) != train_flags.default_of(name)}
   settings |= {name: lists.list_digest(getattr(flags, name)) for name in ('data_list', 'val_list')}
   settings |= {'script': script, 'random_seed': None, 'restore_from': _digest(flags.restore_from, args.dry_run)}
+  if os.path.isfile(flags.class_weights):
+    settings['class_weights'] = _digest(flags.class_weights, args.dry_run)
   crc = zlib.crc32(key_of({'settings': settings}).encode())
   settings |= {'method': method, 'random_seed': seed, 'checkpoint': args.checkpoint, 'prediction': args.predict}
   folder = pathlib.Path(args.out_dir) / f'seed-{seed}' / f'{method}-{crc:08x}'
@@ -163,14 +173,17 @@ def finish(args, run: Run, row: dict) -> None:
     row['peak_memory_mb'] = round(max(peak, *log['memory_mb']), 1)  # the log has that of earlier parts too
     row['val_curve'] = list(zip(validation['step'], validation['mIoU'], strict=True))
   for split, path in args.lists.items():
-    digest = lists.list_digest(path)
-    if row.get(split, {}).get('list') != digest:
+    if split not in row:
       predict, score = commands(args, run, split, row['steps'] - 1)
       call(run, predict, f'prediction of {path}')
       call(run, score, f'scores of {path}')
       found = json.loads((run.folder / f'{split}.json').read_text())
       of_classes = {f'{key}_{each["name"]}': each[key] for key in CLASS_SCORES for each in found['classes']}
-      row[split] = {'list': digest, 'images': found['images'], 'scores': {**found['means'], **of_classes}}
+      row[split] = {
+        'list': lists.list_digest(path),
+        'images': found['images'],
+        'scores': {**found['means'], **of_classes},
+      }
 
 
 def _columns(path: pathlib.Path) -> dict[str, list]:
@@ -244,6 +257,10 @@ def main(argv=None) -> None:
   with files.claim(args.out_dir, 'study'):
     rows = read_rows(args.out_dir)
     link_lists(args)
+    for row in (rows[key] for key in keys if key in rows):
+      for split, path in args.lists.items():
+        if row.get(split, {}).get('list') != lists.list_digest(path):
+          row.pop(split, None)  # of an earlier list: no table mixes two
     for key, run in zip(keys, planned, strict=True):
       row = rows.pop(key, {})
       try:

@@ -4,8 +4,6 @@ Conventions: scores are percentages; what is not known or not defined (the sprea
 A difference to the baseline, the study's first method, is taken seed by seed, over the seeds that both have.
 """
 
-import csv
-import io
 import json
 import math
 import re
@@ -97,23 +95,20 @@ def write(out_dir: str, rows: list[dict], other_rows: list[dict], baseline: str,
   text = json.dumps(study, indent=1, allow_nan=False)
   text = re.sub(r'[\[{][^\[\]{}]*[\]}]', lambda found: re.sub(r'\n\s*', ' ', found[0]), text)  # bare values: one line
   files.write_text(f'{out_dir}/study.json', text + '\n')
-  files.write_text(f'{out_dir}/study.csv', as_csv(rows))
+  table = [flat(row) for row in rows]
+  columns = list(dict.fromkeys(key for row in table for key in row))
+  lines = ([row.get(column) for column in columns] for row in table)
+  files.write_csv(f'{out_dir}/study.csv', [columns, *lines], plain=True)
   files.write_text(f'{out_dir}/study.md', as_markdown(study))
   return as_markdown(study)
 
 
-def as_csv(runs: list[dict]) -> str:
-  """A row a run."""
-  rows = [
-    {key: value for key, value in run.items() if not isinstance(value, dict | list)}
-    | {f'{split}_{key}': value for split in SPLITS if split in run for key, value in run[split]['scores'].items()}
-    for run in runs
-  ]
-  text = io.StringIO()
-  writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  return text.getvalue()
+def flat(run: dict) -> dict:
+  """A run's row of the CSV."""
+  row = {key: value for key, value in run.items() if not isinstance(value, dict | list)}
+  for split in SPLITS:
+    row |= {f'{split}_{key}': value for key, value in run.get(split, {}).get('scores', {}).items()}
+  return row
 
 
 def as_markdown(study: dict) -> str:

@@ -122,3 +122,11 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, spoil, form, words):
   assert export(tmp_path, form) == 2
   error = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
   assert len(error) == 1 and words in error[0] and sorted(tmp_path.rglob('*')) == before
+
+
+def test_what_was_corrected_is_not_replaced(tmp_path, capsys):
+  predicted(tmp_path)
+  (tmp_path / 'classes.txt').write_text(''.join(f'1 2 {i} {name}\n' for i, name in enumerate(STREET.names)))
+  before = (tmp_path / 'classes.txt').read_text()
+  assert export(tmp_path, 'labelme') == 0 and (tmp_path / 'classes.txt').read_text() == before
+  assert export(tmp_path, 'labelme') == 2 and 'is there already, corrected perhaps' in capsys.readouterr().err

@@ -10,6 +10,7 @@ from PIL import Image
 from tests.data import labelled
 from tests.data.labelled import classes, label, lines
 from tests.data.trees import flat_mask, photo, save, tick
+from utils import images
 from utils.labels import voc_colours
 
 ENDING = ('--mask-ending', '_mask')
@@ -106,13 +107,13 @@ def test_labels_of_photos_that_lie_turned_keep_their_pixels(tmp_path):
     photo(tmp_path / 'images' / f'{name}.jpg', 40, 80, exif=exif)
     save(tmp_path / 'masks' / f'{name}.png', stored)
   assert prepare(tmp_path, '--resize-labels') == 0
-  np.testing.assert_array_equal(label(tmp_path, 'a'), stored)
+  np.testing.assert_array_equal(label(tmp_path, 'a'), images.upright(stored, 6))
   content = labelled.coco(labelled.CAR, names='abcd')
   for image in content['images']:
     image['height'] = 40
   (tmp_path / 'coco.json').write_text(json.dumps(content))
   assert prepare(tmp_path, '--coco', 'coco.json', '--drop-empty') == 0
-  np.testing.assert_array_equal(label(tmp_path, 'a'), labelled.square()[:40])
+  np.testing.assert_array_equal(label(tmp_path, 'a'), images.upright(labelled.square()[:40], 6))
 
 
 def test_ids_beyond_eight_bits_and_a_map_of_more_ids_than_there_are(tmp_path, capsys):
@@ -128,6 +129,34 @@ def test_one_bit_masks_beside_black_and_white_ones_are_pointed_out(tmp_path, cap
   Image.fromarray(labelled.square().astype(bool)).save(tmp_path / 'masks' / 'img0.png')
   assert prepare(tmp_path) == 0
   assert 'no mask holds both 1 and 255, which is void: masks/img0.png holds 1, masks/img1' in capsys.readouterr().err
+
+
+def test_a_class_map_of_splits_and_images_that_are_in_two(tmp_path, capsys):
+  """A class of the map need not be in every split. classes.txt names the new classes, not the ids."""
+  labelled.images(tmp_path, 'abc')
+  for split, names, one in (('train', 'ab', labelled.SCENE), ('val', 'bc', (labelled.CAR,))):
+    categories = (('car', 7), ('tree', 3))[: len(one)]
+    (tmp_path / f'{split}.json').write_text(json.dumps(labelled.coco(*one, names=names, categories=categories)))
+  (tmp_path / 'map.txt').write_text('tree -> plant\n')
+  assert prepare(tmp_path, '--coco', '{split}.json', '--class-map', 'map.txt') == 0
+  assert '1 images are in several splits: images/b.jpg' in capsys.readouterr().err
+  assert classes(tmp_path) == ['background', 'car', 'plant']
+  (tmp_path / 'map.txt').write_text('bus -> car\n')
+  assert prepare(tmp_path, '--coco', '{split}.json', '--class-map', 'map.txt') == 2
+  assert "no class 'bus'; they have car, tree" in capsys.readouterr().err
+  labelled.mask_files(tmp_path, np.array([0, 7, 15])[labelled.TRUTH].astype(np.uint8))
+  (tmp_path / 'classes.txt').write_text('person\ncar\n')
+  (tmp_path / 'map.txt').write_text('15 -> person\n7 -> car\n')
+  assert prepare(tmp_path, '--class-map', 'map.txt') == 2
+  assert "has no class 'class_0'" in capsys.readouterr().err
+
+
+def test_a_stack_of_pictures_is_refused(tmp_path, capsys):
+  labelled.mask_files(tmp_path, labelled.TRUTH)
+  first, *more = [Image.fromarray(labelled.TRUTH)] * 3
+  first.save(tmp_path / 'masks' / 'img0.tif', save_all=True, append_images=more)
+  (tmp_path / 'masks' / 'img0.png').unlink()
+  assert prepare(tmp_path) == 1 and 'img0.tif: holds 3 pictures; save each as a file' in capsys.readouterr().err
 
 
 def test_what_is_void_everywhere_by_its_own_label_is_left_out(tmp_path, capsys):

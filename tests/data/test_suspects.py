@@ -88,6 +88,8 @@ def test_a_list_is_ranked_and_pictured(checkpoint, tmp_path, capsys):
   left, top, right, bottom = (int(rows[0][side]) for side in ('left', 'top', 'right', 'bottom'))
   assert 30 <= left < right <= 60 and 20 <= top < bottom <= 40
   assert rows[-1]['given'] == rows[-1]['left'] == ''  # nothing is contradicted there
+  (tmp_path / 'found' / '003_old.png').write_bytes(b'of an earlier ranking')
+  assert errors.run(suspects.main, [*network, *map(str, words)]) == 0
   pictures = sorted(path.name for path in (tmp_path / 'found').glob('*.png'))
   assert len(pictures) == 2 and pictures[0] == '001_b.png'
   assert trees.png(tmp_path / 'found' / '001_b.png')[0].shape == (60, 240, 3)

@@ -63,6 +63,8 @@ def test_one_sigmoid_channel_is_two_classes(kind, from_logits):
   got = loss_and_gradients(one, labels, x if from_logits else tf.sigmoid(x), one.trainable_variables)
   want = loss_and_gradients(two, labels, tf.concat([tf.zeros_like(x), x], -1), two.trainable_variables)
   np.testing.assert_allclose(got[0], want[0], 1e-5)
+  given = x if from_logits else tf.sigmoid(x)  # as Keras gives them where labels have no channel
+  np.testing.assert_array_equal(one(labels[..., 0], given[..., 0]), one(labels, given))
   by_logit = got[1] if from_logits else got[1] * tf.sigmoid(x) * tf.sigmoid(-x)
   np.testing.assert_allclose(by_logit, want[1][..., 1:], 1e-4, 1e-6)
   for g, e in zip(got[2:], want[2:], strict=True):

@@ -60,3 +60,12 @@ def test_a_flag_that_contradicts_the_network_is_refused(snapshots, folder, tmp_p
     assert run([*source, *words]) == 2
     line = capsys.readouterr().err
     assert '--num-classes 4' in line and 'config' in line and not (tmp_path / 'out').exists()
+
+
+def test_what_is_there_is_kept_only_with_its_classes(snapshots, folder, tmp_path, capsys):
+  words = ['--run', str(snapshots), '--image', str(folder / '0.png'), '--save-dir', str(tmp_path / 'out')]
+  assert run(words) == 0 and run([*words, '--skip-existing']) == 0
+  labels.write_classes(snapshots, labels.Classes(NAMES.names[::-1], NAMES.colours))
+  assert run([*words, '--skip-existing']) == 2
+  assert 'holds predictions of other classes' in capsys.readouterr().err
+  assert labels.classes_beside(tmp_path / 'out').names == NAMES.names

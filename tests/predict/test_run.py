@@ -72,6 +72,7 @@ def test_sub_folders_are_kept_and_outputs_below_the_images_are_not_predicted(che
   for more in (['--confidence'], []):
     assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path, *more)) == 0
     assert {n: data for n, data in files(tmp_path / 'out').items() if not n.startswith('confidence/')} == want
+    assert bool(list(tmp_path.glob('out/confidence/*.png'))) == bool(more)  # what lies there is of one run
 
 
 def test_images_of_one_name_keep_their_folders(checkpoint, folder, whole, tmp_path, monkeypatch):

@@ -165,6 +165,7 @@ def two_heights(path):
 BAD = {
   '16 bits': (RGB.astype(np.uint16), {}, None, 'has 16 bits a sample, not 8'),
   'turned': (RGB, {'extratags': [(274, 'H', 1, 6, True)]}, None, 'has orientation 6; save it upright'),
+  'stack': (np.stack([RGB, RGB]), {}, None, 'holds 2 pictures; save each as a file'),
   'palette': (RGB[..., 0], {'photometric': 'palette', 'colormap': np.zeros((3, 256), np.uint16)}, None, 'PALETTE'),
   'five bands': (
     np.zeros((9, 9, 5), np.uint8),

@@ -72,6 +72,7 @@ def test_interrupted_video_goes_on_with_the_frames_that_it_lacks(checkpoint, cli
   assert run(words) == 0
   assert files(tmp_path) == files(whole)
   assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+  assert run([*words, '--confidence']) == 0 and len(list(tmp_path.glob('confidence/*.png'))) == FRAMES
 
 
 @pytest.mark.parametrize(

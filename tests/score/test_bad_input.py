@@ -93,6 +93,7 @@ gray_and_color = all_of(put('pred/gray', 'folder'), put('pred/color', 'folder'))
 MIOU = [
   ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
   ('empty flag', nothing, lambda f: {'pred-dir': ''}, ['--pred-dir is empty']),
+  ('no truth', nothing, lambda f: {'gt-dir': ''}, ['--gt-dir, or --data-dir with --data-list']),
   ('file for folder', nothing, lambda f: {'pred-dir': f / 'pred/a.png'}, ['--pred-dir', 'a.png', 'is a file']),
   ('nothing that is an image', only_text, dict, ['--pred-dir', 'holds no predictions']),
   ('prediction without truth', put('gt/b.png', None), dict, ['b.png', 'has no ground truth', '--string-replace']),

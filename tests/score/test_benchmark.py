@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
-from tests.data.trees import save
+from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid, report
+from tests.data.trees import photo, save
 from tests.score import scored
-from utils import errors, labels, metrics
+from utils import errors, images, labels, metrics
 from utils.score import boundaries, pairs, scoring
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -215,6 +215,27 @@ def test_equal_names_in_sub_folders_are_told_apart_by_the_list(tmp_path):
     pairs.predictions(str(tmp_path / 'pred'), str(tmp_path / 'list'))
 
 
+def test_the_list_may_name_the_truth(tmp_path, capsys):
+  """Of other names, in other folders, one drawn on a photo as it is stored, turned: as they were trained on."""
+  rng, exif = np.random.default_rng(0), Image.Exif()
+  exif[274] = 6
+  for name, turn in (('1', 1), ('2', 6)):
+    stored = scored.blobs(rng, 20, 30, range(4))
+    save(tmp_path / f'masks/{name}_mask.png', stored)
+    save(tmp_path / f'pred/{name}_sat.png', images.upright(stored, turn))
+    photo(tmp_path / f'photos/{name}_sat.jpg', 20, 30, **({'exif': exif} if turn == 6 else {}))
+  save(tmp_path / 'photos/1_sat.png', np.zeros((20, 30), np.uint8))  # what the name alone would find
+  (tmp_path / 'list.txt').write_text(''.join(f'photos/{i}_sat.jpg masks/{i}_mask.png\n' for i in '12'))
+  argv = ['--pred-dir', tmp_path / 'pred', '--data-dir', tmp_path, '--num-classes', 4]
+  code, out, err = scored.outcome(benchmark_by_mIoU, [*argv, '--data-list', tmp_path / 'list.txt'], capsys)
+  assert (code, err) == (0, '') and 'mean IOU: 100.0000%' in out
+  page = [*argv, '--data-list', tmp_path / 'list.txt', '--out', tmp_path / 'report.html']
+  assert scored.outcome(report, page, capsys)[0] == 0 and 'image/jpeg' in (tmp_path / 'report.html').read_text()
+  for wrong in ([*argv], [*argv, '--gt-dir', tmp_path, '--data-list', tmp_path / 'list.txt']):
+    code, _, err = scored.outcome(benchmark_by_mIoU, wrong, capsys)
+    assert code == 2 and '--gt-dir, or --data-dir with --data-list' in err
+
+
 def test_links_are_followed_and_loops_are_not(data, printed):
   before = printed()
   move(data, {'gt': 'elsewhere'})
@@ -240,13 +261,16 @@ def test_truth_of_more_classes_is_refused_and_one_stray_value_is_named(data, cap
   assert (code, out) == (2, '') and '5 (600 pixels), 6 (600 pixels)' in err and '--num-classes 7' in err
 
 
-def test_classes_come_from_beside_the_predictions(data, printed):
+def test_classes_come_from_beside_the_predictions(data, capsys):
   classes = labels.Classes(['a', 'b', '=c', 'd'], labels.voc_colours(4))
   labels.write_classes(data, classes)
   benchmark_by_mIoU.main(['--pred-dir', f'{data}/pred', '--gt-dir', f'{data}/gt', '--csv', f'{data}/s.csv'])
   with open(data / 's.csv', newline='') as file:
     rows = list(csv.DictReader(file))
   assert [row['name'] for row in rows] == ['a', 'b', "'=c", 'd', '']
+  labels.write_classes(data / 'gt', labels.Classes(['b', 'a', '=c', 'd'], classes.colours))
+  code, _, err = scored.outcome(benchmark_by_mIoU, args(data), capsys)
+  assert code == 2 and 'have other names or another order' in err
   precision, recall, f1 = (float(rows[1][name]) for name in ('precision', 'recall', 'f1'))
   assert f1 == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-4)
 

@@ -32,6 +32,7 @@ def data(tmp_path_factory):
   (folder / 'test.txt').write_text('\n'.join(lines[3:6]) + '\n')
   shutil.copytree(folder, folder / 'other')
   (folder / 'twice.txt').write_text(f'{lines[0]}\nother/{lines[0]}\n')
+  (folder / 'again.txt').write_text(f'{lines[0]}\n{lines[0]}\n')
   (folder / 'classes.txt').write_text('road\ntree\npole\n')
   return folder
 
@@ -129,7 +130,13 @@ def test_a_changed_setting_runs_again_and_the_earlier_rows_stay(data, scripts, t
   assert run(words(data, out, seeds='1')) == 0 and scripts.calls == []
   assert content(out)['runs'] == before and len(content(out)['other_runs']) == 6
   assert len(list(out.glob('seed-1/aaf-*'))) == 2
-  (data / 'val2.txt').write_text((data / 'val.txt').read_text() * 2)
+  weights = ['--class-weights', str(tmp_path / 'weights')]
+  for text in ('1\n2\n3\n', '1\n2\n4\n'):  # the numbers count, not the file's name
+    (tmp_path / 'weights').write_text(text)
+    scripts.calls.clear()
+    assert run(words(data, tmp_path / 'weighted', seeds='1', training=weights)) == 0 and len(scripts.calls) == 6
+  scripts.calls.clear()
+  (data / 'val2.txt').write_text(''.join((data / 'list.txt').read_text().splitlines(True)[:4]))
   assert (
     run(words(data, out, '--val-list', data / 'val2.txt', seeds='1', training=['--val-list', data / 'val.txt'])) == 0
   )
@@ -190,6 +197,8 @@ BAD = {
   'no training list': (['--train-list', ''], ['--train-list is empty']),
   'validation list missing': (['--val-list', 'none.txt'], ['none.txt: no such list file']),
   'images of one name': (['--test-list', 'twice.txt'], ['have one name, and a study scores by name']),
+  'an image twice': (['--test-list', 'again.txt'], ['have one name, and a study scores by name']),
+  'no end of a quotation': (['--variant', "a=aaf --kld-margin '2"], ['No closing quotation']),
   'unknown method': (['--methods', 'baseline,gan'], ["'gan=gan' is not NAME=METHOD FLAGS", 'baseline, affinity, aaf']),
   'method twice': (['--methods', 'aaf,aaf'], ["'aaf' is named twice"]),
   'variant with a path for a name': (['--variant', '../up=aaf'], ['is not NAME=METHOD FLAGS']),
@@ -203,7 +212,7 @@ BAD = {
 
 @pytest.mark.parametrize(('more', 'expected'), [pytest.param(*case, id=name) for name, case in BAD.items()])
 def test_bad_input_is_one_line_before_the_first_run(data, scripts, tmp_path, capsys, more, expected):
-  more = [data / word if word == 'twice.txt' else word for word in more]
+  more = [data / word if word in ('twice.txt', 'again.txt') else word for word in more]
   assert run(words(data, tmp_path / 'out', *more)) == 2 and scripts.calls == []
   (line,) = capsys.readouterr().err.splitlines()
   assert all(word in line for word in expected), line

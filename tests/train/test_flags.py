@@ -3,7 +3,6 @@
 import pytest
 
 from utils.arguments import Role, names_of, shared_flags
-from utils.errors import InputError
 from utils.train import flags
 
 
@@ -39,8 +38,3 @@ def test_help_begins_with_the_ten_most_used(several_gpus, capsys):
 def test_what_trains_and_learns_nothing_is_said(more, says):
   found = flags.warnings(flags.parse('', ['--snapshot-dir', 'x', *more], affinity=True))
   assert says in found[0] if says else found == []
-
-
-def test_xla_compiles_for_one_gpu():
-  with pytest.raises(InputError, match='--num-gpu 1 instead of 2'):
-    flags.parse('', ['--snapshot-dir', 'x', '--xla'], several_gpus=True)

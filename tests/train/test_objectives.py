@@ -142,6 +142,11 @@ def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_p
   assert 'class weights: class 0 ' in capsys.readouterr().out
   weights = json.loads((tmp_path / 'config').read_text())['class_weight_values']
   assert len(weights) == CLASSES and min(weights) > 0
+  with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):  # of a run without a checkpoint they are
+    patch.setattr(class_weights, 'count', lambda *_: 1 / 0)
+    (tmp_path / 'new').mkdir()
+    (tmp_path / 'new/config').write_text((tmp_path / 'config').read_text())
+    class_weights.of_run(arguments(data, tmp_path / 'new', resume=True, **flags), [])
   monkeypatch.setattr(class_weights, 'count', None)  # nothing is counted again
   assert class_weights.of_run(arguments(data, tmp_path, resume=True, **flags), []) == tuple(weights)
 

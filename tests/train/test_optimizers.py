@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.tiny import CLASSES, toy
 from utils import checkpoint, errors
-from utils.train import optimizers
+from utils.train import loop, optimizers
 from utils.train.objectives import AdaptiveAffinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
@@ -143,5 +143,9 @@ def test_averages_are_restored_by_name_or_refused(data, tmp_path):
   biases = {'toy/block5/fc1_voc12/biases': tf.Variable([7.0, 7.0, 7.0])}
   checkpoint.restore(str(tmp_path / 'with'), biases, 'advice', ema=True)
   assert [v.numpy().tolist() for v in biases.values()] == [[0, 0, 0]]
+  args = tiny.arguments(data, 'unused', restore_from=tmp_path / 'with')
+  fresh = TrainingState(toy(seed=2), CrossEntropy(CLASSES), args)  # trained on from what was validated
+  origin = loop.set_initial_values(fresh, None, argparse.Namespace(resumed=None), args)
+  assert 'averages of weights from' in origin and not np.any(fresh.model.classifier.biases)
   with pytest.raises(errors.InputError, match='without: holds no averages, .* leave --ema out'):
     checkpoint.restore(str(tmp_path / 'without'), biases, 'advice', ema=True)

@@ -20,6 +20,7 @@ from tests import tiny
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, rows, train
 from utils import checkpoint, errors
 from utils.train import loop, run_folder
+from utils.train.objectives import CrossEntropy
 from utils.train.run_folder import CsvLog
 from utils.train.validation import Validation
 
@@ -175,13 +176,19 @@ def test_another_validation_list_is_refused_and_none_is_not(data, tmp_path):
   message = refusal(data, tmp_path / 'run', num_steps=1, val_list=tmp_path / 'two.txt', resume=True)
   assert 'the run to resume has val list contents' in message
   train(data, tmp_path / 'run', num_steps=1, resume=True)
+  assert message == refusal(data, tmp_path / 'run', num_steps=1, val_list=tmp_path / 'two.txt', resume=True)
 
 
-@pytest.mark.parametrize(('apart', 'says'), [((1, 0), 'would start at steps [0, 1]'), ((0, 1), 'different weights')])
+@pytest.mark.parametrize(('apart', 'says'), [
+  ((1, 0, 0), 'would start at steps [0, 1]'),
+  ((0, 1, 0), 'different weights'),
+  ((0, 0, 1), '--class-weights: the workers have different ones'),
+])  # fmt: skip
 def test_workers_that_start_apart_are_refused(monkeypatch, apart, says):
   monkeypatch.setattr(loop.devices, 'of_all_workers', lambda _, mine: [mine, tuple(np.add(mine, apart).tolist())])
+  state = argparse.Namespace(model=tiny.toy(), objective=CrossEntropy(CLASSES))
   with pytest.raises(errors.InputError, match=re.escape(says)):
-    loop.check_equal_starts(None, argparse.Namespace(start=0, folder='run'), tiny.toy())
+    loop.check_equal_starts(None, argparse.Namespace(start=0, folder='run'), state)
 
 
 def test_another_list_is_refused_but_the_list_may_move(data, tmp_path, run):

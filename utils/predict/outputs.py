@@ -16,7 +16,7 @@ import numpy as np
 from utils.errors import InputError
 from utils.files import Held, claim, make_folder, whole_file, write_png
 from utils.images import list_images
-from utils.labels import VOID, Classes, blend, colour, read_colormap, write_classes
+from utils.labels import VOID, Classes, blend, classes_beside, colour, read_colormap, write_classes
 from utils.lists import read_list
 from utils.predict.tiff import is_tiff
 
@@ -28,6 +28,7 @@ class Outputs:
 
   def __init__(self, args):
     self.folder, self.root, self.least = pathlib.Path(args.save_dir), args.image_dir, args.min_confidence
+    self.skip = args.skip_existing
     self.video = self.folder / 'video' / (pathlib.Path(args.video).stem + '.mp4') if args.video else None
     self.colours = read_colormap(args.colormap) if args.colormap else args.classes.colours
     if len(self.colours) < args.num_classes:
@@ -66,6 +67,7 @@ class Outputs:
 
   def write(self, path: str, image: np.ndarray, score: np.ndarray) -> None:
     """Writes all outputs of one image, class ids last, so that what has class ids has everything."""
+    self.remove_others(path)
     labels, confidence = self.labels(*decided(score))
     for kind in self.kinds:
       target = self.path(kind, path)
@@ -75,6 +77,11 @@ class Outputs:
       else:
         picture = self.picture(kind, labels, confidence, image)
         write_png(target, picture, self.palette if kind == 'gray' else None)
+
+  def remove_others(self, image_path: str) -> None:
+    """Removes what an earlier run wrote of the image and this one does not: all that lies there is of one network."""
+    for kind in set(KINDS) - set(self.kinds):
+      self.path(kind, image_path).unlink(missing_ok=True)
 
   def picture(self, kind: str, labels: np.ndarray, confidence: np.ndarray, image: np.ndarray) -> np.ndarray:
     """What a picture of this kind holds, given what `labels` returns and the image: uint8 [h, w] or RGB [h, w, 3]."""
@@ -98,6 +105,11 @@ class Outputs:
         if not other.name.endswith(f'-of-{parts}'):
           with claim(self.folder, other.name[1:]):  # nobody holds it: a killed process left it
             pass
+      there = classes_beside(os.path.join(self.folder, ''))
+      if self.skip and there and there.names != self.classes.names:
+        raise InputError(
+          f'{self.folder}: holds predictions of other classes; name another --save-dir, or leave --skip-existing out'
+        )
       with contextlib.suppress(Held), claim(self.folder, 'classes'):  # another part writes the same
         write_classes(self.folder, self.classes)
       yield

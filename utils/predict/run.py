@@ -88,6 +88,7 @@ def predict_tiff(path: str, outputs, windows: dict) -> None:
         labels, confidence = np.moveaxis(np.frombuffer(data, np.uint8).reshape(-1, image.size[1], 2), -1, 0)
         yield outputs.picture(kind, labels, confidence, rgb)
 
+    outputs.remove_others(path)
     for kind in outputs.kinds:
       with whole_file(outputs.path(kind, path)) as temporary:
         write_tiff(temporary, pictures(kind), image.size, image, outputs.palette if kind == 'gray' else None)

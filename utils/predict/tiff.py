@@ -89,6 +89,9 @@ class TiffReader:
       return 'stores its bands one after the other; convert it with `gdal_translate -co INTERLEAVE=PIXEL -co TILED=YES`'
     if (turn := page.tags.valueof(images.ORIENTATION)) in range(2, 9):
       return f'has orientation {turn}; save it upright without the tag (mogrify -auto-orient)'
+    pages = self.file.pages
+    if len(pages) > 1 and (pages[1].imagelength, pages[1].imagewidth) == (page.imagelength, page.imagewidth):
+      return f'holds {len(pages)} pictures; save each as a file'
     if self.is_plain():
       missing = page.dataoffsets[0] + page.nbytes > self.file.filehandle.size
     else:
@@ -166,17 +169,13 @@ def regrouped(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
     yield np.concatenate(waiting)
 
 
-def _in_bytes(value):
-  """A tag's value as the writer takes it: text is ASCII there, and files hold UTF-8 too."""
-  return value.encode() if isinstance(value, str) else value
-
-
 def write_tiff(path: str, bands: Iterable[np.ndarray], size, like: TiffReader, palette=None) -> None:
-  """Writes uint8 bands [n, w] (grey) or [n, w, 3] (RGB) as a tiled, deflated TIFF with the georeference of `like`.
+  """Writes uint8 bands [TILE, w] (grey) or [TILE, w, 3] (RGB), the last of any height, as a tiled, deflated TIFF with
+  the georeference of `like`.
 
   With a `palette`, uint8 RGB [c, 3], grey becomes a palette image.
   """
-  bands = regrouped(bands, TILE)
+  bands = iter(bands)
   first = next(bands)
   tiles = (band[:, x : x + TILE] for band in itertools.chain([first], bands) for x in range(0, size[1], TILE))
   shape = (*size, *first.shape[2:])
@@ -185,7 +184,8 @@ def write_tiff(path: str, bands: Iterable[np.ndarray], size, like: TiffReader, p
     colormap = np.zeros((3, 256), np.uint16)
     colormap[:, : len(palette)] = palette.T.astype(np.uint16) * 257
     look = {'photometric': 'palette', 'colormap': colormap}
-  extra = [(tag.code, tag.dtype, tag.count, _in_bytes(tag.value), True) for tag in like.georeference]
+  values = [x.encode() if isinstance(x := tag.value, str) else x for tag in like.georeference]  # text may be UTF-8
+  extra = [(tag.code, tag.dtype, tag.count, x, True) for tag, x in zip(like.georeference, values, strict=True)]
   with like.library.TiffWriter(path, bigtiff=np.prod(shape, dtype=np.int64) > 2**31) as writer:
     settings = {'tile': (TILE, TILE), 'compression': 'zlib', 'metadata': None, 'software': False, 'maxworkers': 1}
     writer.write(tiles, shape=shape, dtype=np.uint8, extratags=extra, **look, **settings)

@@ -14,7 +14,7 @@ def parser(description: str) -> arguments.Parser:
   flags = arguments.Parser(description)
   add = flags.add_argument
   add('--pred-dir', default='', help='folder of predictions: images of class ids, in sub-folders or not')
-  add_truth_flags(flags, required=False)
+  add_truth_flags(flags)
   add('--inst-dir', default='', help='folder of instance id images, 8 or 16 bit; 255 is void')
   add('--inst-string-replace', type=pairs.replacement, metavar='OLD,NEW', help='default: that of --string-replace')
   add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
@@ -28,11 +28,12 @@ def parser(description: str) -> arguments.Parser:
   return flags
 
 
-def add_truth_flags(flags: arguments.Parser, required: bool = True) -> None:
+def add_truth_flags(flags: arguments.Parser) -> None:
   """Adds the flags of the ground truth that predictions are compared with."""
   add = flags.add_argument
+  add('--gt-dir', default='', help='folder of the ground truth; where a path differs, the name counts')
   add(
-    '--gt-dir', default='', required=required, help='folder of the ground truth; where a path differs, the name counts'
+    '--data-dir', default='', help='in place of --gt-dir: the folder of --data-list, whose lines name the ground truth'
   )
   add('--num-classes', type=arguments.whole(1, 256), help="default: that of the predictions' classes.csv, else 21")
   add('--string-replace', type=pairs.replacement, default=',', metavar='OLD,NEW',
@@ -47,8 +48,13 @@ def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
   """The files to score; notes on standard error how many ground truth files have no prediction."""
   for value in args.ignore_label:
     checks.check_ignore_label(args.num_classes, value)
+  if bool(args.gt_dir) == bool(args.data_dir) or args.data_dir and not args.data_list:
+    raise InputError('give the ground truth: --gt-dir, or --data-dir with --data-list, whose lines name it')
   names = pairs.predictions(pred_dir, args.data_list)
-  truths = pairs.LabelFolder('--gt-dir', args.gt_dir, 'ground truth', args.string_replace, '--string-replace')
+  if args.data_dir:
+    truths = pairs.ListedTruth(args.data_list, args.data_dir, names)
+  else:
+    truths = pairs.LabelFolder('--gt-dir', args.gt_dir, 'ground truth', args.string_replace, '--string-replace')
   instances = None
   if inst_dir:
     replacement = args.inst_string_replace or args.string_replace
@@ -65,7 +71,7 @@ def run(flags: arguments.Parser, argv, instance_wise: bool = False) -> None:
   args = flags.parse_args(argv)
   files.check_output_file('--json', args.json)
   files.check_output_file('--csv', args.csv)
-  for folder in ('pred_dir', 'gt_dir', *['inst_dir'] * instance_wise):
+  for folder in ('pred_dir', *['inst_dir'] * instance_wise):
     if not getattr(args, folder):
       raise InputError(f'--{folder.replace("_", "-")} is empty; give a folder of label images')
   names = chosen_classes(args, [args.pred_dir]).names
@@ -88,9 +94,20 @@ def check_truth(args, *sums: scoring.Sums) -> None:
 
 def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   """The classes of --class-names, else of the file beside the predictions (SAVE_DIR/classes.csv for SAVE_DIR/gray),
-  else numbers; sets `args.num_classes` where it was not given."""
-  beside = [folder for path in pred_dirs for folder in (path, os.path.dirname(os.path.abspath(path)))]
-  found = None if args.class_names else next(filter(None, map(labels.classes_beside, beside)), None)
+  else numbers; sets `args.num_classes` where it was not given.
+
+  Raises:
+    InputError: as many classes have other names, or another order, beside other predictions or the ground truth.
+  """
+  places = {path: [path, os.path.dirname(os.path.abspath(path))] for path in pred_dirs}
+  places |= {path: [path] for path in (args.gt_dir, args.data_list) if path}
+  found = {path: next(filter(None, map(labels.classes_beside, beside)), None) for path, beside in places.items()}
+  found = {path: classes for path, classes in found.items() if classes and not args.class_names}
+  named = {path: names for path, (names, _) in found.items() if names != labels.numbered(len(names)).names}
+  for (path, names), (other, others) in itertools.combinations(named.items(), 2):
+    if len(names) == len(others) and names != others:
+      raise InputError(f'{path} and {other}: their classes have other names or another order; give --class-names FILE')
+  found = next((found[path] for path in pred_dirs if path in found), None)
   if args.class_names and args.num_classes is None:
     found = labels.read_classes(args.class_names)
   if found and args.num_classes in (None, len(found.names)):

@@ -15,14 +15,15 @@ SUFFIXES = (*images.SUFFIXES, '.pgm')
 
 
 class Files(NamedTuple):
-  """The files of one image: paths of the prediction, the ground truth and, where there are such, instances and
-  confidence."""
+  """The files of one image: paths of the prediction, the ground truth and, where there are such, instances, confidence
+  and the photo."""
 
   name: str  # the prediction's path relative to its folder
   pred: str
   truth: str
   instances: str | None = None
   confidence: str | None = None
+  image: str | None = None
 
 
 class LabelFolder:
@@ -60,6 +61,26 @@ class LabelFolder:
       f'has no {self.content}: neither {path} nor any other {os.path.basename(path)} is in {where}; check the folders '
       f'and {self.replace_flag} old,new'
     )
+
+
+class ListedTruth:
+  """The ground truth of each prediction as a list has it, in place of a `LabelFolder`.
+
+  Raises:
+    InputError: a line's files are not there, or an image is listed twice.
+  """
+
+  unused = ()
+
+  def __init__(self, data_list: str, data_dir: str, names: list[str]):
+    listed = lists.read_list(data_list, data_dir, need_label=True)
+    if len(listed) != len(names):
+      raise InputError(f'{data_list}: names an image twice; name every image once')
+    self.pairs = dict(zip(names, listed, strict=True))
+
+  def find(self, prediction: str, pred_dir: str) -> str:
+    del pred_dir
+    return self.pairs[prediction].label
 
 
 def grouped(paths: list[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -138,7 +159,9 @@ def listed_images(data_list: str) -> list[str]:
   return list(dict.fromkeys(found))
 
 
-def find(names: list[str], pred_dir: str, truths: LabelFolder, instances: LabelFolder | None = None) -> list[Files]:
+def find(
+  names: list[str], pred_dir: str, truths: LabelFolder | ListedTruth, instances: LabelFolder | None = None
+) -> list[Files]:
   """The files of each prediction in `names`; raises an InputError if one lacks a file, or two have the same truth.
 
   Confidences lie in a folder `confidence` beside that of the predictions, under their names."""
@@ -151,5 +174,6 @@ def find(names: list[str], pred_dir: str, truths: LabelFolder, instances: LabelF
       raise InputError(f'{pred}: has the same ground truth as {pred_of[truth]}: {truth}; keep one prediction an image')
     pred_of[truth] = pred
     confidence = os.path.join(beside, name) if name in known else None
-    files.append(Files(name, pred, truth, instances.find(name, pred_dir) if instances else None, confidence))
+    image = truths.pairs[name].image if isinstance(truths, ListedTruth) else None
+    files.append(Files(name, pred, truth, instances.find(name, pred_dir) if instances else None, confidence, image))
   return files

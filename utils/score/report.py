@@ -115,27 +115,28 @@ class Strips:
 
   def pictures(self, truth_path: str) -> dict[str, Picture.Image]:
     """Label -> picture, at most `width` pixels wide."""
-    truth = self._read(truth_path)
+    truth = self._ids(ScoredImage(self.folders[-1].files[truth_path], self.num_classes).truth)
     pictures = {'image': self._photo(self.photos[truth_path])} if self.photos else {}
     pictures['truth'] = Picture.fromarray(self.colours[truth])
     for folder in self.folders:
-      pred = self._read(folder.files[truth_path].pred)
+      pred = self._ids(images.read_label(folder.files[truth_path].pred))
       errors = np.where((pred == truth)[..., None], np.uint8(RIGHT), np.uint8(WRONG))
       errors[truth == self.num_classes] = VOID
       label = '' if len(self.folders) == 1 else f' {folder.name}'
       pictures[f'prediction{label}'] = Picture.fromarray(self.colours[pred])
       pictures[f'errors{label}'] = Picture.fromarray(errors)
       if all(folder.confident for folder in self.folders):
-        pictures[f'confidence{label}'] = Picture.fromarray(self._small(folder.files[truth_path].confidence))
+        pictures[f'confidence{label}'] = Picture.fromarray(
+          self._small(images.read_label(folder.files[truth_path].confidence))
+        )
     return pictures
 
-  def _read(self, path: str) -> np.ndarray:
+  def _ids(self, label: np.ndarray) -> np.ndarray:
     """Class ids, C for everything else, scaled down."""
-    return metrics.class_ids(self._small(path), self.num_classes)
+    return metrics.class_ids(self._small(label), self.num_classes)
 
-  def _small(self, path: str) -> np.ndarray:
+  def _small(self, label: np.ndarray) -> np.ndarray:
     """A label image of at most `width` pixels of width (nearest neighbour)."""
-    label = images.read_label(path)
     step = max(1, label.shape[1] / self.width)
     rows, columns = (((np.arange(max(1, int(n / step))) + 0.5) * step).astype(int).clip(max=n - 1) for n in label.shape)
     return label[np.ix_(rows, columns)]

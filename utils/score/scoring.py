@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from utils import files, images, metrics, parallel
+from utils import checks, files, images, metrics, parallel
 from utils.errors import InputError
 from utils.labels import VOID
 from utils.metrics import Scores
@@ -34,8 +34,11 @@ class ScoredImage:
     self.truth = self.of_same_size(files.truth)
 
   def of_same_size(self, path: str) -> np.ndarray:
-    """Another label image; raises an InputError if it differs in size."""
+    """Another label image, turned as its photo is seen where only that fits; an InputError if it differs in size."""
     labels = images.read_label(path)
+    if labels.shape != self.pred.shape and self.files.image:
+      (width, height), turn = checks.stored_size(self.files.image)
+      labels = images.upright_label(labels, (height, width), turn)
     if labels.shape != self.pred.shape:
       sizes = ['{1} x {0}'.format(*shape) for shape in (self.pred.shape, labels.shape)]
       raise InputError(
@@ -133,7 +136,8 @@ def check_truth(sums: Sums, num_classes: int, ignored: list[int]) -> list[str]:
     line = (
       f'{files[min(values)]}: the ground truth holds {shown}{", ..." if len(values) > 5 else ""}: neither a class (0 '
       f'to {num_classes - 1}) nor void (255); {100 * share:.2f} % of it. If they are classes, give --num-classes '
-      f'{max(values) + 1} or convert the labels; if void, --ignore-label {" ".join(map(str, sorted(values)))}'
+      f'{max(values) + 1} or convert the labels; if void, --ignore-label {" ".join(map(str, sorted(values)[:5]))}'
+      f'{" ..." if len(values) > 5 else ""}'
     )
     if len(values) > 1 and (share >= 0.01 or same):
       raise InputError(line)

@@ -33,7 +33,7 @@ def of_run(args, pairs) -> tuple[float, ...] | None:
     return None
   if args.class_weights not in RULES:
     return read(args.class_weights, labels.choose_classes(args.num_classes, args.class_names, args.data_list).names)
-  before = runs.recorded(args.snapshot_dir) if args.resume else {}
+  before = runs.recorded(args.snapshot_dir) if args.resume and runs.steps_in(args.snapshot_dir) else {}
   if before.get('class_weights') == args.class_weights and before.get('class_weight_values'):
     return tuple(before['class_weight_values'])
   return by_rule(args.class_weights, *count(pairs, args.num_classes))

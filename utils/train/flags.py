@@ -258,8 +258,6 @@ def check(args: argparse.Namespace) -> None:
   if args.ohem_threshold == 0 and not args.ohem_min_kept:
     raise InputError('--ohem-threshold 0 without --ohem-min-kept keeps no pixel; give a larger one, or --ohem-min-kept')
   check_ignore_label(args.num_classes, args.ignore_label)
-  if args.xla and getattr(args, 'num_gpu', 1) > 1:
-    raise InputError(f'--xla compiles for one GPU; give --num-gpu 1 instead of {args.num_gpu}, or leave --xla out')
   if args.val_strides is None:
     multiple = size_multiple(args.model, args.output_stride)
     args.val_strides = tuple(max(multiple, 2 * side // 3) for side in args.input_size)

@@ -70,7 +70,7 @@ def train(args, make_objective) -> None:
 
 def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
   """Builds the model and the objective, sets their initial values, and trains them."""
-  with strategy.scope():
+  with strategy.scope(), devices.not_silent(strategy, compiles=True):
     model = build_model(vars(args))
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
@@ -85,7 +85,7 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
       print(devices.described(args.precision))
       if objective.options.class_weights:
         print(class_weights.described(objective.options.class_weights, folder.classes.names))
-    check_equal_starts(strategy, folder, model)
+    check_equal_starts(strategy, folder, state)
     folder.begin(lambda: digest(model))
     log = RunLog(folder, args, objective, history.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
@@ -102,11 +102,12 @@ def build_model(flags: dict):
   return build(*network, flags['aux_weight'] > 0)
 
 
-def check_equal_starts(strategy, folder, model) -> None:
-  """Checks that all workers start at the same step, which they do not if each sees a snapshot folder of its own, and
-  from the same weights: each keeps its copy of them, and no step would make them equal."""
-  mine = folder.start, int(digest(model).split()[1], 16)
-  starts, weights = zip(*devices.of_all_workers(strategy, mine), strict=True)
+def check_equal_starts(strategy, folder, state) -> None:
+  """Checks that all workers start at the same step, which they do not if each sees a snapshot folder of its own, from
+  the same weights, of which each keeps a copy that no step would make equal, and with the same class weights."""
+  options = zlib.crc32(repr(state.objective.options.class_weights).encode())
+  mine = folder.start, int(digest(state.model).split()[1], 16), options
+  starts, weights, class_weights_ = zip(*devices.of_all_workers(strategy, mine), strict=True)
   if len(set(starts)) > 1:
     raise InputError(
       f'--snapshot-dir {folder.folder}: the workers would start at steps {list(starts)}; it must be a folder that all '
@@ -114,6 +115,8 @@ def check_equal_starts(strategy, folder, model) -> None:
     )
   if len(set(weights)) > 1:
     raise InputError('--restore-from: the workers start from different weights; give all of them the same checkpoint')
+  if len(set(class_weights_)) > 1:
+    raise InputError('--class-weights: the workers have different ones; give all of them the same file or labels')
 
 
 def loop(run: Run) -> None:
@@ -138,7 +141,8 @@ def loop(run: Run) -> None:
       batch = next_batches(batches, s, run)
     waited = time.monotonic() - begun
     number = tf.constant(np.int32(s))  # of a Python number TensorFlow would keep the tensor for ever
-    metrics = {name: float(value) for name, value in step(batch, number).items()}
+    with devices.not_silent(run.strategy, compiles=s == folder.start):
+      metrics = {name: float(value) for name, value in step(batch, number).items()}
     log.step(s, metrics, time.monotonic() - begun, waited)
     check_losses(s, metrics, run)
     if folder.writes and s % args.update_tb_every == 0:
@@ -296,7 +300,8 @@ def set_initial_values(state, history, folder, args) -> str:
   elif args.restore_from:
     head, held = named(model.head_variables), checkpoint.Reader(args.restore_from).shapes
     backbone = {name: v for name, v in named(model.variables).items() if name not in head}
-    checkpoint.restore(args.restore_from, backbone, f'check --backbone {args.backbone}')
+    ema = any(name.endswith(checkpoint.AVERAGE) for name in held)  # they were validated, not the weights
+    checkpoint.restore(args.restore_from, backbone, f'check --backbone {args.backbone}', ema)
     left_out = named(model.auxiliary_variables).keys() - held.keys()
     left_out |= shaped_by_classes(model, args) if args.not_restore_logits else set()
     head = {} if args.not_restore_classifier else {name: v for name, v in head.items() if name not in left_out}
@@ -305,9 +310,11 @@ def set_initial_values(state, history, folder, args) -> str:
       head,
       'check --model and --num-classes, or leave the layers to classes as initialised by --not-restore-logits, the '
       'whole head by --not-restore-classifier',
+      ema and bool(head),
     )
     rest = len(state.saved()) - len(backbone) - len(head)
-    source = f'{len(backbone) + len(head)} variables from {args.restore_from}, the other {rest} (momentum included) as '
+    kind = 'averages of weights' if ema else 'variables'
+    source = f'{len(backbone) + len(head)} {kind} from {args.restore_from}, the other {rest} (momentum included) as '
     source += 'initialised'
   else:
     source = f'all {len(state.saved())} variables as initialised (seed {args.random_seed})'

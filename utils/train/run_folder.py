@@ -87,7 +87,7 @@ class RunFolder:
     """
     if not self.writes:
       return
-    if self.flags['overwrite']:
+    if not self.resumed:
       self._clear()
     checkpoint.remove_unfinished(self.folder)
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
@@ -116,7 +116,8 @@ class RunFolder:
     before = {**{key: flags.default_of(key) for key in self.flags}, **before}
     before, now = json.loads(json.dumps([before, self.config]))
     if None in (before.get('val_list_contents'), now['val_list_contents']):
-      before.pop('val_list_contents', None)  # validation may begin and end; of two lists the best would not compare
+      # Validation may begin and end. The best of two lists would not compare.
+      self.config['val_list_contents'] = before.pop('val_list_contents', None) or now['val_list_contents']
     for key in sorted({*flags.names(Role.DECISIVE), *FACTS} & now.keys()):
       if key in before and before[key] != now[key] and not (key == 'num_steps' and self._may_grow(before, now)):
         name = f'--{key.replace("_", "-")}' if key in self.flags else key.replace('_', ' ')
