@@ -5,10 +5,11 @@
 # PART_SECONDS (default: 600), is a line of the page, and the exit code is 1. From the environment:
 #   TORCH_PYTHON  a Python that has PyTorch, for its twin of the step  (default: that part is left out)
 #   DRY_RUN=1     only prints the commands that it would run on two GPUs
-# Without a GPU the parts run on the CPU at tiny sizes, which shows that they work and says nothing about speed.
+# Without a GPU the parts run on the CPU at tiny sizes, which shows that they work and says nothing about speed. For Linux.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-page="$(realpath -m "${1:-$root/gpu_check/report.md}")"
+page="${1:-$root/gpu_check/report.md}"
+case "$page" in /*) ;; *) page="$PWD/$page" ;; esac
 cd "$root"
 
 export TF_CPP_MIN_LOG_LEVEL=3 TF_FORCE_GPU_ALLOW_GROWTH=true # processes that a part starts find room on the GPU

@@ -76,13 +76,18 @@ words_of() {
 # Runs a command and notes in the file $1 that it was completed; passes over one that was, with the same lists and
 # checkpoints.
 once() {
-  local done_file="$1" words
+  local done_file="$1" words before
   shift
   words="$(in_words "$@") # $(contents "$@")"
+  before="$(cat "$done_file" 2>/dev/null || true)"
   if [ -n "${DRY_RUN:-}" ]; then
     run "$@"
-  elif [ -e "$done_file" ] && [ "$(cat "$done_file")" = "$words" ]; then
+  elif [ "$before" = "$words" ] || [ "$before" = "${words% \# *}" ]; then # earlier versions noted the words alone
     echo "# completed before: ${words% \# *}"
+  elif [ "$(basename "$done_file")" = train.done ] && [ "${before% \# *}" = "${words% \# *}" ]; then
+    echo "error: $(dirname "$done_file") was trained to its end on other contents of its lists, images, labels or" \
+      "checkpoint; remove that folder, or set SNAPSHOT_DIR to another one" >&2
+    exit 2
   else
     rm -f "$done_file" "$(dirname "$done_file")"/results/*/predict.done # new weights, new predictions
     run "$@"
@@ -112,7 +117,7 @@ train() {
     --batch-size "$BATCH_SIZE" --input-size "$TRAIN_INPUT_SIZE" --iter-size "$ITER_SIZE" \
     --num-steps "$((steps + 1))" --save-pred-every "${SAVE_EVERY:-$steps}" --update-tb-every "$UPDATE_TB_EVERY" \
     --learning-rate "$learning_rate" --weight-decay "$WEIGHT_DECAY" --random-seed "$RANDOM_SEED" \
-    --random-mirror --random-scale --random-crop --is-training "${flags[@]}"
+    --random-mirror --random-scale --random-crop --is-training ${flags[@]+"${flags[@]}"}
 }
 
 # predict RESULTS CHECKPOINT SCRIPT: the config beside the checkpoint says what network it is.

@@ -27,7 +27,8 @@ choose_python() {
     supported "$version" && echo "$candidate" && return
     found="$found $candidate is Python $version,"
   done
-  fail "TensorFlow needs Python 3.10 to 3.13, and${found:- of $* none runs,} so name another: PYTHON=/path/to/python3.12"
+  fail "TensorFlow needs Python 3.10 to 3.13, and${found:- of $* none runs,} so make the environment with another one:" \
+    "PYTHON=/path/to/python3.12 bash $root/bashscripts/setup.sh"
 }
 
 # Debian and Ubuntu part venv from Python (no ensurepip): there the maker's own pip installs the environment's.
@@ -83,7 +84,10 @@ install() {
 case "$*" in '' | --test) ;; *) fail "what is '$*'? The only argument is --test" ;; esac
 wanted=(python3.13 python3.12 python3.11 python3.10 python3 python)
 [ -z "${PYTHON:-}" ] || wanted=("$PYTHON")
+[ "$(uname -sm)" != 'Darwin x86_64' ] || fail "there is no TensorFlow 2.21 for Macs with Intel processors"
 if ! "$python" -m pip --version >/dev/null 2>&1; then
+  [ ! -d "$venv" ] || [ -e "$venv/pyvenv.cfg" ] || [ -z "$(ls -A "$venv")" ] ||
+    fail "$venv is there and is no virtual environment; set VENV to a new folder"
   maker="$(choose_python "${wanted[@]}")"
   make_environment "$maker"
 fi

@@ -253,6 +253,8 @@ def _backdrop(rng, height, width, horizon):
 
 def _composite(image, drawing: Drawing):
   """Paints over with soft edges, and a shadow where the object stands."""
+  if not drawing.mask.any():
+    return image  # the object lies outside
   _, top, _, tall = cv2.boundingRect(drawing.mask)
   foot = top + tall
   shadow = np.zeros(drawing.mask.shape, np.float32)

@@ -176,6 +176,15 @@ def test_started_again_it_goes_on_where_it_stopped(fake, tmp_path):
     assert fake(PREDICT_LIST=tmp_path / 'list.txt', DATA_DIR=tmp_path) == (0, whole if size == 5 else whole[1:])
 
 
+def test_a_finished_training_is_not_taken_for_that_of_other_data(fake, tmp_path):
+  """--resume would make no step of it."""
+  values = {'STAGE1_LIST': tmp_path / 'train.txt', 'DATA_DIR': tmp_path}
+  (tmp_path / 'train.txt').write_text('a.png b.png\n')
+  assert fake(**values)[0] == 0 and fake(**values)[0] == 0
+  (tmp_path / 'b.png').write_bytes(b'corrected')
+  assert fake(**values) == (2, [])
+
+
 def test_a_stage_that_stopped_early_is_predicted_and_built_upon(fake, tmp_path):
   fake('voc12/train_pspnet.sh')
   stage = tmp_path / 'snap shots/stage1'

@@ -132,3 +132,11 @@ def test_the_build_is_that_of_the_machine_and_two_never_share_an_environment(too
     assert result.returncode == 0 and said in (venv / 'asked').read_text()
   else:
     assert said in refused(result) and not (venv / 'asked').exists()
+
+
+def test_a_folder_of_something_else_is_not_cleared(tools, tmp_path):
+  write_python(tools / 'python3.12', '3.12')
+  (tmp_path / 'work').mkdir()
+  (tmp_path / 'work' / 'thesis.txt').write_text('mine')
+  assert 'is no virtual environment; set VENV to a new folder' in refused(set_up(tools, tmp_path / 'work'))
+  assert (tmp_path / 'work' / 'thesis.txt').read_text() == 'mine'

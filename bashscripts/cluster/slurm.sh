@@ -14,6 +14,7 @@ root="${SLURM_SUBMIT_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}" 
 : "${RECIPE:=$root/bashscripts/voc12/train_pspnet_aaf_mgpu.sh}"
 : "${NUM_GPU:=${SLURM_GPUS_ON_NODE:-2}}"
 export NUM_GPU
+[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" # srun does not inherit it (22.05)
 
 PARTS=train TRAIN_FLAGS="${TRAIN_FLAGS:-} --cluster slurm" srun bash "$RECIPE"
 PARTS='predict score' bash "$RECIPE"

@@ -65,8 +65,7 @@ if [ "$question" = converged ]; then
       --snapshot-dir "$OUT/start" --resume
   start=(--restore-from "$OUT/start/model.ckpt-$((START_STEPS - 1))")
 elif [ "$BACKBONE" != resnet_v1_14 ]; then
-  [ -e "$IMAGENET/$BACKBONE.ckpt.index" ] ||
-    "$PYTHON" "$root/dataset/fetch_efficientnet.py" --backbone "$BACKBONE" --save-dir "$IMAGENET"
+  "$PYTHON" "$root/dataset/fetch_${BACKBONE%%_*}.py" --backbone "$BACKBONE" --save-dir "$IMAGENET"
   start=(--restore-from "$IMAGENET/$BACKBONE.ckpt" --not-restore-classifier)
 fi
 # shellcheck disable=SC2086  # several flags in one value

@@ -54,3 +54,8 @@ def test_every_class_is_drawn_and_instances_agree_with_classes():
       assert len(np.unique(classes[instances == instance])) == 1
     seen |= set(np.unique(classes))
   assert seen == {*range(len(make_demo.CLASSES)), 255}
+
+
+def test_an_object_may_lie_outside_a_wide_scene():
+  image, classes, _ = make_demo.draw_scene(np.random.default_rng([0, 0, 48]), 64, 192)
+  assert image.shape == (64, 192, 3) and classes.shape == (64, 192)

@@ -367,6 +367,8 @@ def run_error(error, strategy, folder: str) -> RunError:
     return RunError(f'{folder}: no room there; its checkpoints are whole, go on with --resume ({reason})')
   if isinstance(error, tf.errors.ResourceExhaustedError):
     return RunError(f'out of memory; give a smaller --batch-size (and a larger --iter-size) or --input-size ({reason})')
+  if isinstance(error, tf.errors.UnimplementedError):
+    return RunError(f'TensorFlow cannot compute this here; leave --deterministic out if you gave it ({reason})')
   return RunError(f'TensorFlow failed; go on with --resume once the cause is gone ({reason})')
 
 
