@@ -78,15 +78,14 @@ words_of() {
 once() {
   local done_file="$1" words before
   shift
+  [ -z "${DRY_RUN:-}" ] || { run "$@" && return; }
   words="$(in_words "$@") # $(contents "$@")"
   before="$(cat "$done_file" 2>/dev/null || true)"
-  if [ -n "${DRY_RUN:-}" ]; then
-    run "$@"
-  elif [ "$before" = "$words" ] || [ "$before" = "${words% \# *}" ]; then # earlier versions noted the words alone
+  if [ "$before" = "$words" ] || [ "$before" = "${words% \# *}" ]; then # earlier versions noted the words alone
     echo "# completed before: ${words% \# *}"
   elif [ "$(basename "$done_file")" = train.done ] && [ "${before% \# *}" = "${words% \# *}" ]; then
     echo "error: $(dirname "$done_file") was trained to its end on other contents of its lists, images, labels or" \
-      "checkpoint; remove that folder, or set SNAPSHOT_DIR to another one" >&2
+      "checkpoint; remove that folder" >&2
     exit 2
   else
     rm -f "$done_file" "$(dirname "$done_file")"/results/*/predict.done # new weights, new predictions

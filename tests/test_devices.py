@@ -112,6 +112,8 @@ def test_more_gpus_than_there_are(data, tmp_path, monkeypatch):
   assert '--num-gpu 99: TensorFlow was started with 4 CPU' in tiny.refusal(
     data, tmp_path, 'train_mgpu', num_gpu=99, batch_size=99
   )
+  line = tiny.refusal(data, tmp_path, 'train_mgpu', num_gpu=2, batch_size=2, xla=True)
+  assert line == '--xla compiles for one GPU, and here are 2 replicas; leave it out'
   monkeypatch.setattr(devices, 'grow_memory', lambda: None)
   monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: ['one', 'two'])
   line = tiny.refusal(data, tmp_path, 'train_mgpu', num_gpu=4, batch_size=4)
@@ -338,9 +340,7 @@ def test_two_workers_are_one_process(data, tmp_path):
   assert (one / 'validation.csv').read_text() == (folder / 'validation.csv').read_text()
 
 
-COUNT = """
-    if not hasattr(loop, 'before'):
-      loop.before = len(os.listdir('/proc/self/task'))
+COUNT = """loop.before = len(os.listdir('/proc/self/task'))
   elif s == 30:
     print('threads more:', len(os.listdir('/proc/self/task')) - loop.before)"""
 

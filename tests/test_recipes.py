@@ -271,6 +271,13 @@ def test_a_dry_run_of_own_images_prints_every_command(tmp_path):
   assert not (tmp_path / 'out').exists()
 
 
+def test_own_images_go_no_further_where_the_set_up_fails(tmp_path):
+  (tmp_path / 'venv').mkdir()
+  (tmp_path / 'venv/thesis.txt').write_text('mine')
+  result = bash('own/finetune.sh', tmp_path, VENV=tmp_path / 'venv')
+  assert (result.returncode, result.stdout) == (2, '') and 'is no virtual environment' in result.stderr
+
+
 @pytest.mark.parametrize('args', [(), ('no such folder',)])
 def test_own_images_that_are_not_there(args):
   result = bash('own/finetune.sh', *args)

@@ -50,6 +50,8 @@ def test_a_run_may_be_named_in_a_config_and_must_be_one(folder, tmp_path):
     (tmp_path / 'mine.json').write_text(json.dumps({flag: str(name)}))
     run = runs.named(['--config', str(tmp_path / 'mine.json')])
     assert run[:2] == (str(folder), runs.recorded(folder)) and run.checkpoint[-2:] == {'run': '-5'}.get(flag, '-9')
+  other = ['--config', str(tmp_path / 'mine.json'), '--run', str(folder)]  # the command line has the last word
+  assert runs.named(other).checkpoint == str(folder / 'model.ckpt-5')
   with pytest.raises(InputError, match='--run .*typo: is no folder of a training'):
     runs.named(['--run', '/nowhere/typo'])
 

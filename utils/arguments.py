@@ -86,10 +86,12 @@ def parse_with_config(parser: argparse.ArgumentParser, argv=None) -> argparse.Na
   Raises:
     InputError: the file cannot be read, a key is not a flag, or a value is not one that the flag takes.
   """
-  given = words_for(argv, '--config', '--restore-from', '--input-size', '--val-strides')
+  given = words_for(argv, '--config', '--restore-from', '--run', '--input-size', '--val-strides')
   if given.config:
     values = {name.replace('-', '_'): value for name, value in read_config(given.config).items()}
     actions = {action.dest: action for action in parser._actions if action.option_strings}
+    if given.run:
+      values.pop('restore_from', None)
     if not values.keys().isdisjoint(FACTS):
       left_out = {*FACTS, *names_of(parser, Role.START), *(set(GONE) - actions.keys())}
       values = {name: value for name, value in values.items() if name not in left_out}
@@ -97,8 +99,8 @@ def parse_with_config(parser: argparse.ArgumentParser, argv=None) -> argparse.Na
         values.pop('val_strides', None)  # those of the run's own windows
       for name in sorted(values.keys() - actions):
         raise InputError(
-          f'--config {given.config}: is of a run of another script, and {parser.prog} has no {name}; take that script, '
-          'or remove the line'
+          f'--config {given.config}: is of a run of another script, and {parser.prog} has no {name}; '
+          + ('give --run DIR, its folder' if 'run' in actions else 'take that script, or remove the line')
         )
     if given.restore_from not in (None, values.get('restore_from')) and values.get('restore_from'):
       values = {name: value for name, value in values.items() if name not in names_of(parser, Role.ORIGIN)}

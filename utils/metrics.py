@@ -43,7 +43,7 @@ def runs(pred: np.ndarray, truth: np.ndarray) -> Iterator[tuple[np.ndarray, np.n
       ends = np.append(ends, t.size - 1)
       yield p[ends], t[ends], np.diff(ends, prepend=-1)
     else:
-      yield p, t, np.ones(t.size, np.int64)
+      yield p, t, np.broadcast_to(np.int64(1), t.size)
 
 
 def confusion(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:

@@ -132,7 +132,8 @@ def named(argv) -> Run | None:
   """The run that a command line, or its --config, names by --run or --restore-from. The words are those of
   `parse_args`."""
   given = arguments.words_for(argv, '--run', '--restore-from', '--config')
-  config = arguments.read_config(given.config) if given.config else {}
+  from_config = given.config and not (given.run or given.restore_from)  # the command line has the last word
+  config = arguments.read_config(given.config) if from_config else {}
   folder = given.run or config.get('run')
   checkpoint = given.restore_from or config.get('restore_from', config.get('restore-from'))
   run = of_flag(folder) if folder else read(checkpoint) if checkpoint else None

@@ -1,6 +1,7 @@
 """Label images as people have them: ids of any depth and file format, and colours with the table of the classes'
 colours."""
 
+import contextlib
 import csv
 import pathlib
 from collections import Counter
@@ -153,7 +154,8 @@ def read_ids(path: str) -> Mask:
   if pathlib.PurePath(path).suffix.lower() == '.npy':
     return _mask(path, _read_array(path), {}, False, False)
   with images.open_picture(path) as image:
-    one_picture(path, image)
+    if image.format == 'TIFF':
+      one_picture(path)
     label, palette, void = np.asarray(image), {}, False
     as_is = image.format == 'PNG' and image.mode in ('L', 'P')
     if image.mode == 'P':
@@ -223,14 +225,15 @@ def _whole_numbers(path: str, label: np.ndarray) -> np.ndarray:
   return np.where(label == -1, VOID, label) if label.dtype.kind == 'i' and label.min() == -1 else label
 
 
-def one_picture(path: str, image: Image.Image) -> None:
-  """An InputError for a stack: a TIFF whose second picture is of the first one's size (smaller ones are overviews)."""
-  if image.format == 'TIFF' and image.n_frames > 1:
-    size = image.size
-    image.seek(1)
-    if image.size == size:
-      raise InputError(f'{path}: holds {image.n_frames} pictures; save each as a file')
-    image.seek(0)
+def one_picture(path: str) -> None:
+  """An InputError for a TIFF that is a stack: its second picture has the first one's size, and is no mask of it."""
+  with images.open_picture(path) as image:
+    first = image.size
+    with contextlib.suppress(SyntaxError):  # of a mask of one bit, which Pillow does not read
+      number = image.n_frames
+      image.seek(min(1, number - 1))
+      if number > 1 and image.size == first and not image.tag_v2.get(254, 0) & 4:
+        raise InputError(f'{path}: holds {number} pictures; save each as a file')
 
 
 def _bits(image: Image.Image, path: str) -> int:
@@ -265,7 +268,8 @@ def photo(path: str) -> np.ndarray:
     InputError: it cannot be decoded, or is a TIFF of more than 8 bits, whose range is not known, or a turned one.
   """
   with images.open_picture(path) as image:
-    one_picture(path, image)
+    if image.format == 'TIFF':
+      one_picture(path)
     turn, bits = images.orientation(image), _bits(image, path)
     if bits > 8:
       raise InputError(

@@ -201,8 +201,8 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
   origins = {name: f'id {value}' for value, name in names.items()}
   absent = [old for old, new in args.class_map.items() if old.isdigit() and int(old) not in names
             and (int(old) not in values or classes.is_void(new))]  # fmt: skip
-  if absent:
-    notes.append(f'--class-map: no mask holds {listing.first_names(absent)}')
+  if lacking := [old for old in absent if int(old) not in values]:
+    notes.append(f'--class-map: no mask holds {listing.first_names(lacking)}')
   class_map = {old: new for old, new in args.class_map.items() if old not in absent}
   mapping = _mapped_names(origins, class_map) if names else {}
 

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from dataset.formats import masks
 from tests.predict import predicted
 from tests.predict.predicted import files, flags, pixels, run
 from tests.predict.test_windows import picture, stand_in
@@ -88,6 +89,15 @@ def tiff(path, array, bigtiff=False, byteorder=None, **settings) -> str:
   with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as writer:
     writer.write(array, metadata=None, **{'extratags': tags, 'photometric': 'rgb', **settings})
   return str(path)
+
+
+def test_an_internal_mask_is_no_second_picture(tmp_path):
+  with tifffile.TiffWriter(tmp_path / 'a.tif') as writer:
+    writer.write(RGB, photometric='rgb', metadata=None)
+    writer.write(RGB[..., 0] > 99, subfiletype=4, metadata=None)
+  with TiffReader(str(tmp_path / 'a.tif')) as image:
+    np.testing.assert_array_equal(np.concatenate(list(image.bands())), RGB)
+  np.testing.assert_array_equal(masks.photo(str(tmp_path / 'a.tif')), RGB)
 
 
 @pytest.mark.parametrize(('array', 'settings'), LAYOUTS.values(), ids=LAYOUTS)

@@ -270,7 +270,10 @@ def test_classes_come_from_beside_the_predictions(data, capsys):
   assert [row['name'] for row in rows] == ['a', 'b', "'=c", 'd', '']
   labels.write_classes(data / 'gt', labels.Classes(['b', 'a', '=c', 'd'], classes.colours))
   code, _, err = scored.outcome(benchmark_by_mIoU, args(data), capsys)
-  assert code == 2 and 'have other names or another order' in err
+  assert code == 2 and 'have another order; give --class-names' in err
+  labels.write_classes(data / 'gt', labels.Classes(['a', 'B', '=c', 'd'], classes.colours))
+  code, _, err = scored.outcome(benchmark_by_mIoU, args(data), capsys)
+  assert code == 0 and 'name their classes differently' in err
   precision, recall, f1 = (float(rows[1][name]) for name in ('precision', 'recall', 'f1'))
   assert f1 == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-4)
 

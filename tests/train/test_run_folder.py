@@ -212,6 +212,14 @@ def test_a_folder_with_checkpoints_is_refused_or_cleared(data, run):
   assert len(list(run.glob('*tfevents*'))) == 1
 
 
+def test_a_new_run_forgets_the_best_of_one_before_and_keeps_what_was_not_finite(data, tmp_path):
+  for name in ('best', 'validation.csv', 'nonfinite/model.ckpt-3.index'):
+    (tmp_path / 'run' / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / 'run' / name).write_text('{"step": 0}')
+  train(data, tmp_path / 'run', num_steps=1)
+  assert not (tmp_path / 'run/best').exists() and (tmp_path / 'run/nonfinite/model.ckpt-3.index').exists()
+
+
 def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
   mious = iter([0.1, 0.5, 0.3, np.nan, 0.4, 0.5])
   monkeypatch.setattr(

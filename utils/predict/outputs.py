@@ -105,8 +105,8 @@ class Outputs:
         if not other.name.endswith(f'-of-{parts}'):
           with claim(self.folder, other.name[1:]):  # nobody holds it: a killed process left it
             pass
-      there = classes_beside(os.path.join(self.folder, ''))
-      if self.skip and there and there.names != self.classes.names:
+      there = classes_beside(os.path.join(self.folder, '')) if self.skip else None
+      if there and there.names != self.classes.names:
         raise InputError(
           f'{self.folder}: holds predictions of other classes; name another --save-dir, or leave --skip-existing out'
         )

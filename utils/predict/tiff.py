@@ -90,7 +90,8 @@ class TiffReader:
     if (turn := page.tags.valueof(images.ORIENTATION)) in range(2, 9):
       return f'has orientation {turn}; save it upright without the tag (mogrify -auto-orient)'
     pages = self.file.pages
-    if len(pages) > 1 and (pages[1].imagelength, pages[1].imagewidth) == (page.imagelength, page.imagewidth):
+    same_size = len(pages) > 1 and pages[1].shape[:2] == page.shape[:2]  # else an overview
+    if same_size and not pages[1].is_mask:
       return f'holds {len(pages)} pictures; save each as a file'
     if self.is_plain():
       missing = page.dataoffsets[0] + page.nbytes > self.file.filehandle.size

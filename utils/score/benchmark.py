@@ -97,16 +97,19 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   else numbers; sets `args.num_classes` where it was not given.
 
   Raises:
-    InputError: as many classes have other names, or another order, beside other predictions or the ground truth.
+    InputError: as many classes stand in another order beside other predictions or the ground truth.
   """
   places = {path: [path, os.path.dirname(os.path.abspath(path))] for path in pred_dirs}
   places |= {path: [path] for path in (args.gt_dir, args.data_list) if path}
+  places = {} if args.class_names else places
   found = {path: next(filter(None, map(labels.classes_beside, beside)), None) for path, beside in places.items()}
-  found = {path: classes for path, classes in found.items() if classes and not args.class_names}
-  named = {path: names for path, (names, _) in found.items() if names != labels.numbered(len(names)).names}
+  found = {path: classes for path, classes in found.items() if classes}
+  named = {path: names for path, (names, _) in found.items() if not all(map(labels.UNNAMED.fullmatch, names))}
   for (path, names), (other, others) in itertools.combinations(named.items(), 2):
+    if len(names) == len(others) and any(i != others.index(x) for i, x in enumerate(names) if x in others):
+      raise InputError(f'{path} and {other}: their classes have another order; give --class-names FILE if they are one')
     if len(names) == len(others) and names != others:
-      raise InputError(f'{path} and {other}: their classes have other names or another order; give --class-names FILE')
+      print(f'note: {path} and {other} name their classes differently', file=sys.stderr)
   found = next((found[path] for path in pred_dirs if path in found), None)
   if args.class_names and args.num_classes is None:
     found = labels.read_classes(args.class_names)
@@ -127,7 +130,8 @@ def publish(args, report: metrics.Scores, names: list[str], images: int, instanc
   for name, value in list(report.means.items())[2:]:
     if every or name == 'expected calibration error':
       print(f'{name}: {percent(value)}')
-  settings = {'unit': 'percent', 'pred_dir': args.pred_dir, 'gt_dir': args.gt_dir, 'images': images}
+  truth = {'data_dir': args.data_dir, 'data_list': args.data_list} if args.data_dir else {'gt_dir': args.gt_dir}
+  settings = {'unit': 'percent', 'pred_dir': args.pred_dir, **truth, 'images': images}
   if args.boundary:
     settings |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
   content = scoring.as_dict(report, names, **settings)

@@ -6,6 +6,7 @@ A kind of score is a module with two functions: `count(image)` gives arrays that
 the sums. Written scores are in percent; a missing score is null in JSON and empty in CSV.
 """
 
+import contextlib
 import functools
 import json
 import math
@@ -37,8 +38,9 @@ class ScoredImage:
     """Another label image, turned as its photo is seen where only that fits; an InputError if it differs in size."""
     labels = images.read_label(path)
     if labels.shape != self.pred.shape and self.files.image:
-      (width, height), turn = checks.stored_size(self.files.image)
-      labels = images.upright_label(labels, (height, width), turn)
+      with contextlib.suppress(InputError):  # a TIFF, which is never turned
+        (width, height), turn = checks.stored_size(self.files.image)
+        labels = images.upright_label(labels, (height, width), turn)
     if labels.shape != self.pred.shape:
       sizes = ['{1} x {0}'.format(*shape) for shape in (self.pred.shape, labels.shape)]
       raise InputError(

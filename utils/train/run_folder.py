@@ -87,8 +87,11 @@ class RunFolder:
     """
     if not self.writes:
       return
-    if not self.resumed:
+    if self.flags['overwrite']:
       self._clear()
+    for name in ('start', *LOGS) if not self.resumed else ():
+      with contextlib.suppress(FileNotFoundError):
+        os.remove(self.path(name))
     checkpoint.remove_unfinished(self.folder)
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     write_classes(self.folder, self.classes)
@@ -137,10 +140,8 @@ class RunFolder:
     """Removes what an earlier run wrote here."""
     checkpoint.clear(self.folder)
     shutil.rmtree(self.path('nonfinite'), ignore_errors=True)
-    events = glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*'))
-    for path in [*events, *map(self.path, ('start', *LOGS))]:
-      with contextlib.suppress(FileNotFoundError):
-        os.remove(path)
+    for path in glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*')):
+      os.remove(path)
 
   def save(self, step: int, tensors: dict, history) -> str:
     """Writes checkpoint `step`, tidies up (see there), and returns its prefix."""
