@@ -61,36 +61,40 @@ contents() {
   local word
   for word in "$@"; do
     case "$word" in
-      *.txt) cat "$word" && words_of "$word" | (cd "$DATA_DIR" && xargs -0 wc -c) ;;
+      *.txt) cat "$word" && words_of "$word" | (cd "$DATA_DIR" && LC_ALL=C xargs -0 wc -c) ;;
       *.csv | *.json | *.yaml | *.yml | *.array_record) cksum "$word" ;;
       *.ckpt*) cat "$word.index" || cksum "$word" ;;
     esac 2>/dev/null || true
   done | cksum
 }
 
-# The names in a list, below DATA_DIR, each ended by a zero byte.
+# The names that the lines of a list may hold, each ended by a zero byte: a line is parted at a tab, or at any space.
 words_of() {
-  awk '{ n = split($0, path, index($0, "\t") ? "\t" : " "); for (i = 1; i <= n; i++) print "./" path[i] }' "$1" | tr '\n' '\0'
+  awk 'function put(name) { if (name ~ /^\//) print name; print "./" name }
+    { sub(/\r$/, ""); put($0)
+      for (i = 1; i < length($0); i++)
+        if (substr($0, i, 1) ~ /[ \t]/) { put(substr($0, 1, i - 1)); put(substr($0, i + 1)) } }' "$1" | tr '\n' '\0'
 }
 
-# Runs a command and notes in the file $1 that it was completed; passes over one that was, with the same lists and
-# checkpoints.
+# Runs a command and notes in the file $1 that it was completed; passes over one that was, with the same lists, images,
+# labels and checkpoints. A training that was completed with others would not train again: it is refused.
 once() {
-  local done_file="$1" words before
+  local done_file="$1" dir name words before
+  dir="$(dirname "$1")" name="$(basename "$1")"
   shift
   [ -z "${DRY_RUN:-}" ] || { run "$@" && return; }
   words="$(in_words "$@") # $(contents "$@")"
   before="$(cat "$done_file" 2>/dev/null || true)"
   if [ "$before" = "$words" ] || [ "$before" = "${words% \# *}" ]; then # earlier versions noted the words alone
     echo "# completed before: ${words% \# *}"
-  elif [ "$(basename "$done_file")" = train.done ] && [ "${before% \# *}" = "${words% \# *}" ]; then
-    echo "error: $(dirname "$done_file") was trained to its end on other contents of its lists, images, labels or" \
-      "checkpoint; remove that folder" >&2
+  elif [ "$name" = train.done ] && [ "$before" != "${before% \# *}" ] && [ "${before##* \# }" != "${words##* \# }" ]; then
+    echo "error: $dir was trained to its end on other contents of its lists, images, labels or checkpoint; remove it" >&2
     exit 2
   else
-    rm -f "$done_file" "$(dirname "$done_file")"/results/*/predict.done # new weights, new predictions
+    rm -rf "$dir"/results/*/{predict.done,gray} # new weights, new predictions
+    [ "$name" = train.done ] || [ -z "$before" ] || rm -rf "$done_file" "$dir/gray"
     run "$@"
-    mkdir -p "$(dirname "$done_file")"
+    mkdir -p "$dir"
     echo "$words" >"$done_file"
   fi
 }

@@ -230,7 +230,8 @@ def summary(total: collections.Counter) -> list[str]:
   """What was dropped, clipped, covered or skipped: one line for each key `reason|class` or `reason|class|why`."""
   lines = []
   for key, number in sorted(total.items()):
-    reason, *what = key.split('|')
+    reason, what = key.split('|', 1)
+    what = what.rsplit('|', 1) if reason in ('skipped', 'crowd') else [what]  # a class's name may hold |
     if number and reason in REASONS:
       lines.append(REASONS[reason].format(number, *what))
     elif number and reason == 'covered':

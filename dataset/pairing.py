@@ -112,11 +112,13 @@ def labels_by_image(
     raise InputError(f'{where}: holds no image; export the annotations again, with the images that they belong to')
   for name in images:
     by_last[name.rsplit('/', 1)[-1]].append(name)
+  folders = {name.rsplit('/', 1)[0] for name in images if '/' in name}
   for entry in annotated:
     name = stem = plain(os.path.splitext(entry.file_name.replace('\\', '/').lstrip('/'))[0])
     while name not in images and '/' in name:
       name = name.split('/', 1)[1]
-    if name not in images and len(by_last[name]) == 1:
+    elsewhere = '/' not in stem or stem.rsplit('/', 1)[0] not in folders  # else this very image is missing
+    if name not in images and elsewhere and len(by_last[name]) == 1:
       name = by_last[name][0]
     if name in labels:
       raise InputError(f'{where}: has two images of the name {name}; rename one, there and on the disk')

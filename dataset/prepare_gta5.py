@@ -93,7 +93,7 @@ def _is_id_palette(image) -> bool:
   """Whether the palette indices in use are label ids: each has its label's colour, or for a label that does not count
   any colour but those of labels that do."""
   palette = dict(enumerate(map(tuple, np.asarray(image.getpalette('RGB')).reshape(-1, 3).tolist())))
-  official = {label.id: label.colour for label in CITYSCAPES_LABELS}
+  official = {label.id if label.id >= 0 else 34: label.colour for label in CITYSCAPES_LABELS}  # 34: the license plate
   counting = {label.colour for label in CITYSCAPES_TRAINED}
   used = np.flatnonzero(image.histogram()).tolist()
   return all(

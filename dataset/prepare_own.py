@@ -114,7 +114,8 @@ def read_pairs(args, source: sources.LabelSource, notes: list[str]):
     if split == '' and len(spellings & {folder.lower() for folder in folders}) > 1:
       shown = ', '.join(sorted(folders))
       print(f'the sub-folders {shown} are mixed and split at random; put {{split}} into the flags to keep them apart')
-  sources.check_class_map(source.unknown, origins)
+  if not faults:  # which may hold the name
+    sources.check_class_map(source.unknown, origins)
   twice = [image for image, number in collections.Counter(pair.image for pair in pairs).items() if number > 1]
   if twice:
     notes.append(f'{len(twice)} images are in several splits: {listing.first_names(twice)}')

@@ -182,7 +182,7 @@ def test_a_finished_training_is_not_taken_for_that_of_other_data(fake, tmp_path)
   (tmp_path / 'train.txt').write_text('a.png b.png\n')
   assert fake(**values)[0] == 0 and fake(**values)[0] == 0
   (tmp_path / 'b.png').write_bytes(b'corrected')
-  assert fake(**values) == (2, [])
+  assert fake(**values) == (2, []) and fake(UPDATE_TB_EVERY=7, **values) == (2, [])
 
 
 def test_a_stage_that_stopped_early_is_predicted_and_built_upon(fake, tmp_path):

@@ -26,7 +26,6 @@ MISC = pathlib.Path(__file__).resolve().parents[1] / 'misc'
 VOID = 255  # the label of pixels that are not counted, in all these data sets
 CSV, TEXT = 'classes.csv', 'classes.txt'
 COLUMNS = ['id', 'name', 'r', 'g', 'b']
-UNNAMED = re.compile(r'class[ _]\d+')  # how classes without names are called
 _RGB = r'(?P<r>\d+){0}(?P<g>\d+){0}(?P<b>\d+)'
 _SPACE = r'[ ,\t]+'
 COLOUR_LINES = (

@@ -82,7 +82,7 @@ def read_coco(path: str) -> Annotations:
     for key, image in _by_id(path, content, 'images', 'file_name').items():
       if not isinstance(image['file_name'], str):
         raise TypeError(f'file_name {image["file_name"]!r} is not text')
-      size = (image['width'], image['height']) if image.get('width') and image.get('height') else None
+      size = (int(image['width']), int(image['height'])) if image.get('width') and image.get('height') else None
       found[key] = AnnotatedImage(image['file_name'], path, size, [], [])
     annotations = content['annotations']
     if annotations and not any(a.get('segmentation') for a in annotations):
@@ -190,11 +190,11 @@ def _read_or_fault(path: str, folder: str) -> AnnotatedImage | InputError:
           regions.append(Region(name, f'shape {number}', draw))
         else:
           skipped.append((name, str(kind)))
-      size = content.get('imageWidth'), content.get('imageHeight')
+      size = [int(content.get(side) or 0) for side in ('imageWidth', 'imageHeight')]
   except InputError as e:
     return e
   name = os.path.relpath(path, folder)
-  return AnnotatedImage(name, path, size if all(size) else None, regions, skipped, ordered=True)
+  return AnnotatedImage(name, path, tuple(size) if all(size) else None, regions, skipped, ordered=True)
 
 
 def draw_labelme(kind: str, points: list, mask: str | None, height: int, width: int) -> drawing.Part:

@@ -106,7 +106,7 @@ def paint(
   for _, _, number, part in sorted(parts, key=lambda item: item[:3]):
     name, (top, left, mask, _) = annotated.regions[number].name, part or annotated.regions[number].draw(height, width)
     value = VOID if classes.is_void(name) else ids.get(name, VOID)
-    names[value] = name
+    name = names.setdefault(value, name)  # of several names of void the first
     place = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
     below = label[place][mask & drawn[place]]
     for other, pixels in zip(*np.unique(below[below != value], return_counts=True), strict=True):

@@ -53,7 +53,11 @@ def own_names(folders: list[str], names: list[str]) -> list[str]:
   depth = 1
   while len({tuple(path[-depth:]) for path in paths}) < len(paths) and depth < max(map(len, paths)):
     depth += 1
-  return names or ['/'.join(path[-depth:]) for path in paths]
+  found = names or ['/'.join(path[-depth:]) for path in paths]
+  for name in found:
+    if found.count(name) > 1:
+      raise errors.InputError(f'--name: {name!r} stands for two folders of --pred-dir; give each its own name')
+  return found
 
 
 if __name__ == '__main__':

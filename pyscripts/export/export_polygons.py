@@ -59,10 +59,10 @@ def main(argv=None) -> None:
   paths = images.list_images('--pred-dir', args.pred_dir)
   found = [pairs.Files(os.path.relpath(path, args.pred_dir), path, path) for path in paths]
   photos = report.photos(args.image_dir, found) if args.format != 'geojson' else {}
-  if args.format == 'labelme':
-    there = [path for path in (out_path(args, file.pred, '.json') for file in found) if os.path.exists(path)]
-    if there:
-      raise InputError(f'{there[0]}: is there already, corrected perhaps ({len(there)} files); give another --out')
+  suffix = '.geojson' if args.format == 'geojson' else '.json'
+  outputs = [args.out] if args.format == 'coco' else [out_path(args, file.pred, suffix) for file in found]
+  if there := [path for path in outputs if os.path.exists(path)]:
+    raise InputError(f'{there[0]}: is there already, corrected perhaps ({len(there)} files); give another --out')
   trace = functools.partial(traced, classes=classes, tolerance=args.tolerance)
   done = list(parallel.in_threads(trace, paths, 'tracing', 'image'))
   WRITERS[args.format](args, classes, photos, done)

@@ -129,4 +129,6 @@ def test_what_was_corrected_is_not_replaced(tmp_path, capsys):
   (tmp_path / 'classes.txt').write_text(''.join(f'1 2 {i} {name}\n' for i, name in enumerate(STREET.names)))
   before = (tmp_path / 'classes.txt').read_text()
   assert export(tmp_path, 'labelme') == 0 and (tmp_path / 'classes.txt').read_text() == before
-  assert export(tmp_path, 'labelme') == 2 and 'is there already, corrected perhaps' in capsys.readouterr().err
+  assert export(tmp_path, 'coco') == 0
+  for form in ('labelme', 'coco'):
+    assert export(tmp_path, form) == 2 and 'is there already, corrected perhaps' in capsys.readouterr().err

@@ -133,6 +133,16 @@ def test_one_bit_masks_beside_black_and_white_ones_are_pointed_out(tmp_path, cap
   assert 'no mask holds both 1 and 255, which is void: masks/img0.png holds 1, masks/img1' in capsys.readouterr().err
 
 
+def test_an_image_that_is_missing_does_not_lend_its_labels(tmp_path, capsys):
+  for name in ('cam1/1', 'cam2/2'):
+    labelled.photo(tmp_path / 'images' / f'{name}.jpg')
+  content = labelled.coco(*labelled.SCENE, names=('cam1/1', 'cam1/2'))
+  (tmp_path / 'a.json').write_text(json.dumps(content))
+  assert prepare(tmp_path, '--coco', 'a.json', '--val-fraction', '0') == 0
+  assert lines(tmp_path, 'train') == ['images/cam1/1.jpg label_ids/cam1/1.png']
+  assert '1 of its images are missing (cam1/2)' in capsys.readouterr().err
+
+
 def test_a_class_map_of_splits_and_images_that_are_in_two(tmp_path, capsys):
   """A class of the map need not be in every split. classes.txt names the new classes, not the ids."""
   labelled.images(tmp_path, 'abc')
@@ -321,6 +331,14 @@ def shape(text):
   return replace('cvat.xml', labelled.cvat().replace(labelled.POLYGON, text, 1))
 
 
+def renamed(**names):
+  """COCO's file with other names of the classes; sizes are text, as some converters write them."""
+  text = json.dumps(labelled.coco()).replace('"width": 80', '"width": "80"')
+  for old, new in names.items():
+    text = text.replace(f'"{old}"', f'"{new}"')
+  return replace('coco.json', text)
+
+
 RENAMED = json.dumps(labelled.coco()).replace('"tree"', '"Unlabelled"')
 LINE = labelled.POLYGON + '<polyline label="car" points="1,1;2,2"/>'
 DONE = [  # form, what is done to its files, more flags, what is said, the value of background, car and tree
@@ -333,6 +351,8 @@ DONE = [  # form, what is done to its files, more flags, what is said, the value
     '1 annotations of car were skipped: no pixel centre inside',
     None,
   ),
+  ('coco', renamed(car='a|b'), '', '15.0% of the outlined pixels of a|b are covered', [0, 1, 2]),
+  ('coco', renamed(car='void', tree='ignore'), '--drop-empty --max-void 1', '', [0, 255, 255]),
   ('coco', edited('annotations', iscrowd=1), '', '1 annotations of car are crowds (iscrowd): void', [0, 255, 2]),
   ('coco', replace('coco.json', RENAMED), '', '', [0, 1, 255]),
   ('cvat', replace('cvat.xml', labelled.cvat(LINE)), '', '1 classes have no annotation and are left out: tree', None),

@@ -274,6 +274,8 @@ def test_classes_come_from_beside_the_predictions(data, capsys):
   labels.write_classes(data / 'gt', labels.Classes(['a', 'B', '=c', 'd'], classes.colours))
   code, _, err = scored.outcome(benchmark_by_mIoU, args(data), capsys)
   assert code == 0 and 'name their classes differently' in err
+  labels.write_classes(data / 'gt', labels.Classes(['sea', 'a', 'b'], classes.colours[:3]))
+  assert scored.outcome(benchmark_by_mIoU, args(data), capsys)[0] == 2  # a class more in front
   precision, recall, f1 = (float(rows[1][name]) for name in ('precision', 'recall', 'f1'))
   assert f1 == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-4)
 

@@ -145,7 +145,8 @@ def test_page_needs_nothing_from_elsewhere(data):
                                             ('/a/x/gray /b/x/gray', 'a/x b/x')])  # fmt: skip
 def test_folders_are_told_apart_by_name(folders, names):
   assert report.own_names(folders.split(), []) == names.split()
-  assert report.own_names(folders.split(), ['n'] * len(names.split())) == ['n'] * len(names.split())
+  given = [f'n{i}' for i in range(len(names.split()))]
+  assert report.own_names(folders.split(), given) == given
 
 
 REFUSED = [
@@ -155,6 +156,7 @@ REFUSED = [
     lambda f: args(f, preds=('old', 'few')),
     ['few/gray: has no prediction', 'b.png', '--data-list'],
   ),
+  ('one name for two', lambda f: args(f, '--name', 'a', 'a'), ["--name: 'a' stands for two folders"]),
   ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['no image carries its name', '--image-dir']),
   ('image twice', lambda f: args(f, '--image-dir', f), ['carry its name', '--image-dir']),
   ('output a folder', lambda f: args(f, out='gt'), ['--out', 'is a folder']),

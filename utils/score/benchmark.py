@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import re
 import sys
 
 from utils import arguments, checks, files, labels, metrics
@@ -97,18 +98,19 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   else numbers; sets `args.num_classes` where it was not given.
 
   Raises:
-    InputError: as many classes stand in another order beside other predictions or the ground truth.
+    InputError: a class stands in another place beside other predictions or the ground truth.
   """
   places = {path: [path, os.path.dirname(os.path.abspath(path))] for path in pred_dirs}
   places |= {path: [path] for path in (args.gt_dir, args.data_list) if path}
   places = {} if args.class_names else places
   found = {path: next(filter(None, map(labels.classes_beside, beside)), None) for path, beside in places.items()}
   found = {path: classes for path, classes in found.items() if classes}
-  named = {path: names for path, (names, _) in found.items() if not all(map(labels.UNNAMED.fullmatch, names))}
-  for (path, names), (other, others) in itertools.combinations(named.items(), 2):
-    if len(names) == len(others) and any(i != others.index(x) for i, x in enumerate(names) if x in others):
+  plain = {path: [name.replace(' ', '_') for name in names] for path, (names, _) in found.items()}
+  for (path, names), (other, others) in itertools.combinations(plain.items(), 2):
+    if any(i != others.index(name) for i, name in enumerate(names) if name in others):
       raise InputError(f'{path} and {other}: their classes have another order; give --class-names FILE if they are one')
-    if len(names) == len(others) and names != others:
+    unnamed = any(all(map(re.compile(r'class_\d+').fullmatch, some)) for some in (names, others))
+    if len(names) == len(others) and names != others and not unnamed:
       print(f'note: {path} and {other} name their classes differently', file=sys.stderr)
   found = next((found[path] for path in pred_dirs if path in found), None)
   if args.class_names and args.num_classes is None:

@@ -17,7 +17,8 @@ BINS = 15
 def count(image: ScoredImage) -> Sums:
   """Pixels by their confidence in 255ths, int64 [2, 256]: all, and those that are right."""
   confidence = image.of_same_size(image.files.confidence)
-  counted = (image.truth < image.num_classes) & (image.pred < image.num_classes)
+  counted = metrics.class_ids(image.truth, image.num_classes) < image.num_classes
+  counted &= metrics.class_ids(image.pred, image.num_classes) < image.num_classes
   right = counted & (image.pred == image.truth)
   return {'by_confidence': np.stack([np.bincount(confidence[pixels], minlength=256) for pixels in (counted, right)])}
 

@@ -99,7 +99,7 @@ def count(image: ScoredImage) -> Sums:
   """The confusion matrix, and of an image that has them: truth values outside the classes, truth that is void only."""
   pixels, same = Counter(), Counter()  # value -> its pixels, and those of them that are predicted as that value
   for pred, truth, lengths in image.runs:
-    outside = (truth >= image.num_classes) & (truth != VOID)
+    outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
     values, index = np.unique(truth[outside], return_inverse=True)
     for counts, weights in ((pixels, lengths), (same, lengths * (pred == truth))):
       sums = np.bincount(index, weights[outside], len(values)).astype(int)
@@ -135,11 +135,11 @@ def check_truth(sums: Sums, num_classes: int, ignored: list[int]) -> list[str]:
     total, same = (sum(column) for column in zip(*values.values(), strict=True))
     share = total / (total + known)
     shown = ', '.join(f'{value} ({values[value][0]} pixels)' for value in sorted(values)[:5])
+    void = f'--ignore-label {" ".join(map(str, sorted(values)[:5]))}{" ..." if len(values) > 5 else ""}'
     line = (
       f'{files[min(values)]}: the ground truth holds {shown}{", ..." if len(values) > 5 else ""}: neither a class (0 '
       f'to {num_classes - 1}) nor void (255); {100 * share:.2f} % of it. If they are classes, give --num-classes '
-      f'{max(values) + 1} or convert the labels; if void, --ignore-label {" ".join(map(str, sorted(values)[:5]))}'
-      f'{" ..." if len(values) > 5 else ""}'
+      f'{max(values) + 1} or convert the labels; if void, {void if min(values) >= 0 else "write 255"}'
     )
     if len(values) > 1 and (share >= 0.01 or same):
       raise InputError(line)

@@ -202,7 +202,7 @@ def _add_record_flags(group):
 def _add_several_gpus_flags(group):
   add(group, WORKERS, '--num-gpu', type=whole(1, 1024), default=2, metavar='N', help='GPUs of this machine to train on')
   add(group, FREE, '--cluster', choices=('tf_config', 'slurm'), help='how several machines find each other')
-  silence = 'a worker that is silent for that long (longer than a step) is taken for dead'
+  silence = 'a worker that is silent for that long is taken for dead; give more than a step and a checkpoint take'
   add(group, WORKERS, '--worker-timeout', type=real(0, above=True), default=600.0, metavar='SECONDS', help=silence)
 
 
