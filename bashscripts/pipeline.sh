@@ -61,7 +61,7 @@ contents() {
   local word
   for word in "$@"; do
     case "$word" in
-      *.txt) cat "$word" && words_of "$word" | (cd "$DATA_DIR" && LC_ALL=C xargs -0 wc -c) ;;
+      *.txt) cat "$word" && words_of "$word" | (cd "$DATA_DIR" && LC_ALL=C xargs -0 wc -c | grep -v ' total$') ;;
       *.csv | *.json | *.yaml | *.yml | *.array_record) cksum "$word" ;;
       *.ckpt*) cat "$word.index" || cksum "$word" ;;
     esac 2>/dev/null || true
@@ -76,10 +76,12 @@ words_of() {
         if (substr($0, i, 1) ~ /[ \t]/) { put(substr($0, 1, i - 1)); put(substr($0, i + 1)) } }' "$1" | tr '\n' '\0'
 }
 
+steps_of() { sed -n 's/.*--num-steps \([0-9]*\) .*/\1/p' <<<"$1"; }
+
 # Runs a command and notes in the file $1 that it was completed; passes over one that was, with the same lists, images,
 # labels and checkpoints. A training that was completed with others would not train again: it is refused.
 once() {
-  local done_file="$1" dir name words before
+  local done_file="$1" dir name words before note
   dir="$(dirname "$1")" name="$(basename "$1")"
   shift
   [ -z "${DRY_RUN:-}" ] || { run "$@" && return; }
@@ -87,12 +89,18 @@ once() {
   before="$(cat "$done_file" 2>/dev/null || true)"
   if [ "$before" = "$words" ] || [ "$before" = "${words% \# *}" ]; then # earlier versions noted the words alone
     echo "# completed before: ${words% \# *}"
-  elif [ "$name" = train.done ] && [ "$before" != "${before% \# *}" ] && [ "${before##* \# }" != "${words##* \# }" ]; then
-    echo "error: $dir was trained to its end on other contents of its lists, images, labels or checkpoint; remove it" >&2
+  elif [ "$name" = train.done ] && [ "$before" != "${before% \# *}" ] && [ "${before##* \# }" != "${words##* \# }" ] &&
+    [ "$(steps_of "$before")" = "$(steps_of "$words")" ]; then
+    echo "error: $dir was trained to its end with other lists, images, labels, tables or checkpoint; set another" \
+      "SNAPSHOT_DIR, or remove that folder" >&2
     exit 2
   else
-    rm -rf "$dir"/results/*/{predict.done,gray} # new weights, new predictions
-    [ "$name" = train.done ] || [ -z "$before" ] || rm -rf "$done_file" "$dir/gray"
+    for note in "$dir"/results/*/predict.done; do [ ! -e "$note" ] || echo 'of other weights' >"$note"; done
+    [ "$name" = train.done ] || rm -f "$done_file"
+    case " $* " in # of pictures that are there, none may be left that other words made
+      *' --shard '*) ;;
+      *' --skip-existing '*) [ -z "$before" ] || rm -rf "$dir/gray" ;;
+    esac
     run "$@"
     mkdir -p "$dir"
     echo "$words" >"$done_file"
@@ -157,7 +165,7 @@ benchmark() {
 # The last checkpoint of a training, in the folder $1: of a completed one the newest (--early-stop ends before step $2).
 last_of() {
   local name=''
-  [ ! -e "$1/train.done" ] || name="$(sed -n 's/^model_checkpoint_path: "\(.*\)"/\1/p' "$1/checkpoint")"
+  ! grep -qs -- "--num-steps $(($2 + 1)) " "$1/train.done" || name="$(sed -n 's/^model_checkpoint_path: "\(.*\)"/\1/p' "$1/checkpoint")"
   echo "$1/${name:-model.ckpt-$2}"
 }
 

@@ -176,6 +176,16 @@ def test_started_again_it_goes_on_where_it_stopped(fake, tmp_path):
     assert fake(PREDICT_LIST=tmp_path / 'list.txt', DATA_DIR=tmp_path) == (0, whole if size == 5 else whole[1:])
 
 
+def test_pictures_of_other_weights_are_not_kept(fake, tmp_path):
+  """Which --skip-existing would do. What is refused or a part of the list removes none."""
+  picture = tmp_path / 'snap shots/stage1/results/val/gray/a.png'
+  fake(PREDICT_FLAGS='--skip-existing')
+  picture.write_bytes(b'')
+  assert fake(PREDICT_FLAGS='--shard 1/2')[0] == 0 and picture.exists()
+  assert fake(fail='train_aaf_mgpu', TRAIN_FLAGS='--no-flag')[0] == 3 and picture.exists()
+  assert fake(PREDICT_FLAGS='--skip-existing', BATCH_SIZE=4)[0] == 0 and not picture.exists()
+
+
 def test_a_finished_training_is_not_taken_for_that_of_other_data(fake, tmp_path):
   """--resume would make no step of it."""
   values = {'STAGE1_LIST': tmp_path / 'train.txt', 'DATA_DIR': tmp_path}

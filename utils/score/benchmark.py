@@ -107,7 +107,7 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   found = {path: classes for path, classes in found.items() if classes}
   plain = {path: [name.replace(' ', '_') for name in names] for path, (names, _) in found.items()}
   for (path, names), (other, others) in itertools.combinations(plain.items(), 2):
-    if any(i != others.index(name) for i, name in enumerate(names) if name in others):
+    if any(name in others and others[i : i + 1] != [name] for i, name in enumerate(names)):
       raise InputError(f'{path} and {other}: their classes have another order; give --class-names FILE if they are one')
     unnamed = any(all(map(re.compile(r'class_\d+').fullmatch, some)) for some in (names, others))
     if len(names) == len(others) and names != others and not unnamed:
