@@ -211,8 +211,7 @@ def _label_job(data_dir: str, pair: Pair, make: Callable, settings: str, resize:
 
   def made(_) -> tuple[np.ndarray, dict[str, int]]:
     ids, numbers = make(image, label)
-    stored, turn = checks.stored_size(image)
-    seen = stored[::-1] if turn >= 5 else stored
+    stored, seen, turn = checks.sizes(image)
     if resize and ids.shape[::-1] not in (seen, stored):
       if turn >= 5:
         raise InputError(f'{image}: has EXIF orientation {turn} and its label another size; save the photo upright')

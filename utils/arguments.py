@@ -88,7 +88,7 @@ def parse_with_config(parser: argparse.ArgumentParser, argv=None) -> argparse.Na
   """
   given = words_for(argv, '--config', '--restore-from', '--run', '--input-size', '--val-strides')
   if given.config:
-    values = {name.replace('-', '_'): value for name, value in read_config(given.config).items()}
+    values = read_config(given.config)
     actions = {action.dest: action for action in parser._actions if action.option_strings}
     if given.run:
       values.pop('restore_from', None)
@@ -140,7 +140,7 @@ def converted(action: argparse.Action, value):
 
 
 def read_config(path: str) -> dict:
-  """The keys and values of a file, YAML if its name ends so, else JSON.
+  """The keys, `_` for `-`, and values of a file, YAML if its name ends so, else JSON.
 
   Raises:
     InputError: it cannot be read, or holds anything but `flag: value` pairs whose values are plain or plain lists.
@@ -159,7 +159,7 @@ def read_config(path: str) -> dict:
     raise InputError(f'--config {path}: is not {kind}: {" ".join(str(e).split())}') from None
   if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
     raise InputError(f'--config {path}: does not hold `flag: value` pairs; write for example {{"num_steps": 1000}}')
-  return values
+  return {name.replace('-', '_'): value for name, value in values.items()}
 
 
 LARGEST = 2**31 - 1  # of whole numbers: the product of two fits into 64 bits

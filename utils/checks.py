@@ -55,8 +55,7 @@ def inspect(pair: Pair, num_classes: int, ignore_label: int, thorough: bool = Fa
   """Checks one pair; `thorough` decodes the image too."""
   counts, palette, size = {}, False, None
   try:
-    stored, turn = stored_size(pair.image, thorough)
-    size = stored[::-1] if turn >= 5 else stored
+    stored, size, turn = sizes(pair.image, thorough)
     if pair.label is not None:
       label_size, counts, palette = label_counts(pair.label)
       if label_size not in (size, stored):
@@ -75,22 +74,27 @@ def inspect(pair: Pair, num_classes: int, ignore_label: int, thorough: bool = Fa
   return Finding(None, counts, palette, size)
 
 
-def image_size(path: str, thorough: bool = False) -> tuple[int, int]:
+def image_size(path: str) -> tuple[int, int]:
   """Width and height of a JPEG or PNG as people see it (EXIF's orientation applied), from its header."""
-  (width, height), turn = stored_size(path, thorough)
-  return (height, width) if turn >= 5 else (width, height)
+  return sizes(path)[1]
 
 
-def stored_size(path: str, thorough: bool = False) -> tuple[tuple[int, int], int]:
-  """Width and height of a JPEG or PNG as it is stored, and EXIF's orientation. A file that was cut short is found by
-  its missing end."""
+def as_seen(label: np.ndarray, image: str) -> np.ndarray:
+  """A label [h, w] beside the JPEG or PNG `image`, as `images.upright_label` turns it."""
+  stored, _, turn = sizes(image)
+  return images.upright_label(label, stored[::-1], turn)
+
+
+def sizes(path: str, thorough: bool = False) -> tuple[tuple[int, int], tuple[int, int], int]:
+  """Width and height of a JPEG or PNG as it is stored, the same as people see it, and EXIF's orientation. A file that
+  was cut short is found by its missing end."""
   with images.open_picture(path) as image:
     if image.format not in FORMATS:
       raise InputError(f'{path}: is {image.format}, and images must be JPEG or PNG; convert it')
     turn = images.orientation(image)
     if thorough or not _has_end(image.fp, image.format):
       image.load()
-    return image.size, turn
+    return image.size, image.size[::-1] if turn >= 5 else image.size, turn
 
 
 def _has_end(file: BinaryIO, image_format: str) -> bool:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
-from tensorflow.python.eager import context
+from tensorflow.python.eager import context as eager
 
 from utils.errors import InputError, RunError, Stopped, one_line
 from utils.lists import list_digest
@@ -120,7 +120,7 @@ def not_silent(strategy, compiles: bool = False):
     return
 
   def abort():
-    context.context().abort_collective_ops(tf.errors.DEADLINE_EXCEEDED, 'a worker is silent')
+    eager.context().abort_collective_ops(tf.errors.DEADLINE_EXCEEDED, 'a worker is silent')
 
   timer = threading.Timer(strategy.silence + TRACING * compiles, abort)
   timer.daemon = True

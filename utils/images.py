@@ -141,6 +141,13 @@ def list_images(flag: str, folder: str, skip: Collection[str] = ()) -> list[str]
 
 
 ORIENTATION = 274  # EXIF's tag
+# Why a TIFF is neither converted nor predicted: its bits, its orientation, the number of its pictures.
+DEEP = (
+  'has {} bits a sample, not 8; convert all images with one range, for example with '
+  '`gdal_translate -ot Byte -scale 0 4095 0 255`'
+)
+TURNED = 'has orientation {}; save it upright without the tag (mogrify -auto-orient)'
+STACK = 'holds {} pictures; save each as a file'
 
 
 def orientation(image: Image.Image) -> int:

@@ -135,7 +135,7 @@ def named(argv) -> Run | None:
   from_config = given.config and not (given.run or given.restore_from)  # the command line has the last word
   config = arguments.read_config(given.config) if from_config else {}
   folder = given.run or config.get('run')
-  checkpoint = given.restore_from or config.get('restore_from', config.get('restore-from'))
+  checkpoint = given.restore_from or config.get('restore_from')
   run = of_flag(folder) if folder else read(checkpoint) if checkpoint else None
   return run._replace(checkpoint=checkpoint) if run and checkpoint else run
 

@@ -75,8 +75,7 @@ def paint(
   Raises:
     InputError: the image has another size than the annotated one, or a region cannot be drawn.
   """
-  stored, turn = checks.stored_size(image)
-  seen = stored[::-1] if turn >= 5 else stored
+  stored, seen, _ = checks.sizes(image)
   width, height = annotated.size if annotated.size == stored or resize and annotated.size else seen
   if annotated.size not in (None, (width, height)):
     raise InputError(

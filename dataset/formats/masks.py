@@ -233,7 +233,7 @@ def one_picture(path: str) -> None:
       number = image.n_frames
       image.seek(min(1, number - 1))
       if number > 1 and image.size == first and not image.tag_v2.get(254, 0) & 4:
-        raise InputError(f'{path}: holds {number} pictures; save each as a file')
+        raise InputError(f'{path}: {images.STACK.format(number)}')
 
 
 def _bits(image: Image.Image, path: str) -> int:
@@ -272,10 +272,7 @@ def photo(path: str) -> np.ndarray:
       one_picture(path)
     turn, bits = images.orientation(image), _bits(image, path)
     if bits > 8:
-      raise InputError(
-        f'{path}: has {bits} bits a sample, not 8; convert all images with one range, for example with '
-        '`gdal_translate -ot Byte -scale 0 4095 0 255`'
-      )
+      raise InputError(f'{path}: {images.DEEP.format(bits)}')
     if image.format == 'TIFF' and turn > 1:  # Pillow turns some by itself
-      raise InputError(f'{path}: has orientation {turn}; save it upright without the tag (mogrify -auto-orient)')
+      raise InputError(f'{path}: {images.TURNED.format(turn)}')
     return np.ascontiguousarray(images.upright(np.asarray(image.convert('RGB')), turn))

@@ -199,12 +199,13 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
     return _masks(args, None, 'ids'), {}, sound, list(map(str, faults.values()))
   void -= names.keys()
   origins = {name: f'id {value}' for value, name in names.items()}
-  absent = [old for old, new in args.class_map.items() if old.isdigit() and int(old) not in names
-            and (int(old) not in values or classes.is_void(new))]  # fmt: skip
-  if lacking := [old for old in absent if int(old) not in values]:
+  unknown = set(args.class_map)
+  mapping = _mapped_names(origins, args.class_map, unknown)
+  lacking = {old for old in unknown if old.isdigit() and int(old) not in values}
+  if lacking:
     notes.append(f'--class-map: no mask holds {listing.first_names(lacking)}')
-  class_map = {old: new for old, new in args.class_map.items() if old not in absent}
-  mapping = _mapped_names(origins, class_map) if names else {}
+  void_as_ever = {old for old in unknown if old.isdigit() and int(old) in void and classes.is_void(args.class_map[old])}
+  check_class_map(unknown - lacking - void_as_ever, origins)
 
   def converter(class_ids):
     usual = {value: class_ids[mapping[name]] for value, name in names.items()} or table

@@ -117,10 +117,7 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
   _check_tiffs(args, paths, scales, flip)
   with outputs.claim(args.shard):
     if args.skip_existing:
-      done = outputs.all_there
-      if args.video:  # which is written last
-        done = lambda _: outputs.video.is_file() and outputs.all_there(outputs.frame(1))  # noqa: E731
-      paths = [path for path in paths if not done(path)]
+      paths = [path for path in paths if not outputs.done(path)]
     if not paths:
       print(f'nothing left to predict: {outputs.video or args.save_dir}')
       return 0

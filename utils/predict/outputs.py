@@ -65,6 +65,12 @@ class Outputs:
     paths = [self.path(kind, image_path) for kind in self.kinds]
     return all(path.is_file() and path.stat().st_size for path in paths)
 
+  def done(self, path: str) -> bool:
+    """Whether all outputs of an image, or of the video, which is written behind its frames, are there."""
+    if self.video:
+      return self.video.is_file() and self.all_there(self.frame(1))
+    return self.all_there(path)
+
   def write(self, path: str, image: np.ndarray, score: np.ndarray) -> None:
     """Writes all outputs of one image, class ids last, so that what has class ids has everything."""
     self.remove_others(path)

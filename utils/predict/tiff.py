@@ -78,21 +78,18 @@ class TiffReader:
     page, kinds = self.page, self.library.PHOTOMETRIC
     readable = {kinds.MINISBLACK, kinds.RGB, kinds.YCBCR} | ({kinds.PALETTE} if class_ids else set())
     if page.dtype != np.uint8 or page.bitspersample != 8:
-      return (
-        f'has {page.bitspersample} bits a sample, not 8; convert all images with one range, for example with '
-        '`gdal_translate -ot Byte -scale 0 4095 0 255`'
-      )
+      return images.DEEP.format(page.bitspersample)
     if page.samplesperpixel > 4 or page.photometric not in readable:
       kind = getattr(page.photometric, 'name', page.photometric)
       return f'has {page.samplesperpixel} samples a pixel ({kind}), not grey or RGB; convert it'
     if page.planarconfig != self.library.PLANARCONFIG.CONTIG and page.samplesperpixel > 1:
       return 'stores its bands one after the other; convert it with `gdal_translate -co INTERLEAVE=PIXEL -co TILED=YES`'
     if (turn := page.tags.valueof(images.ORIENTATION)) in range(2, 9):
-      return f'has orientation {turn}; save it upright without the tag (mogrify -auto-orient)'
+      return images.TURNED.format(turn)
     pages = self.file.pages
     same_size = len(pages) > 1 and pages[1].shape[:2] == page.shape[:2]  # else an overview
     if same_size and not pages[1].is_mask:
-      return f'holds {len(pages)} pictures; save each as a file'
+      return images.STACK.format(len(pages))
     if self.is_plain():
       missing = page.dataoffsets[0] + page.nbytes > self.file.filehandle.size
     else:

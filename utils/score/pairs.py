@@ -35,7 +35,7 @@ class LabelFolder:
   def __init__(self, flag: str, root: str, content: str, replacement: tuple[str, str], replace_flag: str):
     self.root, self.replacement = images.check_folder(flag, root), replacement
     self.content, self.flag, self.replace_flag = content, flag, replace_flag
-    self.unused = set(images.walk(root, SUFFIXES))
+    self.unused, self.photos = set(images.walk(root, SUFFIXES)), {}  # a folder does not say which photo is whose
     self.by_name = grouped(sorted(self.unused), os.path.basename)
 
   def find(self, prediction: str, pred_dir: str) -> str:
@@ -76,11 +76,12 @@ class ListedTruth:
     listed = lists.read_list(data_list, data_dir, need_label=True)
     if len(listed) != len(names):
       raise InputError(f'{data_list}: names an image twice; name every image once')
-    self.pairs = dict(zip(names, listed, strict=True))
+    self.truths = {name: pair.label for name, pair in zip(names, listed, strict=True)}
+    self.photos = {name: pair.image for name, pair in zip(names, listed, strict=True)}
 
   def find(self, prediction: str, pred_dir: str) -> str:
     del pred_dir
-    return self.pairs[prediction].label
+    return self.truths[prediction]
 
 
 def grouped(paths: list[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -174,6 +175,6 @@ def find(
       raise InputError(f'{pred}: has the same ground truth as {pred_of[truth]}: {truth}; keep one prediction an image')
     pred_of[truth] = pred
     confidence = os.path.join(beside, name) if name in known else None
-    image = truths.pairs[name].image if isinstance(truths, ListedTruth) else None
-    files.append(Files(name, pred, truth, instances.find(name, pred_dir) if instances else None, confidence, image))
+    instance = instances.find(name, pred_dir) if instances else None
+    files.append(Files(name, pred, truth, instance, confidence, truths.photos.get(name)))
   return files

@@ -39,8 +39,7 @@ class ScoredImage:
     labels = images.read_label(path)
     if labels.shape != self.pred.shape and self.files.image:
       with contextlib.suppress(InputError):  # a TIFF, which is never turned
-        (width, height), turn = checks.stored_size(self.files.image)
-        labels = images.upright_label(labels, (height, width), turn)
+        labels = checks.as_seen(labels, self.files.image)
     if labels.shape != self.pred.shape:
       sizes = ['{1} x {0}'.format(*shape) for shape in (self.pred.shape, labels.shape)]
       raise InputError(

@@ -107,7 +107,7 @@ def check_equal_starts(strategy, folder, state) -> None:
   the same weights, of which each keeps a copy that no step would make equal, and with the same class weights."""
   options = zlib.crc32(repr(state.objective.options.class_weights).encode())
   mine = folder.start, int(digest(state.model).split()[1], 16), options
-  starts, weights, class_weights_ = zip(*devices.of_all_workers(strategy, mine), strict=True)
+  starts, weights, of_classes = zip(*devices.of_all_workers(strategy, mine), strict=True)
   if len(set(starts)) > 1:
     raise InputError(
       f'--snapshot-dir {folder.folder}: the workers would start at steps {list(starts)}; it must be a folder that all '
@@ -115,7 +115,7 @@ def check_equal_starts(strategy, folder, state) -> None:
     )
   if len(set(weights)) > 1:
     raise InputError('--restore-from: the workers start from different weights; give all of them the same checkpoint')
-  if len(set(class_weights_)) > 1:
+  if len(set(of_classes)) > 1:
     raise InputError('--class-weights: the workers have different ones; give all of them the same file or labels')
 
 

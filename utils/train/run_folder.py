@@ -54,8 +54,8 @@ class RunFolder:
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
     self.flags = vars(args)
     self.classes = choose_classes(args.num_classes, args.class_names, args.data_list)
-    facts = (type(objective).__name__, objective.options.class_weights, list_digest(args.data_list))
-    facts += (list_digest(args.val_list) if args.val_list else None,)
+    contents = [list_digest(path) if path else None for path in (args.data_list, args.val_list)]
+    facts = (type(objective).__name__, objective.options.class_weights, *contents)
     self.config = {**self.flags, **dict(zip(FACTS, facts, strict=True))}
     self._stack = contextlib.ExitStack()
     with self._stack:

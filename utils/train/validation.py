@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from seg_models.image_reader import read_image
 from utils import checkpoint, devices, metrics
-from utils.checks import stored_size
+from utils.checks import as_seen
 from utils.errors import InputError, RunError, one_line
-from utils.images import read_label, upright_label
+from utils.images import read_label
 from utils.predict.outputs import class_map
 from utils.predict.windows import probability_function, scores, windows_at_once
 
@@ -90,8 +90,7 @@ def read(pair):
 
 def read_truth(pair) -> np.ndarray:
   """The label [h, w] as its photo is seen: turned with it where only that fits, as the reader of training does."""
-  (width, height), turn = stored_size(pair.image)
-  return upright_label(read_label(pair.label), (height, width), turn)
+  return as_seen(read_label(pair.label), pair.image)
 
 
 class ValidationHistory:
