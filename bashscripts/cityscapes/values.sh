@@ -1,5 +1,14 @@
 # shellcheck shell=bash
-# What every Cityscapes recipe shares. The data: `python dataset/prepare_cityscapes.py --help`.
+# What every Cityscapes recipe shares; each names its training script, TRAIN. They train 90,000 steps on train from
+# ImageNet's weights. The score that a recipe names is the paper's on the validation list. That and the time were not
+# measured here.
+# Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
+# The data: `python dataset/prepare_cityscapes.py --help`.
+
+: "${NUM_GPU:=4}"
+: "${BATCH_SIZE:=8}"
+: "${TRAIN_INPUT_SIZE:=720,720}"
+: "${SNAPSHOT_DIR:=$root/snapshots/cityscapes/pspnet${TRAIN#train}}"
 
 : "${DATAROOT:=$root/data}" # holds Cityscapes, and that leftImg8bit and gtFine
 : "${DATA_DIR:=$DATAROOT/Cityscapes}"
