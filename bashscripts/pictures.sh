@@ -18,6 +18,7 @@ done
 DEMO="$DEMO" OUT="$STUDY" bash "$root/bashscripts/study/demo.sh"
 PYTHON="$(bash "$root/bashscripts/setup.sh")"
 mkdir -p "$OUT"
+data="$(cd "$DEMO/VOCdevkit" && pwd)"
 seed="$(find "$(cd "$STUDY" && pwd)" -maxdepth 1 -name 'seed-*' | sort | head -n 1)"
 methods=(baseline affinity aaf)
 folders=()
@@ -27,7 +28,7 @@ done
 last="$(find "${folders[2]}" -name 'model.ckpt-*.index' | sort -V | tail -n 1)"
 "$PYTHON" "$root/pyscripts/export/plot_edge_weights.py" "${last%.index}" "$OUT/edge_weights.png" --names "$DEMO/classes.txt"
 "$PYTHON" "$root/pyscripts/benchmark/report.py" --title "Demo scenes" --name "${methods[@]}" \
-  --pred-dir "${folders[@]/%//val/gray}" --gt-dir "$STUDY/val/truth" --image-dir "$STUDY/val/images" --out "$STUDY/report.html"
+  --pred-dir "${folders[@]/%//val/gray}" --data-dir "$data" --data-list "$DEMO/val.txt" --out "$STUDY/report.html"
 
 photo="$(mktemp -d)"
 trap 'rm -rf "$photo"' EXIT
@@ -44,11 +45,10 @@ cell() { echo "<td><img src='file://$1'></td>"; }
 {
   echo '<style>body{margin:0;font:14px sans-serif}table{border-spacing:4px 2px}img{width:288px;image-rendering:pixelated}</style>'
   echo "<table><tr><td>image<td>truth$(printf '<td>%s' "${methods[@]}")</tr>"
-  find "$seed/../val/truth" -name '*.png' | sort | awk '{ all[NR] = $0 } END { for (i = 1; i < 8; i += 2) print all[int(i * NR / 8) + 1] }' |
-    while read -r truth; do
-      name="$(basename "$truth" .png)"
-      echo "<tr>$(cell "$seed/../val/images/$name.jpg")$(cell "$truth")"
-      for folder in "${folders[@]}"; do cell "$folder/val/color/$name.png"; done
+  awk '{ all[NR] = $0 } END { for (i = 1; i < 8; i += 2) print all[int(i * NR / 8) + 1] }' "$DEMO/val.txt" |
+    while read -r image truth; do
+      echo "<tr>$(cell "$data/$image")$(cell "$data/$truth")"
+      for folder in "${folders[@]}"; do cell "$folder/val/color/$(basename "$truth")"; done
     done
 } >"$photo/page.html"
 photograph "$photo/page.html" predictions.png 1464,1192

@@ -27,4 +27,4 @@ PYTHON="$(bash "$root/bashscripts/setup.sh")"
   --learning-rate 3e-3 --batch-norm-decay 0.95 --val-every "$((STEPS / 5 + 1))" --keep 1 --save-pred-every 250 $TRAIN_FLAGS
 echo "the tables: $OUT/study.md; every score of every run: $OUT/study.csv"
 echo "pictures of one seed: python pyscripts/benchmark/report.py --pred-dir $OUT/seed-${SEEDS%%,*}/*/val/gray" \
-  "--gt-dir $OUT/val/truth --image-dir $OUT/val/images --out $OUT/report.html"
+  "--data-dir $DEMO/VOCdevkit --data-list $DEMO/val.txt --out $OUT/report.html"

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -85,15 +86,13 @@ def plan(args) -> list[Run]:
   for split, path in {'train': args.train_list, **args.lists}.items():
     if not path:
       raise InputError(f'--{split}-list is empty; give a list file: one line an image, `image label`')
-    pairs, seen = lists.read_list(path, args.data_dir, need_label=True), {}
+    pairs = lists.read_list(path, args.data_dir, need_label=True)
     if split != 'train' and records.is_file(path):
       raise InputError(f'--{split}-list {path}: is a record file; give the list that it was made from')
-    for pair in pairs if split != 'train' else ():
-      if (stem := pathlib.Path(pair.image).stem) in seen:
-        raise InputError(
-          f'{path}: {seen[stem]} and {pair.image} have one name, and a study scores by name; rename or remove one'
-        )
-      seen[stem] = pair.image
+    names = Counter(name for pair in pairs for name in (os.path.splitext(pair.image)[0], pair.label))
+    [(name, number)] = names.most_common(1)
+    if split != 'train' and number > 1:
+      raise InputError(f'{path}: {name} stands there {number} times; name every image and every label once')
   named = [(name, f'{name}={name}', args.seeds) for name in args.methods.split(',')]
   named += [(text.partition('=')[0], text, args.variant_seeds or args.seeds) for text in args.variant]
   names = [name for name, _, _ in named]
@@ -150,12 +149,11 @@ def _digest(prefix: str, may_be_missing: bool) -> str:
 
 def commands(args, run: Run, split: str, step='STEP') -> tuple[list[str], list[str]]:
   """Prediction and scoring of a list: scripts and flags. The run says the rest; `step`: of its last checkpoint."""
-  images = ['--data-dir', args.data_dir, '--data-list', args.lists[split], '--save-dir', str(run.folder / split)]
+  images, save_dir = ['--data-dir', args.data_dir or '.', '--data-list', args.lists[split]], f'{run.folder}/{split}'
   last = ['--restore-from', f'{run.folder}/model.ckpt-{step}'] if args.checkpoint == 'last' else []
-  predict = ['pyscripts/inference/inference.py', '--run', str(run.folder), *last, *images, *args.predict]
-  score = ['pyscripts/benchmark/benchmark_by_mIoU.py', '--boundary', '--json', f'{run.folder}/{split}.json']
-  score += ['--data-list', args.lists[split], '--gt-dir', f'{args.out_dir}/{split}/truth']
-  return predict, [*score, '--pred-dir', f'{run.folder}/{split}/gray']
+  predict = ['pyscripts/inference/inference.py', '--run', str(run.folder), *last, *images, '--save-dir', save_dir]
+  score = ['pyscripts/benchmark/benchmark_by_mIoU.py', '--boundary', '--json', f'{save_dir}.json', *images]
+  return [*predict, *args.predict], [*score, '--pred-dir', f'{save_dir}/gray']
 
 
 def finish(args, run: Run, row: dict) -> None:
@@ -218,18 +216,6 @@ def call(run: Run, command: list[str], what: str) -> float:
   return usage.ru_maxrss * (1024 if sys.platform != 'darwin' else 1) / 1e6
 
 
-def link_lists(args) -> None:
-  """OUT_DIR/SPLIT/truth, images: links to the files of a list under the predictions' names, for scores, reports."""
-  for split, path in args.lists.items():
-    for pair in lists.read_list(path, args.data_dir, need_label=True):
-      stem, suffix = os.path.splitext(os.path.basename(pair.image))
-      for name, target in ((f'truth/{stem}.png', pair.label), (f'images/{stem}{suffix}', pair.image)):
-        link = pathlib.Path(args.out_dir, split, name)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.abspath(target))
-
-
 def read_rows(out_dir: str) -> dict[str, dict]:
   """The rows of every JSON file in OUT_DIR by `key_of`; of two for one run the scores of both, study.json's first."""
   rows = {}
@@ -256,7 +242,6 @@ def main(argv=None) -> None:
   failed, keys = 0, [key_of(run.row) for run in planned]
   with files.claim(args.out_dir, 'study'):
     rows = read_rows(args.out_dir)
-    link_lists(args)
     for row in (rows[key] for key in keys if key in rows):
       for split, path in args.lists.items():
         if row.get(split, {}).get('list') != lists.list_digest(path):
