@@ -52,17 +52,18 @@ def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
   if bool(args.gt_dir) == bool(args.data_dir) or args.data_dir and not args.data_list:
     raise InputError('give the ground truth: --gt-dir, or --data-dir with --data-list, whose lines name it')
   names = pairs.predictions(pred_dir, args.data_list)
+  instances, photos, unused = {}, {}, 0
   if args.data_dir:
-    truths = pairs.ListedTruth(args.data_list, args.data_dir, names)
+    listed = pairs.in_list(args.data_list, args.data_dir, names)
+    truths = {name: pair.label for name, pair in listed.items()}
+    photos = {name: pair.image for name, pair in listed.items()}
   else:
-    truths = pairs.LabelFolder('--gt-dir', args.gt_dir, 'ground truth', args.string_replace, '--string-replace')
-  instances = None
+    truths, unused = pairs.in_folder('--gt-dir', args.gt_dir, args.string_replace, names, pred_dir)
   if inst_dir:
     replacement = args.inst_string_replace or args.string_replace
-    instances = pairs.LabelFolder('--inst-dir', inst_dir, 'instances', replacement, '--inst-string-replace')
-  found = pairs.find(names, pred_dir, truths, instances)
-  if truths.unused:
-    unused = len(truths.unused)
+    instances, _ = pairs.in_folder('--inst-dir', inst_dir, replacement, names, pred_dir)
+  found = pairs.find(names, pred_dir, truths, instances, photos)
+  if unused:
     print(f'note: {unused} files in {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
   return found
 

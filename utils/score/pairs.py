@@ -12,6 +12,8 @@ from utils import images, lists
 from utils.errors import InputError
 
 SUFFIXES = (*images.SUFFIXES, '.pgm')
+# The flag of a folder of label images -> what they hold, and the flag that turns a prediction's path into theirs.
+FOLDERS = {'--gt-dir': ('ground truth', '--string-replace'), '--inst-dir': ('instances', '--inst-string-replace')}
 
 
 class Files(NamedTuple):
@@ -26,62 +28,48 @@ class Files(NamedTuple):
   image: str | None = None
 
 
-class LabelFolder:
-  """A folder of label images, in which a prediction's file is found by its path and, failing that, by its name.
+def in_folder(
+  flag: str, root: str, replacement: tuple[str, str], names: list[str], pred_dir: str
+) -> tuple[dict[str, str], int]:
+  """The only file in a folder of label images that belongs to each prediction in `names`, by its path and, failing
+  that, by its name; and the number of files there that belong to none.
 
-  `replacement` (old, new) turns the prediction's path into that of the file. `content` and the flags are for messages.
+  `flag`: --gt-dir or --inst-dir, which gave the folder. `replacement`: (old, new) turns the prediction's path into that
+  of the file.
   """
-
-  def __init__(self, flag: str, root: str, content: str, replacement: tuple[str, str], replace_flag: str):
-    self.root, self.replacement = images.check_folder(flag, root), replacement
-    self.content, self.flag, self.replace_flag = content, flag, replace_flag
-    self.unused, self.photos = set(images.walk(root, SUFFIXES)), {}  # a folder does not say which photo is whose
-    self.by_name = grouped(sorted(self.unused), os.path.basename)
-
-  def find(self, prediction: str, pred_dir: str) -> str:
-    """The path of the only file that belongs to the prediction; raises an InputError if there are none or two."""
-    old, new = self.replacement
-    path = os.path.normpath(prediction.replace(old, new) if old else prediction)
-    if not os.path.isfile(os.path.join(self.root, path)):
-      same_name = self.by_name.get(os.path.basename(path), [])
-      if len(same_name) != 1:
-        raise InputError(f'{os.path.join(pred_dir, prediction)}: {self._problem(path, same_name)}')
-      path = same_name[0]
-    self.unused.discard(path)
-    return os.path.join(self.root, path)
-
-  def _problem(self, path: str, same_name: list[str]) -> str:
-    where = f'{self.flag} {self.root}'
-    if same_name:
-      return (
-        f'its {self.content} is ambiguous: {" and ".join(same_name[:2])} in {where} have the same name; keep the '
-        f'predictions in the same sub-folders, or give a smaller {self.flag}'
+  content, replace_flag = FOLDERS[flag]
+  paths = images.walk(images.check_folder(flag, root), SUFFIXES)
+  by_name, found, (old, new) = grouped(paths, os.path.basename), {}, replacement
+  for name in names:
+    path = os.path.normpath(name.replace(old, new) if old else name)
+    same_name = by_name.get(os.path.basename(path), [])
+    if os.path.isfile(os.path.join(root, path)):
+      same_name = [path]
+    if not same_name:
+      raise InputError(
+        f'{os.path.join(pred_dir, name)}: has no {content}: neither {path} nor any other {os.path.basename(path)} is '
+        f'in {flag} {root}; check the folders and {replace_flag} old,new'
       )
-    return (
-      f'has no {self.content}: neither {path} nor any other {os.path.basename(path)} is in {where}; check the folders '
-      f'and {self.replace_flag} old,new'
-    )
+    if same_name[1:]:
+      raise InputError(
+        f'{os.path.join(pred_dir, name)}: its {content} is ambiguous: {" and ".join(same_name[:2])} in {flag} {root} '
+        f'have the same name; keep the predictions in the same sub-folders, or give a smaller {flag}'
+      )
+    found[name] = same_name[0]
+  unused = len(set(paths) - set(found.values()))
+  return {name: os.path.join(root, path) for name, path in found.items()}, unused
 
 
-class ListedTruth:
-  """The ground truth of each prediction as a list has it, in place of a `LabelFolder`.
+def in_list(data_list: str, data_dir: str, names: list[str]) -> dict[str, lists.Pair]:
+  """The image and the ground truth of each prediction in `names` as the list has them.
 
   Raises:
     InputError: a line's files are not there, or an image is listed twice.
   """
-
-  unused = ()
-
-  def __init__(self, data_list: str, data_dir: str, names: list[str]):
-    listed = lists.read_list(data_list, data_dir, need_label=True)
-    if len(listed) != len(names):
-      raise InputError(f'{data_list}: names an image twice; name every image once')
-    self.truths = {name: pair.label for name, pair in zip(names, listed, strict=True)}
-    self.photos = {name: pair.image for name, pair in zip(names, listed, strict=True)}
-
-  def find(self, prediction: str, pred_dir: str) -> str:
-    del pred_dir
-    return self.truths[prediction]
+  listed = lists.read_list(data_list, data_dir, need_label=True)
+  if len(listed) != len(names):
+    raise InputError(f'{data_list}: names an image twice; name every image once')
+  return dict(zip(names, listed, strict=True))
 
 
 def grouped(paths: list[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -161,20 +149,19 @@ def listed_images(data_list: str) -> list[str]:
 
 
 def find(
-  names: list[str], pred_dir: str, truths: LabelFolder | ListedTruth, instances: LabelFolder | None = None
+  names: list[str], pred_dir: str, truths: dict[str, str], instances: dict[str, str], photos: dict[str, str]
 ) -> list[Files]:
-  """The files of each prediction in `names`; raises an InputError if one lacks a file, or two have the same truth.
+  """The files of each prediction in `names`, which is the key of the rest; an InputError if two have the same truth.
 
   Confidences lie in a folder `confidence` beside that of the predictions, under their names."""
   files, pred_of = [], {}
   beside = os.path.join(os.path.dirname(os.path.abspath(pred_dir)), 'confidence')
   known = set(images.walk(beside)) if os.path.isdir(beside) else set()
   for name in names:
-    pred, truth = os.path.join(pred_dir, name), truths.find(name, pred_dir)
+    pred, truth = os.path.join(pred_dir, name), truths[name]
     if truth in pred_of:
       raise InputError(f'{pred}: has the same ground truth as {pred_of[truth]}: {truth}; keep one prediction an image')
     pred_of[truth] = pred
     confidence = os.path.join(beside, name) if name in known else None
-    instance = instances.find(name, pred_dir) if instances else None
-    files.append(Files(name, pred, truth, instance, confidence, truths.photos.get(name)))
+    files.append(Files(name, pred, truth, instances.get(name), confidence, photos.get(name)))
   return files
