@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import os
 import re
 import sys
@@ -127,8 +128,12 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
 
 
 def publish(args, report: metrics.Scores, names: list[str], images: int, instance_wise: bool) -> None:
-  """Prints and writes the scores."""
-  print_iou(report.columns['instance_iou' if instance_wise else 'iou'], report.means['mean Pixel Acc'], names)
+  """Prints and writes the scores: one line a class, the two means, then those that the flags ask for."""
+  iou = report.columns['instance_iou' if instance_wise else 'iou']
+  for i, (name, value) in enumerate(zip(names, iou, strict=True)):
+    print(f'class {name}: {i:02d}, acc: {percent(value)}')
+  print(f'mean IOU: {percent(metrics.mean(iou))}')
+  print(f'mean Pixel Acc: {percent(report.means["mean Pixel Acc"])}')
   every = args.boundary or args.cityscapes or args.json or args.csv or (args.inst_dir and not instance_wise)
   for name, value in list(report.means.items())[2:]:
     if every or name == 'expected calibration error':
@@ -139,7 +144,7 @@ def publish(args, report: metrics.Scores, names: list[str], images: int, instanc
     settings |= {'boundary_band': args.boundary_band, 'boundary_tolerance': args.boundary_tolerance}
   content = scoring.as_dict(report, names, **settings)
   if args.json:
-    scoring.write_json(args.json, content)
+    files.write_text(args.json, json.dumps(content, indent=1) + '\n')
   if args.csv:
     scoring.write_csv(args.csv, content)
 
@@ -158,11 +163,3 @@ def chosen_scores(args, confident: bool) -> list[tuple]:
 
 def percent(fraction: float) -> str:
   return 'n/a' if fraction != fraction else f'{100 * fraction:.4f}%'
-
-
-def print_iou(iou, pixel_accuracy: float, names: list[str]) -> None:
-  """One line a class, then the two means."""
-  for i, (name, value) in enumerate(zip(names, iou, strict=True)):
-    print(f'class {name}: {i:02d}, acc: {percent(value)}')
-  print(f'mean IOU: {percent(metrics.mean(iou))}')
-  print(f'mean Pixel Acc: {percent(pixel_accuracy)}')

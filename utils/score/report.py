@@ -46,9 +46,9 @@ class Folder:
     return {
       'name': self.name,
       'calibrationError': percent(reliability.means.get('expected calibration error', math.nan)),
-      'reliability': {name: list(map(percent, bins)) for name, bins in reliability.more.get('reliability', {}).items()},
+      'reliability': {name: percent(bins) for name, bins in reliability.more.get('reliability', {}).items()},
       'means': {name: percent(mean) for name, mean in report.means.items()},
-      'columns': {name: list(map(percent, column)) for name, column in columns.items()},
+      'columns': {name: percent(column) for name, column in columns.items()},
       'curve': list(map(percent, boundaries.trimap_curve(self.sums).means.values())),
       'confusion': self.sums['confusion'].tolist(),
     }

@@ -8,7 +8,6 @@ the sums. Written scores are in percent; a missing score is null in JSON and emp
 
 import contextlib
 import functools
-import json
 import math
 import operator
 from collections import Counter
@@ -163,24 +162,18 @@ def as_dict(report: Scores, names: list[str], **settings) -> dict:
     for row, value in zip(rows, values, strict=True):
       row[column] = int(value) if column in COUNTS else percent(value)
   more = {
-    key: value.tolist() if isinstance(value, np.ndarray) else {name: percents(v) for name, v in value.items()}
+    key: value.tolist() if isinstance(value, np.ndarray) else {name: percent(v) for name, v in value.items()}
     for key, value in report.more.items()
   }
   means = {key.replace(' ', '_').replace('-', '_').lower(): percent(value) for key, value in report.means.items()}
   return {**settings, 'means': means, 'classes': rows, **more}
 
 
-def percents(value):
-  """A fraction or an array of them in percent."""
-  return list(map(percent, value)) if isinstance(value, np.ndarray) else percent(value)
-
-
-def percent(fraction: float) -> float | None:
+def percent(fraction: float | np.ndarray) -> float | list | None:
+  """A fraction in percent, None for NaN; a list of these for an array."""
+  if isinstance(fraction, np.ndarray):
+    return list(map(percent, fraction))
   return None if math.isnan(fraction) else round(100 * float(fraction), 6)
-
-
-def write_json(path: str, content: dict) -> None:
-  files.write_text(path, json.dumps(content, indent=1) + '\n')
 
 
 def write_csv(path: str, content: dict) -> None:
