@@ -95,17 +95,15 @@ def add(sums: Sums, more: Sums) -> Sums:
 
 def count(image: ScoredImage) -> Sums:
   """The confusion matrix, and of an image that has them: truth values outside the classes, truth that is void only."""
-  pixels, same = Counter(), Counter()  # value -> its pixels, and those of them that are predicted as that value
+  strays = []  # (path, value, its pixels, those of them that are predicted as that value)
   for pred, truth, lengths in image.runs:
     outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
     values, index = np.unique(truth[outside], return_inverse=True)
-    for counts, weights in ((pixels, lengths), (same, lengths * (pred == truth))):
-      sums = np.bincount(index, weights[outside], len(values)).astype(int)
-      counts.update(dict(zip(values.tolist(), sums.tolist(), strict=True)))
-  found = {value: (number, same[value]) for value, number in pixels.items()}
+    pixels, same = (np.bincount(index, x[outside], len(values)) for x in (lengths, lengths * (pred == truth)))
+    strays += zip([image.files.truth] * len(values), values.tolist(), pixels.tolist(), same.tolist(), strict=True)
   return {
     'confusion': image.confusion,
-    'strays': [(image.files.truth, found)] if found else [],
+    'strays': strays,
     'void_only': [] if image.confusion.any() else [image.files.truth],
   }
 
@@ -122,24 +120,23 @@ def check_truth(sums: Sums, num_classes: int, ignored: list[int]) -> list[str]:
   Raises:
     InputError: the truth has more classes: several such values, which take 1 % of it or are predicted too.
   """
-  lines, values, files, known = [], {}, {}, int(sums['confusion'].sum())
-  for path, found in sums['strays']:
-    for value, (pixels, same) in found.items():
-      if value not in ignored:
-        before = values.get(value, (0, 0))
-        values[value] = before[0] + pixels, before[1] + same
-        files.setdefault(value, path)
-  if values:
-    total, same = (sum(column) for column in zip(*values.values(), strict=True))
-    share = total / (total + known)
-    shown = ', '.join(f'{value} ({values[value][0]} pixels)' for value in sorted(values)[:5])
-    void = f'--ignore-label {" ".join(map(str, sorted(values)[:5]))}{" ..." if len(values) > 5 else ""}'
+  lines = []
+  strays = [stray for stray in sums['strays'] if stray[1] not in ignored]  # as `count` lists them
+  if strays:
+    found = Counter()
+    for _, value, pixels, _ in strays:
+      found[value] += int(pixels)
+    values = sorted(found)
+    first = next(path for path, value, *_ in strays if value == values[0])
+    share = found.total() / (found.total() + int(sums['confusion'].sum()))
+    shown = ', '.join(f'{value} ({found[value]} pixels)' for value in values[:5])
+    void = f'--ignore-label {" ".join(map(str, values[:5]))}{" ..." if len(values) > 5 else ""}'
     line = (
-      f'{files[min(values)]}: the ground truth holds {shown}{", ..." if len(values) > 5 else ""}: neither a class (0 '
+      f'{first}: the ground truth holds {shown}{", ..." if len(values) > 5 else ""}: neither a class (0 '
       f'to {num_classes - 1}) nor void (255); {100 * share:.2f} % of it. If they are classes, give --num-classes '
-      f'{max(values) + 1} or convert the labels; if void, {void if min(values) >= 0 else "write 255"}'
+      f'{values[-1] + 1} or convert the labels; if void, {void if values[0] >= 0 else "write 255"}'
     )
-    if len(values) > 1 and (share >= 0.01 or same):
+    if len(values) > 1 and (share >= 0.01 or any(same for *_, same in strays)):
       raise InputError(line)
     lines.append(f'warning: {line}; they are left out here')
   if sums['void_only']:
