@@ -5,26 +5,23 @@ its instances there. A class that is predicted but has no instance scores 0; one
 import numpy as np
 
 from utils import metrics
+from utils.labels import VOID
 from utils.metrics import Scores
 from utils.score.scoring import ScoredImage, Sums
 
 
 def count(image: ScoredImage) -> Sums:
-  """n and n U of one image, by class: two arrays [C]."""
-  instances = instances_by_class(image.truth, image.instances, image.num_classes)
-  return {'instances': instances, 'weighted_iou': instances * np.nan_to_num(metrics.iou(image.confusion))}
-
-
-def instances_by_class(truth: np.ndarray, ids: np.ndarray, num_classes: int, void: int = 255) -> np.ndarray:
-  """The number of instances of each class, [C].
+  """n and n U of one image, by class: two arrays [C].
 
   The class of an instance is the majority of the true classes under its mask (the lowest of equals). Every id is an
-  instance, 0 too, except `void` and those without a pixel of any class.
+  instance, 0 too, except void and those without a pixel of any class.
   """
-  keep = (truth < num_classes) & (truth >= 0) & (ids != void)
+  truth, ids, num_classes = image.truth, image.instances, image.num_classes
+  keep = (truth < num_classes) & (truth >= 0) & (ids != VOID)
   found, index = np.unique(ids[keep], return_inverse=True)
   votes = np.bincount(index.ravel() * num_classes + truth[keep], minlength=len(found) * num_classes)
-  return np.bincount(votes.reshape(-1, num_classes).argmax(axis=1), minlength=num_classes)
+  number = np.bincount(votes.reshape(-1, num_classes).argmax(axis=1), minlength=num_classes)
+  return {'instances': number, 'weighted_iou': number * np.nan_to_num(metrics.iou(image.confusion))}
 
 
 def report(sums: Sums) -> Scores:
