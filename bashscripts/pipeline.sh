@@ -146,20 +146,15 @@ predict() {
 
 # score RESULTS: both scores are printed, and kept beside the pictures.
 score() {
-  local results="$1" flags=()
-  flags+=(--data-list "$PREDICT_LIST" --string-replace "$STRING_REPLACE")
+  local kind kept flags=(--pred-dir "$1/gray" --data-list "$PREDICT_LIST" --string-replace "$STRING_REPLACE")
+  if [ -n "${GT_DIR:-}" ]; then flags+=(--gt-dir "$GT_DIR"); else flags+=(--data-dir "$DATA_DIR"); fi
   [ "$IGNORE_LABEL" = 255 ] || flags+=(--ignore-label "$IGNORE_LABEL")
-  benchmark "$results" mIoU "${flags[@]}"
-  [ -z "$INST_DIR" ] || benchmark "$results" instance "${flags[@]}" \
-    --inst-dir "$INST_DIR" --inst-string-replace "$INST_STRING_REPLACE"
-}
-
-benchmark() {
-  local results="$1" kind="$2" command
-  shift 2
-  command=(run "$PYTHON" "$root/pyscripts/benchmark/benchmark_by_$kind.py" --pred-dir "$results/gray" "$@")
-  if [ -n "${GT_DIR:-}" ]; then command+=(--gt-dir "$GT_DIR"); else command+=(--data-dir "$DATA_DIR"); fi
-  if [ -n "${DRY_RUN:-}" ]; then "${command[@]}"; else "${command[@]}" | tee "$results/$kind.txt"; fi
+  for kind in mIoU ${INST_DIR:+instance}; do
+    [ "$kind" = mIoU ] || flags+=(--inst-dir "$INST_DIR" --inst-string-replace "$INST_STRING_REPLACE")
+    kept="$1/$kind.txt"
+    [ -z "${DRY_RUN:-}" ] || kept=/dev/null
+    run "$PYTHON" "$root/pyscripts/benchmark/benchmark_by_$kind.py" "${flags[@]}" | tee "$kept"
+  done
 }
 
 # The last checkpoint of a training, in the folder $1: of a completed one the newest (--early-stop ends before step $2).
