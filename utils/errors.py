@@ -73,20 +73,18 @@ def run(main, argv=None) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return RunError.exit_code
   except (InputError, RunError, Stopped) as e:
-    print(f'error: {one_line(e)}', file=sys.stderr)
-    return e.exit_code
+    line, code = one_line(e), e.exit_code
   except KeyboardInterrupt:
-    print('error: interrupted', file=sys.stderr)
-    return 130
+    line, code = 'interrupted', 130
   except OSError as e:
-    print(f'error: {os_error_line(e)}', file=sys.stderr)
-    return RunError.exit_code
+    line, code = os_error_line(e), RunError.exit_code
   except MemoryError as e:
-    print(f'error: out of memory ({one_line(e) or "none left"}); use smaller images or batches', file=sys.stderr)
-    return RunError.exit_code
+    line = f'out of memory ({one_line(e) or "none left"}); use smaller images or batches'
+    code = RunError.exit_code
   except Exception as e:
-    print(f'error: {unforeseen(e)}', file=sys.stderr)
-    return RunError.exit_code
+    line, code = unforeseen(e), RunError.exit_code
+  print(f'error: {line}', file=sys.stderr)
+  return code
 
 
 def unforeseen(error: Exception) -> str:
