@@ -101,6 +101,7 @@ MIOU = [
   ('two of one truth', put('pred/again/a.png', GREY), dict, ['again/a.png', 'same ground truth', 'pred/a.png']),
   ('the folder above', gray_and_color, dict, ['--pred-dir', 'colours', 'pred/gray']),
   ('other size', put('pred/a.png', GREY[:5]), dict, ['pred/a.png', '8 x 5', 'gt/a.png', '8 x 6']),
+  ('label of a turned photo', put('gt/a.png', GREY.T), dict, ['gt/a.png', '6 x 8', '--data-dir with --data-list']),
   ('RGB prediction', put('pred/a.png', picture('RGB')), dict, ['pred/a.png', 'RGB', 'class ids']),
   ('JPEG called png', put('pred/a.png', picture('L', 'JPEG')), dict, ['pred/a.png', 'JPEG', 'PNG']),
   ('no classes', nothing, lambda f: {'num-classes': 0}, ['--num-classes', '0', 'from 1 to 256']),

@@ -41,10 +41,10 @@ class ScoredImage:
         labels = checks.as_seen(labels, self.files.image)
     if labels.shape != self.pred.shape:
       sizes = ['{1} x {0}'.format(*shape) for shape in (self.pred.shape, labels.shape)]
-      raise InputError(
-        f'{self.files.pred}: is {sizes[0]} while {path} is {sizes[1]} (width x height); predict at the size of the '
-        'ground truth'
-      )
+      mend = 'predict at the size of the ground truth'
+      if labels.shape == self.pred.shape[::-1] and not self.files.image:
+        mend = 'where its photo lies turned (EXIF), give --data-dir with --data-list, which names both, not --gt-dir'
+      raise InputError(f'{self.files.pred}: is {sizes[0]} while {path} is {sizes[1]} (width x height); {mend}')
     return labels
 
   @functools.cached_property
