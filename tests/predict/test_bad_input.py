@@ -24,9 +24,9 @@ def without_images(there):
   return ['--image-dir', there / 'x']
 
 
-def inside(there):
+def inside(there, name):
   """An image in the folder that the colours would be written to."""
-  picture(there / 'color/x.png')
+  picture(there / 'color' / name)
   return ['--image-dir', there / 'color', '--save-dir', there]
 
 
@@ -48,7 +48,8 @@ IMAGES = {
     ['b/a.png', 'b/a.jpg', 'two --save-dir'],
   ),
   'twice the same': (lambda f: listed(f, 'a.png\na.png\n'), ['a.png: is to be predicted twice']),
-  'images where outputs go': (inside, ['color/x.png', 'another --save-dir']),
+  'images where outputs go': (lambda f: inside(f, 'x.png'), ['color/x.png', 'another --save-dir']),
+  'images below where outputs go': (lambda f: inside(f, 'cam0/x.png'), ['color/cam0/x.png', 'another --save-dir']),
 }
 # name -> (flags behind good ones, which they overrule; words of the one line)
 FLAGS = {

@@ -150,7 +150,8 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
     outputs.keep_folders(paths)
   _check_names(paths, outputs)
   for path in paths:
-    if os.path.realpath(os.path.dirname(path)) in written:
+    folder = os.path.realpath(os.path.dirname(path)) + os.sep
+    if any(folder.startswith(kind + os.sep) for kind in written):  # in a sub-folder too: cam0 of an image folder color
       raise InputError(f'{path}: lies where the outputs go; name another --save-dir than {outputs.folder}')
   if args.shard:
     paths = paths[args.shard[0] - 1 :: args.shard[1]]
