@@ -56,7 +56,6 @@ def main(argv=None) -> None:
   parser.add_argument('--out', required=True, metavar='DIR', help='folder of suspects.csv and the pictures')
   parser.add_argument('--pictures', type=arguments.whole(0), default=25, help='of the most suspect images')
   args = flags.parse_described(parser, argv)
-  flags.check_prediction(args)
   pairs = lists.read_list(args.data_list, args.data_dir, need_label=True)
   checks.check_pairs(pairs, args.num_classes, args.ignore_label)
   files.make_folder('--out', args.out)

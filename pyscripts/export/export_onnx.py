@@ -16,7 +16,6 @@ def main(argv=None) -> None:
   flags.add_prediction_flags(parser, multi_scale=False, strides=False, precision=False)
   parser.add_argument('--output', required=True, help='file to write, for example model.onnx')
   args = flags.parse_described(parser, argv)
-  flags.check_prediction(args)
   files.check_output_file('--output', args.output)
   args.precision = 'float32'  # whatever it was trained in
   try:

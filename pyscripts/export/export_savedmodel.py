@@ -18,7 +18,6 @@ def main(argv=None) -> None:
   flags.add_prediction_flags(parser, multi_scale=True)
   parser.add_argument('--save-dir', required=True, help='folder to make, for example MODEL/1')
   args = flags.parse_described(parser, argv)
-  flags.check_prediction(args)
   if os.path.exists(args.save_dir):
     raise errors.InputError(
       f'--save-dir {args.save_dir}: is there already; name a new folder, for example the next number'

@@ -31,7 +31,6 @@ def main(argv=None) -> None:
   add('--data-list', default='', help='score the model and the float32 network on this list: `image label`')
   add('--data-dir', default='', help="the folder that the lists' paths are relative to")
   args = flags.parse_described(parser, argv)
-  flags.check_prediction(args)
   files.check_output_file('--out', args.out)
   if (args.stored == 'int8') != bool(args.calibrate):
     raise InputError(f'--precision {args.stored}, --calibrate {args.calibrate or "(empty)"}: int8 alone needs a list')

@@ -69,7 +69,6 @@ for model in ('one', 'several'):
 @pytest.mark.parametrize(
   ('change', 'words'),
   [
-    ({'--input-size': '47,48'}, 'multiple of 8'),
     ({'--save-dir': '.'}, 'is there already'),
     ({'--save-dir': '/proc/none/1'}, 'cannot be made'),
   ],

@@ -73,7 +73,8 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
   """Parses flags of which the run named by --run or --restore-from says the defaults; `args.classes` are its classes.
 
   Raises:
-    InputError: neither is given, or a flag contradicts the run's network.
+    InputError: neither is given, a flag contradicts the run's network, --save-dir is empty where the script has it, or
+      the windows are of a size that the model does not take or leave pixels out.
   """
   words = sys.argv[1:] if argv is None else [str(word) for word in argv]
   run = runs.named(words)
@@ -85,9 +86,15 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
   if run:
     runs.check_network(args, run, lambda model, given: given or MODELS[model].output_stride)
     print(f'{run.folder}: {args.restore_from}{", the averages of its weights" if args.ema else ""}', file=sys.stderr)
+  args.classes = run.classes if run and run.classes else labels.numbered(args.num_classes)
+  if getattr(args, 'save_dir', None) == '':
+    raise InputError('--save-dir is empty; name a folder')
+  if problem := size_problem(args.model, *args.input_size, args.output_stride):
+    raise InputError(f'--input-size: {problem}')
   if 'strides' in args:
     args.strides = args.strides or (run.strides(args.input_size) if run else STRIDES)
-  args.classes = run.classes if run and run.classes else labels.numbered(args.num_classes)
+    if problem := stride_problem(args.strides, args.input_size):
+      raise InputError(f'--strides {problem}')
   return args
 
 
@@ -151,18 +158,3 @@ def _check(args):
     raise InputError(
       f'--batch-size {args.batch_size}: --whole-image predicts one image at a time; leave one of them out'
     )
-  check_prediction(args)
-
-
-def check_prediction(args: argparse.Namespace) -> None:
-  """Checks the flags of `add_prediction_flags`, and --save-dir where the script has it.
-
-  Raises:
-    InputError: no checkpoint or folder named, or windows that the model does not take or that leave pixels out.
-  """
-  if getattr(args, 'save_dir', None) == '':
-    raise InputError('--save-dir is empty; name a folder')
-  if problem := size_problem(args.model, *args.input_size, args.output_stride):
-    raise InputError(f'--input-size: {problem}')
-  if 'strides' in args and (problem := stride_problem(args.strides, args.input_size)):
-    raise InputError(f'--strides {problem}')

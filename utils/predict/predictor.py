@@ -47,7 +47,6 @@ class Predictor:
     flags.add_prediction_flags(parser, multi_scale=False)
     args = flags.parse_described(parser, words)
     args.whole_image, args.batch_size = whole_image, None
-    flags.check_prediction(args)
     self.classes, self.windows, self.least = args.classes, load_network(args, scales, flip), min_confidence
 
   def __call__(self, image) -> tuple[np.ndarray, np.ndarray]:
