@@ -103,7 +103,7 @@ def read_ids(voc: pathlib.Path, split: str, quiet: bool = False) -> list[str]:
   """The ids of an official split; none, with a warning, where its file is missing."""
   path = voc / 'ImageSets' / 'Segmentation' / f'{split}.txt'
   if path.exists():
-    return list(dict.fromkeys(' '.join(files.text_lines(path, 'a list of ids')).split()))
+    return list(dict.fromkeys(files.read_text(path, 'a list of ids').split()))
   if not quiet:
     listing.warn(f'{path}: is missing, so {split} stays empty; unpack it from the official archive')
   return []

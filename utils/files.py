@@ -184,11 +184,6 @@ def read_text(path, kind: str, limit: int = LARGEST_TEXT) -> str:
     raise InputError(f'{path}: is not UTF-8 text; give {kind}, or save it again as UTF-8') from None
 
 
-def text_lines(path, kind: str) -> list[str]:
-  """The lines of `read_text`."""
-  return read_text(path, kind).splitlines()
-
-
 @contextlib.contextmanager
 def claim(folder, name: str):
   """Holds `folder`, made if need be, for this process while the block runs; the system ends the claim with the process.

@@ -86,7 +86,8 @@ def read_classes(path) -> Classes:
   Raises:
     InputError: it cannot be read, or a line is none of these.
   """
-  lines = [line.strip() for line in files.text_lines(path, 'a file of classes, one line per class') if line.strip()]
+  text = files.read_text(path, 'a file of classes, one line per class')
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
   table = [colour_and_name(line) for line in lines]
   if lines and [word.strip().lower() for word in lines[0].split(',')] == COLUMNS:
     rows = list(csv.reader(lines[1:]))
@@ -156,7 +157,7 @@ class CityscapesLabel(NamedTuple):
 def _cityscapes_labels() -> list[CityscapesLabel]:
   """The data set's label definitions, of https://github.com/mcordts/cityscapesScripts (helpers/labels.py), and the
   class sizes of its evaluation."""
-  rows = list(csv.reader(files.text_lines(MISC / 'cityscapes_labels.csv', 'the table of labels')))[1:]
+  rows = list(csv.reader(files.read_text(MISC / 'cityscapes_labels.csv', 'the table of labels').splitlines()))[1:]
   return [
     CityscapesLabel(name, int(number), int(train_id), category, float(size), tuple(map(int, colour)))
     for name, number, train_id, category, size, *colour in rows

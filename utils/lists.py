@@ -53,7 +53,7 @@ def list_lines(list_path: str) -> list[tuple[str, str]]:
   if records.is_file(list_path):
     files.check_regular(list_path, 'a record file')
     return [(f'{list_path} line {i}', line) for i, line in enumerate(records.contents(list_path)[0], 1)]
-  text = files.text_lines(list_path, f'a list file: {LINE}')
+  text = files.read_text(list_path, f'a list file: {LINE}').splitlines()
   lines = [(f'{list_path} line {i}', line.strip()) for i, line in enumerate(text, 1) if line.strip()]
   if not lines:
     raise InputError(f'{list_path}: holds no line; write {LINE}')

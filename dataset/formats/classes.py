@@ -40,7 +40,7 @@ def read_class_map(path: str) -> dict[str, str]:
     InputError: it cannot be read, a line has another form, or an old name occurs twice.
   """
   found = {}
-  for number, line in enumerate(files.text_lines(path, 'a class map'), 1):
+  for number, line in enumerate(files.read_text(path, 'a class map').splitlines(), 1):
     text = line.split('#')[0].strip()
     old, _, new = (plain(word.strip()) for word in text.partition('->'))
     if text and not (old and new):

@@ -29,7 +29,7 @@ def read_colour_table(path: str) -> dict[Colour, str]:
     InputError: it cannot be read, a line is none of these, or a colour occurs twice.
   """
   table, columns = {}, None
-  for number, line in enumerate(files.text_lines(path, 'a colour table'), 1):
+  for number, line in enumerate(files.read_text(path, 'a colour table').splitlines(), 1):
     text = line.split('#')[0].strip()
     row = [word.strip() for word in next(csv.reader([text]), [])]
     if not text:

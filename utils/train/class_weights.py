@@ -17,7 +17,7 @@ import numpy as np
 from utils import arguments, labels, runs
 from utils.checks import label_counts
 from utils.errors import InputError
-from utils.files import text_lines
+from utils.files import read_text
 from utils.parallel import in_threads
 
 RULES = ('balanced', 'median', 'enet')
@@ -65,8 +65,8 @@ def by_rule(rule: str, pixels: np.ndarray, around: np.ndarray) -> tuple[float, .
 
 def read(path: str, names: list[str]) -> tuple[float, ...]:
   """The weights of a file: one number a line, or `name number`, in the order of the classes `names`."""
-  lines = [line.split() for line in text_lines(path, f'class weights (or give {", ".join(RULES)})')]
-  lines = [line for line in lines if line]
+  text = read_text(path, f'class weights (or give {", ".join(RULES)})')
+  lines = [line.split() for line in text.splitlines() if line.strip()]
   if len(lines) != len(names):
     raise InputError(
       f'{path}: has {len(lines)} class weights for --num-classes {len(names)}; write one line a class, `number` or '
