@@ -15,7 +15,7 @@ from utils.labels import read_colormap
 def test_classes_that_are_written_are_read(tmp_path):
   classes = labels.Classes([', blue', '=1+1', '7 Straße'], np.array([[1, 2, 3], [0, 0, 0], [255, 255, 255]], np.uint8))
   labels.write_classes(tmp_path, classes)
-  for found in (labels.classes_beside(tmp_path), labels.choose_classes(3, '', None, tmp_path / 'train.txt')):
+  for found in (labels.classes_beside(tmp_path), labels.choose_classes(3, '', tmp_path / 'train.txt')):
     assert found.names == classes.names and np.array_equal(found.colours, classes.colours)
 
 

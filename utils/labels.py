@@ -47,18 +47,18 @@ def numbered(number: int) -> Classes:
   return Classes([f'class {i}' for i in range(number)], voc_colours(number))
 
 
-def choose_classes(num_classes: int, given: str = '', *beside) -> Classes:
+def choose_classes(num_classes: int, given: str = '', beside='') -> Classes:
   """The classes of a run.
 
   Args:
     given: the file of --class-names; empty: none.
-    beside: lists or folders; the first that has a file of classes beside it (or in it) counts.
+    beside: a list or folder, with or without a file of classes beside it (or in it).
 
   Raises:
     InputError: the file does not have `num_classes` classes, or cannot be read.
   """
-  path = given or next(filter(None, map(_file_beside, filter(None, beside))), None)
-  if path is None:
+  path = given or (beside and _file_beside(beside))
+  if not path:
     return numbered(num_classes)
   classes = read_classes(path)
   if len(classes.names) != num_classes:
