@@ -16,8 +16,6 @@ from utils.predict import flags
 from utils.predict.outputs import certain, decided
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
 
-WRONG_MODEL = 'check --model, --backbone and --num-classes'
-
 
 class Predictor:
   """`Predictor('snapshots/mine')(image)` -> (classes uint8 [h, w], confidence float32 [h, w]).
@@ -76,6 +74,6 @@ def restored(args):
   """The model of the network flags, with the weights of --restore-from, in --precision."""
   model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
   variables = {checkpoint.name_of(v): v for v in model.variables}
-  checkpoint.restore(args.restore_from, variables, WRONG_MODEL, ema=args.ema)
+  checkpoint.restore(args.restore_from, variables, 'check --model, --backbone and --num-classes', ema=args.ema)
   devices.apply(model, args.precision)
   return model
