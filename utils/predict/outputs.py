@@ -5,7 +5,6 @@ below the output folder, whatever DIR is; of --image-dir, and where names repeat
 nothing is written outside it. TIFF images are predicted to TIFF.
 """
 
-import collections
 import contextlib
 import itertools
 import os
@@ -146,11 +145,15 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
   """
   written = {os.path.realpath(outputs.folder / kind) for kind in KINDS}
   paths = _images(args, outputs, written)
-  if len(set(paths)) == len(paths):
-    outputs.keep_folders(paths)
-  _check_names(paths, outputs)
+  outputs.keep_folders(paths)
+  path_of = {}
   for path in paths:
-    folder = os.path.realpath(os.path.dirname(path)) + os.sep
+    name, folder = outputs.name(path), os.path.realpath(os.path.dirname(path)) + os.sep
+    if path_of.get(name) == path:
+      raise InputError(f'{path}: is to be predicted twice; name every image once')
+    if name in path_of:
+      raise InputError(f'{path_of[name]} and {path} would both be written to {name}; predict them to two --save-dir')
+    path_of[name] = path
     if any(folder.startswith(kind + os.sep) for kind in written):  # in a sub-folder too: cam0 of an image folder color
       raise InputError(f'{path}: lies where the outputs go; name another --save-dir than {outputs.folder}')
   if args.shard:
@@ -170,14 +173,3 @@ def _images(args, outputs: Outputs, written: set[str]) -> list[str]:
       what = 'is a folder; give --image-dir for all its images' if os.path.isdir(path) else 'no such file'
       raise InputError(f'--{"video" if args.video else "image"} {path}: {what}')
   return args.image or [args.video]
-
-
-def _check_names(paths, outputs):
-  by_name = collections.defaultdict(list)
-  for path in paths:
-    by_name[outputs.name(path)].append(path)
-  for name, same in by_name.items():
-    if same[1:] and same[0] == same[1]:
-      raise InputError(f'{same[0]}: is to be predicted twice; name every image once')
-    if same[1:]:
-      raise InputError(f'{same[0]} and {same[1]} would both be written to {name}; predict them to two --save-dir')
