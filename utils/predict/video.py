@@ -48,7 +48,6 @@ class Video:
     self.header_rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
     self.frame_count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))  # as the file says; 0: it does not
     self.times = []  # of the frames, in milliseconds, once all have been read
-    capture.release()
 
   @property
   def rate(self) -> float:
@@ -66,17 +65,12 @@ class Video:
   def frames(self, title: str) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (number, frame) from the first to the last that can be decoded, with a progress bar."""
     capture = cv2.VideoCapture(self.path, cv2.CAP_FFMPEG)
-    try:
-      with tqdm(total=self.frame_count or None, desc=title, unit='frame') as bar:
-        for number in itertools.count(1):
-          read, frame = capture.read()
-          if not read:
-            return
-          self.times[number - 1 :] = [capture.get(cv2.CAP_PROP_POS_MSEC)]
-          yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-          bar.update()
-    finally:
-      capture.release()
+    for number in tqdm(itertools.count(1), title, self.frame_count or None, unit='frame'):
+      read, frame = capture.read()
+      if not read:
+        return
+      self.times[number - 1 :] = [capture.get(cv2.CAP_PROP_POS_MSEC)]
+      yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
@@ -130,9 +124,7 @@ def write_overlay(video: Video, outputs) -> int:
       shown = cv2.cvtColor(blend(image, colour(labels, outputs.colours)), cv2.COLOR_RGB2BGR)
       writer.write(cv2.copyMakeBorder(shown, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE))
     writer.release()
-    capture = cv2.VideoCapture(temporary, cv2.CAP_FFMPEG)
-    written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
+    written = int(cv2.VideoCapture(temporary, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
     if written != count:
       raise RunError(
         f'{outputs.video}: only {written} of {count} frames could be written (disk full?); fix it and go on with '
