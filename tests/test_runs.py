@@ -41,8 +41,9 @@ def test_flags_come_on_top_and_those_that_contradict_are_refused(folder):
   assert (args.model, args.num_classes, args.ignore_label, args.precision) == ('fcn8s', 4, 200, 'bfloat16')
   assert parse('--run', str(folder), '--output-stride', '8', '--model', 'fcn8s').restore_from.endswith('-5')
   for words in (['--num-classes', '5'], ['--model', 'pspnet'], ['--output-stride', '16']):
-    with pytest.raises(InputError, match=f'{words[0]} {words[1]}: .*config says'):
-      parse('--run', str(folder), *words)
+    for source in (['--run', str(folder)], ['--restore-from', str(folder / 'model.ckpt-9')]):
+      with pytest.raises(InputError, match=f'{words[0]} {words[1]}: .*config says'):
+        parse(*source, *words)
 
 
 def test_a_run_may_be_named_in_a_config_and_must_be_one(folder, tmp_path):

@@ -54,14 +54,6 @@ def test_a_run_alone_predicts_as_all_its_flags_do(snapshots, checkpoint, folder,
       predict(wrong)
 
 
-def test_a_flag_that_contradicts_the_network_is_refused(snapshots, folder, tmp_path, capsys):
-  words = ['--num-classes', '4', '--image', str(folder / '0.png'), '--save-dir', str(tmp_path / 'out')]
-  for source in (['--run', str(snapshots)], ['--restore-from', str(snapshots / 'model.ckpt-7')]):
-    assert run([*source, *words]) == 2
-    line = capsys.readouterr().err
-    assert '--num-classes 4' in line and 'config' in line and not (tmp_path / 'out').exists()
-
-
 def test_what_is_there_is_kept_only_with_its_classes(snapshots, folder, tmp_path, capsys):
   words = ['--run', str(snapshots), '--image', str(folder / '0.png'), '--save-dir', str(tmp_path / 'out')]
   assert run(words) == 0 and run([*words, '--skip-existing']) == 0
