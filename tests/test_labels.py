@@ -86,13 +86,6 @@ def test_every_id_has_its_colour():
   np.testing.assert_array_equal(labels.colour(np.array([[255]]), labels.voc_colours())[0, 0], [224, 224, 192])
 
 
-def test_blend_is_the_middle():
-  one, other = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
-  middle = labels.blend(one, other)
-  assert middle.dtype == np.uint8
-  np.testing.assert_array_equal(middle, np.ceil((one.astype(float) + other) / 2))
-
-
 @pytest.mark.parametrize('turn', range(1, 9))
 def test_a_photo_is_turned_as_pillow_turns_it(turn):
   pixels = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40

@@ -172,15 +172,6 @@ def test_whole_image_is_the_window_of_its_padded_size(folder, tmp_path, model, p
   assert files(tmp_path / 'whole') == files(tmp_path / 'windows')
 
 
-def test_several_scales_and_flips_give_other_scores_than_one_scale(checkpoint, folder, whole, tmp_path):
-  images = ['--image', folder / '3.png', '--save-probs']
-  assert run(flags(checkpoint, tmp_path / 'a', *images, '--flip-aug', '--scale-aug'), 'inference.inference_msc') == 0
-  assert run(flags(checkpoint, tmp_path / 'b', *images), 'inference.inference_msc') == 0
-  assert files(tmp_path / 'b')['gray/3.png'] == files(whole)['gray/3.png']
-  one, several = (np.load(tmp_path / f'{name}/probs/3.npy').astype(float) for name in 'ba')
-  assert np.abs(one - several).mean() > 1e-3
-
-
 def test_bfloat16_is_nearly_float32(checkpoint, folder, whole, tmp_path):
   assert run(flags(checkpoint, tmp_path, '--image-dir', folder, '--precision', 'bfloat16', '--save-probs')) == 0
   for i in range(5):
@@ -262,14 +253,6 @@ def test_pictures_of_every_kind(checkpoint, tmp_path, capsys):
       np.testing.assert_array_equal(got, images.upright(decode_image(data).numpy(), turn))  # what training reads
     assert got.shape == want.shape and np.abs(got - want).mean() < 3, name
     assert gray(tmp_path / 'out', name.rpartition('.')[0]).shape == want.shape[:2]
-
-
-def test_long_thin_pictures(checkpoint, tmp_path):
-  picture(tmp_path / 'wide.png', 2, 20000)
-  picture(tmp_path / 'tall.png', 2000, 1)
-  words = ['--image-dir', tmp_path, '--strides', '48,48', '--batch-size', 64]
-  assert run(flags(checkpoint, tmp_path / 'out', *words)) == 0
-  assert gray(tmp_path / 'out', 'wide').shape == (2, 20000) and gray(tmp_path / 'out', 'tall').shape == (2000, 1)
 
 
 def test_bad_pictures_are_listed_and_the_others_predicted(checkpoint, folder, whole, tmp_path, capsys):
