@@ -241,11 +241,3 @@ def add_network_flags(parser, most_used=None):
 def add_precision_flag(parser):
   kinds = ('float32', 'bfloat16', 'float16')
   add(parser, Role.SHARED, '--precision', choices=kinds, default='float32', help='of the convolutions')
-
-
-def shared_flags() -> Parser:
-  """The flags that training and prediction have alike, alone."""
-  parser = Parser('')
-  add_network_flags(parser)
-  add_precision_flag(parser)
-  return parser

@@ -9,14 +9,11 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 from utils import arguments, files, labels
 from utils.errors import InputError
 
-NETWORK = arguments.names_of(arguments.shared_flags(), arguments.Role.NETWORK)  # one that contradicts a run is refused
-SHARED = arguments.names_of(arguments.shared_flags(), arguments.Role.NETWORK | arguments.Role.SHARED)
 LARGEST_CONFIG = 2**24  # bytes
 PREFIX = 'model.ckpt'  # of checkpoints; -STEP follows
 PARTS = ('.data-00000-of-00001', '.index')  # of a checkpoint, in the order in which they are put in place
@@ -146,27 +143,3 @@ def of_flag(path: str) -> Run:
   if run is None:
     raise InputError(f'--run {path}: is no folder of a training, which holds `config`; check the path')
   return run
-
-
-def set_defaults(parser: argparse.ArgumentParser, run: Run) -> None:
-  """Makes what the run says the default of the parser's flags: those of the command line come on top."""
-  shared = {name: run.config[name] for name in SHARED if name in run.config}
-  parser.set_defaults(**shared, restore_from=run.checkpoint, ema=run.ema, input_size=run.window, strides=None)
-
-
-def check_network(args: argparse.Namespace, run: Run, stride_of: Callable[[str, int | None], int]) -> None:
-  """Refuses flags that contradict the run's network. `stride_of(model, given)`: the output stride in use.
-
-  Raises:
-    InputError: naming both values.
-  """
-  for name in NETWORK:
-    value, trained = getattr(args, name), run.config.get(name)
-    if name == 'output_stride':
-      value, trained = stride_of(args.model, value), stride_of(args.model, trained)
-    if (trained is not None or name == 'output_stride') and value != trained:
-      flag = f'--{name.replace("_", "-")}'
-      raise InputError(
-        f'{flag} {value}: {os.path.join(run.folder, "config")} says that {run.checkpoint} has {flag} {trained}; leave '
-        'the flag out'
-      )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from utils.arguments import Role, names_of, shared_flags
+from utils.arguments import Parser, Role, names_of
+from utils.predict.flags import add_prediction_flags
 from utils.train import flags
 
 
@@ -13,8 +14,9 @@ def test_every_flag_says_what_it_is():
 
 
 def test_prediction_has_the_flags_that_the_network_needs():
-  network = Role.NETWORK | Role.SHARED
-  assert names_of(shared_flags(), network) == flags.names(network)
+  parser, network = Parser(''), Role.NETWORK | Role.SHARED
+  add_prediction_flags(parser, multi_scale=False)
+  assert names_of(parser, network) == flags.names(network)
   assert set(flags.names(Role.NETWORK)) == {'model', 'backbone', 'num_classes', 'output_stride'}
 
 

@@ -1,6 +1,7 @@
 """The flags of the prediction scripts, and what can be checked and settled before TensorFlow loads."""
 
 import argparse
+import os
 import sys
 
 from seg_models.names import MODELS, size_problem, stride_problem
@@ -8,9 +9,11 @@ from utils import labels, runs
 from utils.arguments import (
   SWITCH,
   Parser,
+  Role,
   add_network_flags,
   add_precision_flag,
   height_width,
+  names_of,
   parse_with_config,
   real,
   whole,
@@ -79,12 +82,13 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
   words = sys.argv[1:] if argv is None else [str(word) for word in argv]
   run = runs.named(words)
   if run:
-    runs.set_defaults(parser, run)
+    told = {name: run.config[name] for name in names_of(parser, Role.NETWORK | Role.SHARED) if name in run.config}
+    parser.set_defaults(**told, restore_from=run.checkpoint, ema=run.ema, input_size=run.window, strides=None)
   args = parse_with_config(parser, argv)
   if not args.restore_from:
     raise InputError('--restore-from is empty; give it, or --run, the folder of a training')
   if run:
-    runs.check_network(args, run, lambda model, given: given or MODELS[model].output_stride)
+    _check_network(args, run, names_of(parser, Role.NETWORK))
     print(f'{run.folder}: {args.restore_from}{", the averages of its weights" if args.ema else ""}', file=sys.stderr)
   args.classes = run.classes if run and run.classes else labels.numbered(args.num_classes)
   if getattr(args, 'save_dir', None) == '':
@@ -96,6 +100,20 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
     if problem := stride_problem(args.strides, args.input_size):
       raise InputError(f'--strides {problem}')
   return args
+
+
+def _check_network(args: argparse.Namespace, run: runs.Run, names: list[str]) -> None:
+  """An InputError where one of the network's flags `names` contradicts the run."""
+  for name in names:
+    value, trained = getattr(args, name), run.config.get(name)
+    if name == 'output_stride':
+      value, trained = (given or MODELS[args.model].output_stride for given in (value, trained))
+    if trained is not None and value != trained:
+      flag = f'--{name.replace("_", "-")}'
+      raise InputError(
+        f'{flag} {value}: {os.path.join(run.folder, "config")} says that {run.checkpoint} has {flag} {trained}; leave '
+        'the flag out'
+      )
 
 
 def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True, precision: bool = True):
