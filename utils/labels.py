@@ -90,14 +90,14 @@ def read_classes(path) -> Classes:
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   table = [colour_and_name(line) for line in lines]
   if lines and [word.strip().lower() for word in lines[0].split(',')] == COLUMNS:
-    rows = list(csv.reader(lines[1:]))
-    table = [len(row) == 5 and colour_and_name(' '.join([*row[2:], row[1]])) for row in rows]
-    for number, (row, entry) in enumerate(zip(rows, table, strict=True)):
-      if not entry or row[0].strip() != str(number):
+    table = []
+    for number, row in enumerate(csv.reader(lines[1:])):
+      found = len(row) == 5 and colour_and_name(' '.join([*row[2:], row[1]]))
+      if not found or row[0].strip() != str(number):
         raise InputError(
           f'{path} line {number + 2}: `{",".join(row)}` is not `{number},NAME,R,G,B` (ids from 0 on, colours 0 to 255)'
         )
-    table = [(colour, row[1]) for (colour, _), row in zip(table, rows, strict=True)]
+      table.append((found[0], row[1]))
   if not all(table):
     if any(table) or str(path).lower().endswith('.csv'):
       line = table.index(None)
