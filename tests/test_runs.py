@@ -66,5 +66,7 @@ def test_checkpoint_without_config_is_no_run_and_other_folders_are_refused(folde
       runs.read(folder)
     (folder / name).write_text(before)
   (folder / 'config').unlink()
+  (folder / 'config').mkdir()  # of another program
+  assert runs.read(folder / 'model.ckpt-9') is None and runs.recorded(folder) == {}
   with pytest.raises(InputError, match='holds no config'):
     runs.read(folder)

@@ -54,12 +54,11 @@ def read(path) -> Run | None:
   path = os.fspath(path)
   is_folder = os.path.isdir(path)
   folder = path if is_folder else os.path.dirname(path)
-  config_path = os.path.join(folder, 'config')
-  if not os.path.isfile(config_path):
+  config = recorded(folder)
+  if not config:
     if is_folder:
       raise InputError(f'{path}: holds no config, so it is no run of these scripts; name a checkpoint: --restore-from')
     return None
-  config = recorded(folder)
   classes = labels.classes_beside(os.path.join(folder, ''))
   return Run(folder, config, classes, _checkpoint(path) if is_folder else path, config.get('ema_decay') is not None)
 
@@ -71,7 +70,7 @@ def recorded(folder: str) -> dict:
     InputError: it is not JSON.
   """
   path = os.path.join(folder, 'config')
-  return _json(path) if os.path.exists(path) else {}
+  return _json(path) if os.path.isfile(path) else {}
 
 
 def _json(path: str) -> dict:
