@@ -20,7 +20,7 @@ from utils.predict.outputs import class_map
 from utils.predict.run import read_image
 from utils.predict.windows import coverage, freeze, probability_function, resize_scores, scores, window_starts
 
-CLASSES = tiny.CLASSES  # 3; tiny registers the toy backbone
+CLASSES = tiny.CLASSES
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
@@ -236,3 +236,13 @@ def test_frozen_model_predicts_as_before(name, backbone, kind):
   assert not model.variables and got.dtype == np.float32
   assert all(conv.batch_norm is None for conv in model.submodules if isinstance(conv, Conv))
   assert np.linalg.norm(got - want) < {'float32': 1e-5, 'bfloat16': 0.03}[kind] * np.linalg.norm(want)
+
+
+def test_probabilities_are_those_of_the_resized_logits():
+  """Feature (i, j) sits on pixel (8i, 8j): there the probabilities are the softmax of the logits themselves."""
+  toy = tiny.toy()
+  windows = tf.constant(np.random.default_rng(0).normal(0, 50, (2, 24, 32, 3)), tf.float32)
+  got = probability_function(toy, (24, 32))(windows).numpy()
+  assert got.shape == (2, 24, 32, CLASSES)
+  np.testing.assert_allclose(got[:, ::8, ::8], tf.nn.softmax(toy(windows)), atol=1e-6)
+  np.testing.assert_allclose(got.sum(-1), 1, atol=1e-5)
