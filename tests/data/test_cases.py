@@ -26,7 +26,7 @@ FOUR = (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 4).astype(np.uint8)
 MANY = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) % 300
 RAMP = square(255)
 RAMP[20:40, 29] = np.linspace(1, 254, 20)
-CLEAR = np.dstack([square(255)] * 3 + [np.where(COLUMNS < 10, 0, 255).astype(np.uint8)])
+CLEAR = np.dstack([square(255)] * 3 + [np.where(COLUMNS < 10, 0, 9).astype(np.uint8)])
 TABLE = '--colors colors.txt'
 WHITE = Image.fromarray(square(255))
 PALETTE = Image.fromarray(IS)
@@ -77,7 +77,7 @@ LABELME = {  # shape, what is said, the first label
   'over the border': (('circle', [[6, 30], [20, 30]]), '4 outlines of cell reach over the border', CIRCLE),
   'oriented': (('oriented_rectangle', TURNED), '', DIAMOND),
   'rotation': (('rotation', TURNED), '', DIAMOND),
-  'mask at whole numbers': ((30.0, 20.0), '', IS),
+  'rectangle of any corners': (('rectangle', [[50, 40], [30, 20]]), '', IS),
   'mask is rounded': ((30.7, 20.3), '', square(columns=(31, 51))),
   'mask is clipped': ((-5.0, 20.0), '4 outlines of cell reach over the border', square(columns=(0, 15))),
 }

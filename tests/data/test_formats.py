@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dataset.formats import annotations, drawing, masks
-from tests.data import labelled, trees
+from tests.data import labelled
 from tests.data.labelled import whole
 from utils.errors import InputError
 
@@ -92,14 +92,6 @@ def test_segmentations_that_cannot_be_drawn(segmentation, words):
     annotations.draw_coco(segmentation, 9, 12)
 
 
-def test_labelme_shapes():
-  square = annotations.draw_labelme('rectangle', [[8, 7], [2, 3]], None, 9, 12)  # any two corners
-  assert square[:2] == (3, 2) and square[2].shape == (4, 6) and square[2].all()
-  circle = whole(annotations.draw_labelme('circle', [[20, 20], [23, 24]], None, 40, 40), 40, 40)
-  rows, columns = np.mgrid[:40, :40] + 0.5
-  np.testing.assert_array_equal(circle, np.hypot(rows - 20, columns - 20) < 5)
-
-
 def test_cvat_masks_run_along_the_rows():
   values = {'rle': '1, 2, 3', 'left': '4', 'top': '2', 'width': '3', 'height': '2', 'label': 'car'}
   top, left, mask, _ = annotations.draw_cvat('mask', values, 9, 12)
@@ -110,17 +102,6 @@ def test_cvat_masks_run_along_the_rows():
 def read_table(folder, text):
   (folder / 'colors.txt').write_text(text)
   return masks.read_colour_table(str(folder / 'colors.txt'))
-
-
-def test_colours_of_any_kind_of_picture(tmp_path):
-  table = read_table(tmp_path, labelled.TABLE)
-  assert table == {(0, 0, 0): 'background', (200, 10, 10): 'car', (10, 200, 10): 'tree', (255, 255, 255): 'void'}
-  lookup = masks.lookup_table({colour: i for i, colour in enumerate(table)})
-  rgb = labelled.COLOURS[labelled.TRUTH]
-  alpha, grey = np.dstack([rgb, np.full(rgb.shape[:2], 9, np.uint8)]), np.where(labelled.TRUTH > 0, 255, 0)
-  for array, expected in ((rgb, labelled.TRUTH), (alpha, labelled.TRUTH), (grey, np.where(labelled.TRUTH > 0, 3, 0))):
-    path = trees.save(tmp_path / 'mask.png', array)
-    np.testing.assert_array_equal(masks.read_colours(path, lookup, '')[0], expected)
 
 
 def test_colour_tables_of_other_tools(tmp_path):
