@@ -25,6 +25,12 @@ def mask(path, *values):
   save(path, np.resize(values, (5, 7)))
 
 
+def turned(orientation) -> Image.Exif:
+  exif = Image.Exif()
+  exif[images.ORIENTATION] = orientation
+  return exif
+
+
 @pytest.fixture
 def own(tmp_path):
   for i in range(20):
@@ -100,11 +106,9 @@ def test_another_annotator_and_other_images_are_converted_anew(tmp_path):
 
 def test_labels_of_photos_that_lie_turned_keep_their_pixels(tmp_path):
   """With --resize-labels too, and where COCO's sizes are those of the file."""
-  exif = Image.Exif()
-  exif[274] = 6
   stored = labelled.TRUTH[:40]
   for name in 'abcd':
-    photo(tmp_path / 'images' / f'{name}.jpg', 40, 80, exif=exif)
+    photo(tmp_path / 'images' / f'{name}.jpg', 40, 80, exif=turned(6))
     save(tmp_path / 'masks' / f'{name}.png', stored)
   assert prepare(tmp_path, '--resize-labels') == 0
   np.testing.assert_array_equal(label(tmp_path, 'a'), images.upright(stored, 6))
@@ -161,25 +165,6 @@ def test_a_class_map_of_splits_and_images_that_are_in_two(tmp_path, capsys):
   (tmp_path / 'map.txt').write_text('15 -> person\n7 -> car\n')
   assert prepare(tmp_path, '--class-map', 'map.txt') == 2
   assert "has no class 'class_0'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(('pixels', 'more', 'words'), [
-  (np.full((60, 80), 4000, np.uint16), {}, 'has 16 bits a sample, not 8; convert all images with one range'),
-  (np.zeros((60, 80, 3), np.uint8), {'tiffinfo': {274: 6}}, 'has orientation 6; save it upright'),
-])  # fmt: skip
-def test_images_whose_pixels_are_not_clear_are_refused(tmp_path, capsys, pixels, more, words):
-  labelled.mask_files(tmp_path, labelled.TRUTH)
-  (tmp_path / 'images' / 'img0.jpg').unlink()
-  save(tmp_path / 'images' / 'img0.tif', pixels, **more)
-  assert prepare(tmp_path) == 1 and words in capsys.readouterr().err
-
-
-def test_a_stack_of_pictures_is_refused(tmp_path, capsys):
-  labelled.mask_files(tmp_path, labelled.TRUTH)
-  first, *more = [Image.fromarray(labelled.TRUTH)] * 3
-  first.save(tmp_path / 'masks' / 'img0.tif', save_all=True, append_images=more)
-  (tmp_path / 'masks' / 'img0.png').unlink()
-  assert prepare(tmp_path) == 1 and 'img0.tif: holds 3 pictures; save each as a file' in capsys.readouterr().err
 
 
 def test_what_is_void_everywhere_by_its_own_label_is_left_out(tmp_path, capsys):
@@ -331,6 +316,16 @@ def shape(text):
   return replace('cvat.xml', labelled.cvat().replace(labelled.POLYGON, text, 1))
 
 
+def tiff(name, array, **options):
+  """A TIFF in the place of the first image or mask."""
+
+  def make(folder):
+    next(folder.glob(f'{name}.*')).unlink()
+    save(folder / f'{name}.tif', array, **options)
+
+  return make
+
+
 def renamed(**names):
   """COCO's file with other names of the classes; sizes are text, as some converters write them."""
   text = json.dumps(labelled.coco()).replace('"width": 80', '"width": "80"')
@@ -381,6 +376,8 @@ def test_what_the_ids_mean_is_written_down(tmp_path):
 
 OUTSIDE = [[81.5, 1], [83, 1], [83, 30]]
 OTHER_IMAGES = json.dumps(labelled.coco(names='cd'))
+GREY, RGB = labelled.TRUTH, np.zeros((60, 80, 3), np.uint8)
+STACK = {'save_all': True, 'append_images': [Image.fromarray(GREY)] * 2}
 MASK = '<mask label="car" rle="4" left="81" top="0" width="4" height="1"/>'
 # form, what is done to its files, exit code (2: nothing is written, 1: the rest is done), what the line holds
 BAD = [
@@ -426,6 +423,11 @@ BAD = [
   ('colors', lambda f: labelled.photo(f / 'masks' / 'c.png'), 0, 'masks: 1 files have no image and are left out: c'),
   ('colors', lambda f: labelled.photo(f / 'label_ids' / 'x.png'), 2, 'label_ids: is there and was not written'),
   ('zero-is-void', lambda f: Image.new('I;16', (80, 60), 300).save(f / 'masks/img0.png'), 1, 'holds 300, and class'),
+  ('zero-is-void', lambda f: photo(f / 'images/img0.jpg', 60, 80, exif=turned(3)), 1, 'has EXIF orientation 3'),
+  ('zero-is-void', lambda f: (f / 'label_ids').symlink_to('masks'), 2, 'label_ids: is a link'),
+  ('zero-is-void', tiff('images/img0', np.full((60, 80), 4000, np.uint16)), 1, 'has 16 bits a sample, not 8; convert'),
+  ('zero-is-void', tiff('images/img0', RGB, tiffinfo={274: 6}), 1, 'has orientation 6; save it upright'),
+  ('zero-is-void', tiff('masks/img0', GREY, **STACK), 1, 'img0.tif: holds 3 pictures; save each as a file'),
 ]
 
 
