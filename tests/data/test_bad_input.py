@@ -86,6 +86,11 @@ def cityscapes_file(folder, kind):
   return cityscapes(folder) / 'gtFine' / 'train' / 'ulm' / f'b_gtFine_{kind}.png'
 
 
+def sbd_file(folder):
+  (voc(folder) / 'sbd' / 'cls').mkdir(parents=True)
+  return folder / 'sbd' / 'cls' / 'b.mat'
+
+
 def own_file(folder):
   photo(own(folder) / 'images' / 'b.png')
   return folder / 'masks' / 'b.png'
@@ -118,6 +123,8 @@ BAD_FILES = [
   (check, lambda f: pair(f, line='a.jpg a.png extra\n'), LIST, 'is not `image label`'),
   (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is not a file'),
   (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
+  (prepare_voc12, lambda f: flat_mask(voc(f) / 'VOC2012/SegmentationClass/b.png', 37), [], 'b.png: holds 37, which is'),
+  (prepare_voc12, lambda f: broken(sbd_file(f)), ['--sbd-dir', 'HERE/sbd'], 'b.mat: is not a MATLAB file with GTcls'),
   (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: gta5_image(f, -20), [], '00002.png: cannot be decoded (its end is missing)'),

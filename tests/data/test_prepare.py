@@ -205,24 +205,6 @@ def test_voc_in_parts_warns_with_reasons_and_ids(voc, tmp_path, capsys):
   assert not (tmp_path / 'lists' / 'val.txt').exists()
 
 
-def test_voc_one_bad_file_does_not_stop_the_rest(voc, tmp_path, capsys):
-  devkit, sbd, _ = voc
-  (devkit / 'VOC2012' / 'SegmentationClass' / '2007_000002.png').write_bytes(b'no picture')
-  (sbd / 'dataset' / 'cls' / '2008_000004.mat').write_bytes(b'no struct')
-  flat_mask(devkit / 'VOC2012' / 'SegmentationClass' / '2007_000003.png', 37)
-  assert prepare_voc(devkit, sbd, tmp_path / 'lists') == 1
-  err = capsys.readouterr().err
-  for words in (
-    '2007_000002.png: cannot be decoded',
-    '2008_000004.mat: is not a MATLAB file',
-    'holds 37',
-    '3 files failed',
-  ):
-    assert words in err
-  assert len(read_list(tmp_path / 'lists', 'train')) == 1
-  assert sorted(os.listdir(devkit / 'VOC2012' / 'segcls')) == ['2007_000001.png']
-
-
 def test_voc_test_images_unpacked_into_the_training_folder(voc, tmp_path):
   devkit, _, _ = voc
   home = devkit / 'VOC2012'

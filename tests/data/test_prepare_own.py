@@ -173,6 +173,7 @@ def test_what_is_void_everywhere_by_its_own_label_is_left_out(tmp_path, capsys):
     mask(tmp_path / 'masks' / f'{name}.png', value)
   assert prepare(tmp_path, '--ignore-label', '11') == 0
   assert '1 labels are void everywhere and are left out: c' in capsys.readouterr().err and len(lines(tmp_path)) == 2
+  assert classes(tmp_path) == ['class_0', 'class_1']
 
 
 def test_folders_that_are_split_already_are_the_lists(split, capsys):
@@ -184,16 +185,6 @@ def test_folders_that_are_split_already_are_the_lists(split, capsys):
   assert prepare(split, *SPLIT) == 0 and lines(split, 'test') == ['images/test/d.jpg']
   mask(split / 'masks' / 'test' / 'd.png', 1)
   assert prepare(split, *SPLIT) == 0 and lines(split, 'test') == ['images/test/d.jpg masks/test/d.png']
-
-
-def test_segnets_layout_with_a_void_of_its_own(tmp_path):
-  for folder in ('train', 'val', 'test'):
-    photo(tmp_path / folder / 'a.png')
-    mask(tmp_path / f'{folder}annot' / 'a.png', 0, 1, 2)
-  assert prepare(tmp_path, '--images', '{split}', '--masks', '{split}annot', '--ignore-label', '2') == 0
-  for name in ('train', 'val', 'test'):
-    assert lines(tmp_path, name) == [f'{name}/a.png {name}annot/a.png']
-  assert classes(tmp_path) == ['class_0', 'class_1']
 
 
 def test_splits_in_capitals_and_a_val_from_train(tmp_path, capsys):
