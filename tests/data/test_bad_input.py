@@ -46,6 +46,7 @@ BAD_USE = [
   (prepare_voc12, lambda f: f, [], 'holds no VOC2012/JPEGImages'),
   (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to('SegmentationClass'), [], 'the original itself'),
   (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to(f), [], 'segcls: is a link'),
+  (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').write_text(''), [], 'segcls: cannot be written'),
   (prepare_cityscapes, lambda f: (f / 'leftImg8bit').mkdir(), [], 'holds no gtFine; unpack leftImg8bit_train'),
   (prepare_camvid, lambda f: f, [], 'holds no train'),
   (prepare_camvid, camvid, ['--list-dir', 'HERE/train/a.png'], '--list-dir '),
@@ -96,13 +97,15 @@ def own_file(folder):
   return folder / 'masks' / 'b.png'
 
 
-def gta5_image(folder, end):
-  """A second pair, whose image ends at byte `end`, beside folders that are named like images."""
+def gta5_image(folder, end=None):
+  """A second pair, whose image ends at byte `end`, beside folders that are named like images. Returns where its label
+  goes."""
   flat_mask(gta5(folder) / 'labels' / '00002.png', 7)
   photo(folder / 'images' / '00002.png')
   broken(folder / 'images' / '00002.png', (folder / 'images' / '00002.png').read_bytes()[:end])
   for name in ('images', 'labels'):
     (folder / name / '00003.png').mkdir()
+  return folder / 'trainids' / '00002.png'
 
 
 def unreadable(folder):
@@ -128,6 +131,7 @@ BAD_FILES = [
   (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: gta5_image(f, -20), [], '00002.png: cannot be decoded (its end is missing)'),
+  (prepare_gta5, lambda f: gta5_image(f).mkdir(parents=True), [], '00002.png: is a folder, not a file'),
   (prepare_gta5, lambda f: CMYK.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is a CMYK picture'),
   (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a pipe, not a file'),
   (prepare_own, long_names, ['--val-fraction', '0'], 'b.png: cannot be decoded'),

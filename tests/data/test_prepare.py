@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from dataset import convert, listing, prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_voc12
+from dataset import listing, prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_voc12
 from tests.data import trees
 from tests.data.trees import OFFICIAL_LISTS, flat_mask, photo, png, read_list, save, snapshot, tick
 from utils import files, images, labels, lists
@@ -255,6 +255,7 @@ def test_another_run_converts_what_is_not_whole_or_changed(voc, tmp_path, capsys
   os.utime(source, (1, 1))  # unpacked with an old date
   prepare_voc(devkit, sbd, tmp_path / 'lists')
   assert 'segcls: 2 files written, 2 up to date' in capsys.readouterr().out and torn.read_bytes() == whole
+  assert torn.stat().st_mode == source.stat().st_mode  # the permissions of any new file
   np.testing.assert_array_equal(png(devkit / 'VOC2012' / 'segcls' / '2008_000004.png')[0], 3)
 
 
@@ -279,16 +280,3 @@ def test_an_archive_that_grows_is_refused(tmp_path):
   (tmp_path / 'a.mat').write_bytes(data + (15).to_bytes(4, 'little') + len(body).to_bytes(4, 'little') + body)
   with pytest.raises(InputError, match='holds more than 16 MB'):
     listing.read_mat(str(tmp_path / 'a.mat'), ['x'], 'a MATLAB file', dict)
-
-
-def test_a_folder_that_cannot_be_made_ends_the_run_and_one_in_a_files_place_does_not(tmp_path):
-  """What is written has the permissions of any new file."""
-  source = flat_mask(tmp_path / 'a.png')
-  (tmp_path / 'file').write_text('')
-  (tmp_path / 'taken' / 'a.png').mkdir(parents=True)
-  jobs = [convert.Job(source, str(tmp_path / name), images.read_label) for name in ('taken/a.png', 'taken/b.png')]
-  with pytest.raises(InputError, match='cannot be written'):
-    convert.run([jobs[0]._replace(output=str(tmp_path / 'file/a.png'))], 'test')
-  failed = convert.run(jobs, 'test')
-  assert list(failed) == [jobs[0].output] and 'is a folder, not a file' in failed[jobs[0].output]
-  assert (tmp_path / 'taken' / 'b.png').stat().st_mode == os.stat(source).st_mode
