@@ -1,4 +1,4 @@
-"""--run alone predicts what all flags of the run would predict, and flags that contradict the run are refused."""
+"""--run alone predicts what all flags of the run would predict. (What a run says: `tests/test_runs.py`.)"""
 
 import json
 import pathlib
