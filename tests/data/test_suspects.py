@@ -1,12 +1,11 @@
 """Labels that a confident prediction contradicts come first."""
 
-import csv
-
 import cv2
 import numpy as np
 import scipy.special
 
 from dataset import make_demo, suspects
+from tests import tiny
 from tests.data import trees
 from tests.predict import predicted
 from utils import errors
@@ -80,8 +79,7 @@ def test_a_list_is_ranked_and_pictured(checkpoint, tmp_path, capsys):
   (tmp_path / 'list.txt').write_text(''.join(f'images/{name}.png out/gray/{name}.png\n' for name in 'abc'))
   words = ['--data-dir', tmp_path, '--data-list', tmp_path / 'list.txt', '--out', tmp_path / 'found', '--pictures', 2]
   assert errors.run(suspects.main, [*network, *map(str, words)]) == 0
-  with open(tmp_path / 'found' / 'suspects.csv', newline='') as file:
-    rows = list(csv.DictReader(file))
+  rows = tiny.rows(tmp_path / 'found' / 'suspects.csv')
   assert [row['rank'] for row in rows] == sorted(row['rank'] for row in rows) and rows[-1]['rank'] == '3'
   assert rows[0]['image'].endswith('b.png') and float(rows[0]['image_score']) < float(rows[-1]['image_score'])
   assert (rows[0]['given'], rows[0]['predicted']) == (f'class {(most + 1) % 3}', f'class {most}')
