@@ -45,7 +45,6 @@ TORN = 'is not a complete .tar.gz archive'
 BAD = {
   'a link in its place': ([(NAME, '/etc/passwd')], 'is not in the archive', None),
   'no checkpoint': ([(NAME, b'hello' * 100)], 'cannot be read as a checkpoint', None),
-  'cut at 10': ([(NAME, b'x')], TORN, lambda a: a[:10]),
   'cut at the end': ([(NAME, b'x')], TORN, lambda a: a[:-4]),
   'wrong checksum': ([(NAME, b'x')], TORN, lambda a: a[:-8] + bytes([a[-8] ^ 1]) + a[-7:]),
   'grown': ([(NAME, b'x' * 100)], 'unpacks to more than', None),
