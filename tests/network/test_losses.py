@@ -16,14 +16,14 @@ GOLDEN = np.load(pathlib.Path(__file__).parents[1] / 'golden/losses.npz')
 SIZES, MARGIN = (1, 2, 3), 1.0  # of most cases here, as SHAPE: every new one is compiled anew
 
 
-def total(labels, probs, weights, module=losses):
-  """The sum over the sizes of edge and non-edge loss, as training has it."""
-  edge, nonedge = module.adaptive_affinity_loss(labels, probs, SHAPE[-1], MARGIN, *tf.unstack(weights))
-  return tf.reduce_sum(edge) + tf.reduce_sum(nonedge)
-
-
 def total_and_gradient(labels, probs, weights):
-  return value_and_gradient(lambda x: total(labels, x, weights), probs)
+  """Of the sum over the sizes of edge and non-edge loss, as training has it."""
+
+  def total(probs):
+    edge, nonedge = adaptive_affinity_loss(labels, probs, SHAPE[-1], MARGIN, *tf.unstack(weights))
+    return tf.reduce_sum(edge) + tf.reduce_sum(nonedge)
+
+  return value_and_gradient(total, probs)
 
 
 @pytest.mark.parametrize(
@@ -84,21 +84,6 @@ def test_settings_may_be_numpy_scalars():
     got = affinity_sums(labels, probs, np.int64(SHAPE[-1]), margin, np.array(SIZES))
     np.testing.assert_allclose(got, want, 1e-6)
   np.testing.assert_array_equal(affinity_counts(labels, np.int64(SHAPE[-1])), affinity_counts(labels, SHAPE[-1]))
-
-
-def test_ignored_part_equals_its_absence():
-  """The part that is left by the reference, which need not be compiled for its size."""
-  labels, logits, weights = draw(seed=1)
-  probs, weights = tf.nn.softmax(logits), tf.nn.softmax(weights)
-  masked = labels.copy()
-  masked[:, 4:], masked[:, :, :2] = 255, -1
-  whole, whole_gradient = total_and_gradient(masked, probs, weights)
-  part, part_gradient = value_and_gradient(lambda x: total(labels[:, :4, 2:], x, weights, reference), probs[:, :4, 2:])
-  np.testing.assert_allclose(whole, part, 1e-6)
-  np.testing.assert_allclose(whole_gradient[:, :4, 2:], part_gradient, 1e-5, 1e-7)
-  outside = np.ones(labels.shape, bool)
-  outside[:, :4, 2:] = False
-  assert not np.any(whole_gradient.numpy()[outside])
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [('float16', 2e-3), ('bfloat16', 2e-2), ('float64', 1e-5)])

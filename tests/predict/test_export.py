@@ -67,17 +67,15 @@ for model in ('one', 'several'):
 
 
 @pytest.mark.parametrize(
-  ('change', 'words'),
+  ('more', 'words'),
   [
-    ({'--save-dir': '.'}, 'is there already'),
-    ({'--save-dir': '/proc/none/1'}, 'cannot be made'),
+    (['--save-dir', '.'], 'is there already'),
+    (['--save-dir', '/proc/none/1'], 'cannot be made'),
   ],
 )
-def test_bad_input_to_the_export(checkpoint, tmp_path, monkeypatch, capsys, change, words):
+def test_bad_input_to_the_export(checkpoint, tmp_path, monkeypatch, capsys, more, words):
   monkeypatch.chdir(tmp_path)
-  wanted = {'--restore-from': checkpoint, '--save-dir': 'model'}
-  wanted |= dict(zip((NETWORK + WINDOWS)[::2], (NETWORK + WINDOWS)[1::2], strict=True)) | change
-  assert run([word for pair in wanted.items() for word in pair], 'export.export_savedmodel') == 2
+  assert run(flags(checkpoint, 'model', *more), 'export.export_savedmodel') == 2
   err = capsys.readouterr().err
   assert words in err and err.count('\n') == 1 and files(tmp_path) == {}
 

@@ -164,17 +164,13 @@ def taller(path):
   path.write_bytes(data)
 
 
+FIVE = np.zeros((9, 9, 5), np.uint8)
 BAD = {
   '16 bits': (RGB.astype(np.uint16), {}, None, 'has 16 bits a sample, not 8'),
   'turned': (RGB, {'extratags': [(274, 'H', 1, 6, True)]}, None, 'has orientation 6; save it upright'),
   'stack': (np.stack([RGB, RGB]), {}, None, 'holds 2 pictures; save each as a file'),
   'palette': (RGB[..., 0], {'photometric': 'palette', 'colormap': np.zeros((3, 256), np.uint16)}, None, 'PALETTE'),
-  'five bands': (
-    np.zeros((9, 9, 5), np.uint8),
-    {'photometric': 'minisblack', 'planarconfig': 'contig'},
-    None,
-    '5 samples',
-  ),
+  'five bands': (FIVE, {'photometric': 'minisblack', 'planarconfig': 'contig'}, None, 'has 5 samples'),
   'bands apart': (np.moveaxis(RGB, -1, 0), {'planarconfig': 'separate'}, None, 'INTERLEAVE=PIXEL'),
   'cut off': (RGB, {'tile': (64, 64), 'compression': 'zlib'}, cut, 'replace the file'),
   'a damaged height': (RGB, {'rowsperstrip': 7, 'compression': 'zlib'}, taller, 'claims 300 x 1000000 pixels'),
