@@ -2,6 +2,7 @@
 partial output."""
 
 import os
+import pathlib
 import resource
 import subprocess
 import sys
@@ -74,10 +75,6 @@ def test_refused_in_one_line_with_nothing_written(capsys, tmp_path, script, make
 
 
 # What a bad file in a good folder leads to: it is named, the rest is done, the code is 1.
-def broken(path, data=b''):
-  path.write_bytes(data)
-
-
 def pipe(path):
   path.unlink(missing_ok=True)
   os.mkfifo(path)
@@ -101,8 +98,8 @@ def gta5_image(folder, end=None):
   """A second pair, whose image ends at byte `end`, beside folders that are named like images. Returns where its label
   goes."""
   flat_mask(gta5(folder) / 'labels' / '00002.png', 7)
-  photo(folder / 'images' / '00002.png')
-  broken(folder / 'images' / '00002.png', (folder / 'images' / '00002.png').read_bytes()[:end])
+  image = pathlib.Path(photo(folder / 'images' / '00002.png'))
+  image.write_bytes(image.read_bytes()[:end])
   for name in ('images', 'labels'):
     (folder / name / '00003.png').mkdir()
   return folder / 'trainids' / '00002.png'
@@ -117,7 +114,7 @@ def long_names(folder):
   """Names of 254 bytes, and one mask that cannot be read."""
   Image.new('RGB', (7, 5)).save(own_file(folder).parents[1] / 'images' / f'{"n" * 250}.tif')
   flat_mask(folder / 'masks' / f'{"n" * 250}.png', 255)
-  broken(folder / 'masks' / 'b.png')
+  (folder / 'masks' / 'b.png').write_bytes(b'')
 
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason='root may read every folder')
@@ -127,8 +124,8 @@ BAD_FILES = [
   (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is not a file'),
   (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
   (prepare_voc12, lambda f: flat_mask(voc(f) / 'VOC2012/SegmentationClass/b.png', 37), [], 'b.png: holds 37, which is'),
-  (prepare_voc12, lambda f: broken(sbd_file(f)), ['--sbd-dir', 'HERE/sbd'], 'b.mat: is not a MATLAB file with GTcls'),
-  (prepare_cityscapes, lambda f: broken(cityscapes_file(f, 'labelIds')), [], 'labelIds.png: cannot be decoded'),
+  (prepare_voc12, lambda f: sbd_file(f).write_bytes(b''), ['--sbd-dir', 'HERE/sbd'], 'b.mat: is not a MATLAB file'),
+  (prepare_cityscapes, lambda f: cityscapes_file(f, 'labelIds').write_bytes(b''), [], 'Ids.png: cannot be decoded'),
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: gta5_image(f, -20), [], '00002.png: cannot be decoded (its end is missing)'),
   (prepare_gta5, lambda f: gta5_image(f).mkdir(parents=True), [], '00002.png: is a folder, not a file'),

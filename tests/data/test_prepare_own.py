@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.data import labelled
 from tests.data.labelled import classes, label, lines
-from tests.data.trees import flat_mask, photo, save, tick
+from tests.data.trees import flat_mask, photo, save, tick, turned
 from utils import images
 from utils.labels import voc_colours
 
@@ -23,12 +23,6 @@ def prepare(folder, *flags) -> int:
 
 def mask(path, *values):
   save(path, np.resize(values, (5, 7)))
-
-
-def turned(orientation) -> Image.Exif:
-  exif = Image.Exif()
-  exif[images.ORIENTATION] = orientation
-  return exif
 
 
 @pytest.fixture

@@ -28,6 +28,13 @@ def photo(path, height=5, width=7, **kwargs) -> str:
   return save(path, np.zeros((height, width, 3), int), **kwargs)
 
 
+def turned(orientation) -> Image.Exif:
+  """The tags of a photo that lies turned."""
+  exif = Image.Exif()
+  exif[274] = orientation
+  return exif
+
+
 def flat_mask(path, value=0, height=5, width=7) -> str:
   return save(path, np.full((height, width), value))
 

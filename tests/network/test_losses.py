@@ -1,7 +1,5 @@
 """The affinity losses: equal to the reference and to the recorded values, and sound where it is hard."""
 
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +10,7 @@ from network.aaf.losses import adaptive_affinity_loss, affinity_counts, affinity
 from tests import recorded
 from tests.network.drawn import SHAPE, draw, relative_error, softmax, value_and_gradient
 
-GOLDEN = np.load(pathlib.Path(__file__).parents[1] / 'golden/losses.npz')
+GOLDEN = np.load(recorded.GOLDEN / 'losses.npz')
 SIZES, MARGIN = (1, 2, 3), 1.0  # of most cases here, as SHAPE: every new one is compiled anew
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from seg_models.models import build
 from tests import recorded, tiny
+from tests.data import trees
 from utils import checkpoint as checkpoints
 from utils import errors
 
@@ -56,9 +57,7 @@ def pixels(height=20, width=30, seed=0) -> np.ndarray:
 
 
 def picture(path, height=20, width=30, seed=0, **options) -> str:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  Image.fromarray(pixels(height, width, seed)).save(path, **options)
-  return str(path)
+  return trees.save(path, pixels(height, width, seed), **options)
 
 
 @pytest.fixture(scope='session')

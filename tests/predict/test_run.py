@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from seg_models.image_reader import decode_image
+from tests.data.trees import turned
 from tests.predict import predicted
 from tests.predict.predicted import CLASSES, NETWORK, ROOT, files, flags, gray, picture, pixels, run
 from utils import images, labels
@@ -206,18 +207,12 @@ def stored(image, kind, **options) -> bytes:
   return data.getvalue()
 
 
-def rotated():
-  exif = Image.Exif()
-  exif[0x0112] = 6  # to be turned by 90 degrees
-  return exif
-
-
 RGB = Image.fromarray(pixels(20, 30))
 KINDS = {  # what a file holds -> its bytes and the picture that the network shall see
   'CMYK.jpg': (stored(RGB.convert('CMYK'), 'JPEG'), RGB),
   'grey.jpg': (stored(RGB.convert('L'), 'JPEG'), RGB.convert('L')),
   'progressive.jpg': (stored(RGB, 'JPEG', progressive=True, quality=100, subsampling=0), RGB),
-  'turned by EXIF.jpg': (stored(RGB, 'JPEG', exif=rotated(), quality=100, subsampling=0), RGB),
+  'turned by EXIF.jpg': (stored(RGB, 'JPEG', exif=turned(6), quality=100, subsampling=0), RGB),
   'sixteen.png': (stored(Image.fromarray(pixels(20, 30)[..., 0].astype(np.uint16) * 256 + 77), 'PNG'), RGB.split()[0]),
   'alpha.png': (stored(RGB.convert('RGBA'), 'PNG'), RGB),
   'grey with alpha.png': (stored(RGB.convert('LA'), 'PNG'), RGB.convert('L')),
