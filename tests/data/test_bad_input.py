@@ -57,6 +57,10 @@ BAD_USE = [
   (prepare_gta5, gta5, ['--split-file', 'HERE/images/00001.png'], 'is not a MATLAB file with trainIds'),
   (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
   (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of a label'),
+  (prepare_own, own, ['--images', 'images/{split}'], '--masks masks: holds no {split}'),
+  (prepare_own, own, ['--masks', 'mask/{split}'], 'mask/train does not exist'),
+  (prepare_own, own, ['--images', 'photos/{split}', '--masks', 'masks/{split}'], 'photos/train does not exist'),
+  (prepare_own, own, ['--images', '/usr/bin'], '--images /usr/bin: is not a folder below --data-dir'),
   (prepare_own, own, ['--coco', 'x.json', '--zero-is-void'], '--zero-is-void and --coco are labels of two kinds'),
   (prepare_own, own, ['--val-fraction', '.6', '--test-fraction', '.5'], 'leave no train'),
 ]

@@ -213,20 +213,6 @@ def test_splits_of_one_folder_of_images_and_other_spellings(tmp_path):
   assert len(lines(tmp_path, 'train')) == 2 and lines(tmp_path, 'val') == ['images/c.jpg label_ids/val/c.png']
 
 
-@pytest.mark.parametrize(
-  ('flags', 'words'),
-  [
-    (('--images', 'images/{split}', '--masks', 'masks'), '--masks masks: holds no {split}'),
-    (('--images', 'images', '--masks', 'mask/{split}'), 'mask/train does not exist'),
-    (('--images', 'photos/{split}', '--masks', 'masks/{split}'), 'photos/train does not exist'),
-    (('--images', '/usr/bin', '--masks', 'masks/train'), '--images /usr/bin: is not a folder below --data-dir'),
-  ],
-)
-def test_flags_that_do_not_fit_the_folders_are_refused(split, capsys, flags, words):
-  assert prepare(split, *flags) == 2
-  assert words in capsys.readouterr().err and not (split / 'lists').exists()
-
-
 def test_names_of_the_user_are_kept(split, capsys):
   names = split / 'classes.txt'
   names.write_text('road\n\nsky\nwide tree\ncar\nrare\n')
