@@ -2,6 +2,7 @@
 
 import functools
 import os
+import resource
 import sys
 
 import pytest
@@ -29,6 +30,14 @@ def strategy_on(number: int):
 
   operations = None if number == 2 else tf.distribute.ReductionToOneDevice()
   return tf.distribute.MirroredStrategy([f'/cpu:{i}' for i in range(number)], operations)
+
+
+@pytest.fixture
+def full_disk():
+  """After `full_disk(n)` no file may have more than n bytes, so that a write fails in its middle."""
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+  resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.fixture

@@ -3,15 +3,12 @@ partial output."""
 
 import os
 import pathlib
-import resource
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
 from dataset import check, make_demo, prepare_camvid, prepare_cityscapes, prepare_gta5, prepare_own, prepare_voc12
-from tests.data.trees import ROOT, camvid, cityscapes, flat_mask, gta5, own, photo, raw_png, voc
+from tests.data.trees import camvid, cityscapes, flat_mask, gta5, own, photo, raw_png, voc
 from utils import errors
 
 
@@ -154,14 +151,11 @@ def test_a_bad_file_is_named_and_the_rest_is_done(capsys, tmp_path, script, make
   assert not list(tmp_path.rglob('.*'))
 
 
-def test_a_disk_that_fills_up_is_one_line_and_leaves_no_half_file(tmp_path):
-  """A limit on the size of files fails a write in its middle, as a full disk does."""
-  argv = ['--data-dir', cityscapes(tmp_path), '--list-dir', tmp_path / 'lists']
-  limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40))  # noqa: E731
-  command = [sys.executable, ROOT / 'dataset/prepare_cityscapes.py', *argv]
-  result = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)  # noqa: PLW1509
-  assert result.returncode == 1
-  last = result.stderr.splitlines()[-1]
-  assert last.startswith('error: ') and 'gtFineId_labelIds.png: cannot be written (File too large)' in last
-  assert 'Traceback' not in result.stderr
+def test_a_disk_that_fills_up_is_one_line_and_leaves_no_half_file(capsys, tmp_path, full_disk):
+  cityscapes(tmp_path)
+  full_disk(40)
+  code, err = run(capsys, prepare_cityscapes, tmp_path, [])
+  last = err.splitlines()[-1]
+  assert code == 1 and last.startswith('error: ') and 'Traceback' not in err
+  assert 'gtFineId_labelIds.png: cannot be written (File too large)' in last
   assert not [path for path in (tmp_path / 'gtFineId').rglob('*') if path.is_file()]

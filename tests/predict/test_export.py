@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import resource
 import subprocess
 import sys
 
@@ -268,14 +267,9 @@ def test_picture_names_the_sizes_of_the_training(trained, tmp_path, capsys):
   assert f'{prefix}: has weights of 3 sizes, not of (1, 2)' in capsys.readouterr().err
 
 
-def test_an_export_that_a_full_disk_stops_leaves_nothing(checkpoint, tmp_path, capsys):
-  """A limit on the size of files fails a write in its middle, as a full disk does."""
-  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (10000, limits[1]))
-  try:
-    assert run(flags(checkpoint, tmp_path / 'out/1'), 'export.export_savedmodel') == 1
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def test_an_export_that_a_full_disk_stops_leaves_nothing(checkpoint, tmp_path, capsys, full_disk):
+  full_disk(10000)
+  assert run(flags(checkpoint, tmp_path / 'out/1'), 'export.export_savedmodel') == 1
   err = capsys.readouterr().err
   assert err.startswith(f'error: {tmp_path}/out/1: could not be written (') and err.count('\n') == 1
   assert not list((tmp_path / 'out').iterdir())
