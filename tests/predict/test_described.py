@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.predict import predicted
-from tests.predict.predicted import CLASSES, NETWORK, files, flags, run
+from tests.predict.predicted import CLASSES, files, flags, run
 from utils import labels
 from utils.errors import InputError
 from utils.predict.predictor import Predictor
@@ -26,8 +26,8 @@ def snapshots(checkpoint, tmp_path):
   for part in pathlib.Path(checkpoint).parent.glob('model.ckpt-7.*'):
     shutil.copy(part, made)
     (made / part.name.replace('-7', '-9')).write_bytes(b'')
-  config = dict(zip((flag.removeprefix('--').replace('-', '_') for flag in NETWORK[::2]), NETWORK[1::2], strict=True))
-  config |= {'num_classes': CLASSES, 'input_size': [48, 48], 'val_strides': [32, 32], 'ema_decay': None}
+  config = {'model': 'fcn8s', 'backbone': 'toy', 'num_classes': CLASSES, 'ema_decay': None}
+  config |= {'input_size': [48, 48], 'val_strides': [32, 32]}
   (made / 'config').write_text(json.dumps(config))
   (made / 'best').write_text(json.dumps({'checkpoint': 'model.ckpt-7', 'step': 7, 'miou': 0.5}))
   labels.write_classes(made, NAMES)

@@ -111,7 +111,7 @@ def test_bands_are_the_pixels(tmp_path, array, settings):
 def test_tiff_is_predicted_as_the_png_of_its_pixels(checkpoint, tmp_path, layout):
   """Class ids, colours, overlay and confidence; the outputs are tiled and lie where the image lies."""
   array, settings = LAYOUTS[layout]
-  path = tiff(tmp_path / 'in/a.tif', array, **settings)
+  path = tiff(tmp_path / 'in/a.TIFF', array, **settings)
   Image.fromarray(array[..., :3] if array.ndim == 3 else array).save(tmp_path / 'in/a.png')
   more = ('--overlay', '--confidence', '--min-confidence', 0.6)
   assert run(flags(checkpoint, tmp_path / 'tiff', '--image', path, *more)) == 0
@@ -136,20 +136,6 @@ def test_palette_tiff_shows_the_colours(checkpoint, tmp_path):
   shown, colours = (Image.open(tmp_path / f'out/{kind}/a.tif') for kind in ('gray', 'color'))
   assert shown.mode == 'P'
   np.testing.assert_array_equal(np.asarray(shown.convert('RGB')), np.asarray(colours))
-
-
-def test_colours_go_on_where_class_ids_are(checkpoint, tmp_path):
-  """TIFF and PNG in one folder with sub-folders; what has all its outputs is skipped."""
-  tiff(tmp_path / 'in/a/b.TIFF', RGB[:50, :60])
-  predicted.picture(tmp_path / 'in/c.png')
-  words = flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path / 'in', '--skip-existing')
-  assert run(words) == 0
-  names = {f'{kind}/{name}' for kind in ('gray', 'color') for name in ('a/b.tif', 'c.png')}
-  assert set(files(tmp_path / 'out')) == names
-  before = files(tmp_path / 'out')
-  (tmp_path / 'out/color/a/b.tif').unlink()
-  assert run(words) == 0
-  assert files(tmp_path / 'out') == before
 
 
 def cut(path):
