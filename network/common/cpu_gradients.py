@@ -47,14 +47,7 @@ def input_gradient(x, weights, g, rate):
     mirrored = tf.reverse(tf.reshape(weights, [kernel * kernel, channels_in, channels]), [0])
     mirrored = tf.reshape(tf.transpose(mirrored, [0, 2, 1]), [kernel, kernel, channels, channels_in])
     return plain(g, mirrored, rate)
-  return tf.raw_ops.Conv2DBackpropInput(
-    input_sizes=tf.shape(x),
-    filter=weights,
-    out_backprop=g,
-    strides=[1, 1, 1, 1],
-    padding='SAME',
-    dilations=[1, rate, rate, 1],
-  )
+  return tf.nn.conv2d_transpose(g, weights, tf.shape(x), strides=1, padding='SAME')
 
 
 def weight_gradient(x, g, kernel, rate):
