@@ -31,9 +31,9 @@ class Backbone(NamedTuple):
   """A backbone, called as `backbone(images, training=False)` with images [N, H, W, 3], RGB minus MEAN.
 
   It returns {stride: the deepest features [N, ceil(H/stride), ceil(W/stride), channels[stride]]}: strides 2, 4, 8, ...
-  up to its `output_stride`, with feature (i, j) of stride s on pixel (s i, s j). `with_auxiliary(images, training)`
-  returns these and the features that an auxiliary head takes, of stride `auxiliary_stride`. Its variables' scope is its
-  name. It is built as `class_name(name, seed, output_stride)`.
+  up to its `output_stride`, with feature (i, j) of stride s on pixel (s i, s j); and the features that an auxiliary
+  head takes, of stride `auxiliary_stride`, with `auxiliary_channels`. Its variables' scope is its name. It is built as
+  `class_name(name, seed, output_stride)`.
   """
 
   module: str

@@ -54,9 +54,6 @@ class ToyBackbone(tf.Module):
     self.auxiliary_stride, self.auxiliary_channels = output_stride, 6
 
   def __call__(self, images, training=False):
-    return self.with_auxiliary(images, training)[0]
-
-  def with_auxiliary(self, images, training=False):
     features = self.conv(images, training)
     return {**{s: images[:, ::s, ::s] for s in self.strides[:-1]}, self.strides[-1]: features}, features
 

@@ -52,7 +52,8 @@ class InvertedBottleneck(tf.Module):
 
 
 class EfficientNetLite(tf.Module):
-  """[N, H, W, 3] RGB minus MEAN -> {stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}.
+  """[N, H, W, 3] RGB minus MEAN -> ({stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}, auxiliary
+  features).
 
   Strides are 2, 4, 8 up to `output_stride`; feature (i, j) sits on pixel (s i, s j). A stride that would pass the
   output stride is left out, and the depthwise convolutions after it dilate by twice as much instead. The scope is the
@@ -62,7 +63,6 @@ class EfficientNetLite(tf.Module):
 
   def __init__(self, backbone='efficientnet_lite0', seed=0, output_stride=8):
     super().__init__()
-    self.scope, self.output_stride = backbone, output_stride
     self.stem = Conv(f'{backbone}/stem', 3, STEM, 3, 2, batch_norm_decay=DECAY, activation=tf.nn.relu6, seed=seed)
     self.blocks, self.channels = [], {}
     stride, rate, channels = 2, 1, STEM
@@ -79,9 +79,6 @@ class EfficientNetLite(tf.Module):
         self.auxiliary_block, self.auxiliary_stride, self.auxiliary_channels = len(self.blocks) - 1, stride, channels
 
   def __call__(self, images, training=False):
-    return self.with_auxiliary(images, training)[0]
-
-  def with_auxiliary(self, images, training=False):
     features, stride = {}, 2
     # The published network takes (RGB - 127) / 128.
     x = self.stem((images + tf.constant(OFFSET, images.dtype)) / 128, training)

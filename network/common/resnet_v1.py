@@ -42,7 +42,8 @@ class Bottleneck(tf.Module):
 
 
 class ResNet(tf.Module):
-  """[N, H, W, 3] RGB minus MEAN -> {stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}.
+  """[N, H, W, 3] RGB minus MEAN -> ({stride s: the deepest features [N, ceil(H/s), ceil(W/s), channels[s]]}, auxiliary
+  features).
 
   Strides are 2, 4, 8 up to `output_stride`; feature (i, j) sits on pixel (s i, s j). The scope is the backbone's name.
   The auxiliary features are those of block 3, as in PSPNet.
@@ -50,7 +51,6 @@ class ResNet(tf.Module):
 
   def __init__(self, backbone='resnet_v1_101', seed=0, output_stride=8):
     super().__init__()
-    self.scope, self.output_stride = backbone, output_stride
     self.conv1 = Conv(f'{backbone}/conv1', 3, 64, 7, 2, batch_norm_decay=DECAY, seed=seed)
     self.units, self.channels = [], {2: 64, 4: 64}
     stride, rate, channels = 4, 1, 64
@@ -67,9 +67,6 @@ class ResNet(tf.Module):
         self.auxiliary_unit, self.auxiliary_stride, self.auxiliary_channels = len(self.units) - 1, stride, channels
 
   def __call__(self, images, training=False):
-    return self.with_auxiliary(images, training)[0]
-
-  def with_auxiliary(self, images, training=False):
     x = self.conv1(images, training)
     features, stride = {2: x}, 4
     features[stride] = x = max_pool_stem(x)

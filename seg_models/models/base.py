@@ -73,7 +73,7 @@ class SegmentationModel(tf.Module):
     if problem:
       raise ValueError(problem)
     images = tf.cast(images, self.compute_dtype)
-    features, auxiliary_features = self.backbone.with_auxiliary(images, training)
+    features, auxiliary_features = self.backbone(images, training)
     logits = tf.cast(self.head(features, training), tf.float32)
     if self.auxiliary_head is None:
       return logits, None

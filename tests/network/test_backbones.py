@@ -25,7 +25,7 @@ def network(request):
 @pytest.mark.parametrize(('output_stride', 'size'), [(8, (33, 47)), (16, (8, 8)), (32, (40, 56))])
 def test_features_at_every_stride_up_to_the_output_stride(backbone, output_stride, size):
   network = build(backbone, output_stride=output_stride)
-  features, auxiliary = network.with_auxiliary(tf.zeros([2, *size, 3]))
+  features, auxiliary = network(tf.zeros([2, *size, 3]))
   assert list(features) == list(network.channels) == [s for s in (2, 4, 8, 16, 32) if s <= output_stride]
   maps = [(s, x, network.channels[s]) for s, x in features.items()]
   for stride, x, channels in (*maps, (network.auxiliary_stride, auxiliary, network.auxiliary_channels)):
@@ -36,7 +36,7 @@ def test_features_at_every_stride_up_to_the_output_stride(backbone, output_strid
 @pytest.mark.parametrize(('output_stride', 'size'), [(8, (64, 96)), (8, (49, 71)), (16, (49, 71))])
 def test_dilated_features_subsampled_are_the_strided_ones(backbone, output_stride, size):
   image = np.random.default_rng(2).normal(scale=50, size=(1, *size, 3)).astype(np.float32)
-  dilated, strided = build(backbone, output_stride=output_stride)(image), build(backbone, output_stride=32)(image)
+  dilated, strided = (build(backbone, output_stride=stride)(image)[0] for stride in (output_stride, 32))
   step = 32 // output_stride
   tolerance = 1e-3 * float(tf.math.reduce_std(strided[32]))
   np.testing.assert_allclose(dilated[output_stride][:, ::step, ::step], strided[32], 1e-3, tolerance)
@@ -47,11 +47,11 @@ def test_an_image_and_its_mirror_image_have_mirrored_features(network):
   """At an odd multiple of 8 plus 1 the first and the last feature lie on the first and the last pixel, so mirrored
   weights give the mirrored features; with any other padding than a symmetric one they would not."""
   image = np.random.default_rng(0).normal(scale=50, size=(1, 41, 57, 3)).astype(np.float32)
-  features = network(image)[8]
+  features = network(image)[0][8]
   kernels = [v for v in network.trainable_variables if v.shape.rank == 4 and v.shape[0] > 1]
   for kernel in kernels:
     kernel.assign(kernel[::-1, ::-1])
-  mirrored = network(image[:, ::-1, ::-1])[8][:, ::-1, ::-1]
+  mirrored = network(image[:, ::-1, ::-1])[0][8][:, ::-1, ::-1]
   for kernel in kernels:
     kernel.assign(kernel[::-1, ::-1])
   np.testing.assert_allclose(mirrored, features, 1e-3, 1e-3 * float(tf.math.reduce_std(features)))

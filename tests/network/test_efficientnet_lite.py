@@ -56,7 +56,7 @@ def random_tensor(name: str, shape: tuple) -> np.ndarray:
 
 def class_scores(network, tensors, image):
   """The classifier on the backbone's features: 1x1 convolution, batch norm, ReLU6, mean over the image, matrix."""
-  x = network(image[np.newaxis].astype(np.float32) - np.float32(MEAN))[32].numpy()
+  x = network(image[np.newaxis].astype(np.float32) - np.float32(MEAN))[0][32].numpy()
   x = x @ tensors['_conv_head.weight'][:, :, 0, 0].T
   gamma, beta, mean, variance = (tensors[f'_bn1.{kind}'] for kind in fetch_efficientnet.BATCH_NORM)
   x = np.clip((x - mean) / np.sqrt(variance + EPSILON) * gamma + beta, 0, 6).mean((0, 1, 2))

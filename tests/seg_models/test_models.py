@@ -99,15 +99,15 @@ def test_fcn_classifies_each_feature_alone():
   network = build('fcn8s', SMALL, 3)
   image = normal(1, 24, 32, 3)
   weights, biases = network.classifier.weights[0, 0], network.classifier.biases
-  np.testing.assert_allclose(network(image), network.backbone(image)[8] @ weights + biases, 1e-3, 1e-3)
+  np.testing.assert_allclose(network(image), network.backbone(image)[0][8] @ weights + biases, 1e-3, 1e-3)
 
 
 def test_atrous_convolutions_of_deeplabv3plus_reach_as_far_at_output_stride_8():
   coarse, fine = (build('deeplabv3plus', SMALL, 2, output_stride=stride) for stride in (16, 8))
   image = normal(1, 64, 96, 3)
   for branch, fine_branch in zip(coarse.branches, fine.branches, strict=True):
-    expected = branch(coarse.backbone(image)[16])
-    np.testing.assert_allclose(fine_branch(fine.backbone(image)[8])[:, ::2, ::2], expected, 1e-3, 1e-3)
+    expected = branch(coarse.backbone(image)[0][16])
+    np.testing.assert_allclose(fine_branch(fine.backbone(image)[0][8])[:, ::2, ::2], expected, 1e-3, 1e-3)
 
 
 def test_deeplabv3plus_sees_the_whole_image_and_details_at_stride_4():
