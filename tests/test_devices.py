@@ -109,9 +109,6 @@ def test_two_replicas_go_on_as_if_unbroken(data, tmp_path, mirrored, monkeypatch
 
 
 def test_more_gpus_than_there_are(data, tmp_path, monkeypatch):
-  assert '--num-gpu 99: TensorFlow was started with 4 CPU' in tiny.refusal(
-    data, tmp_path, 'train_mgpu', num_gpu=99, batch_size=99
-  )
   line = tiny.refusal(data, tmp_path, 'train_mgpu', num_gpu=2, batch_size=2, xla=True)
   assert line == '--xla compiles for one GPU, and here are 2 replicas; leave it out'
   monkeypatch.setattr(devices, 'grow_memory', lambda: None)
