@@ -32,12 +32,6 @@ def memory() -> float:
     return 8e9
 
 
-def resident(process: int | str = 'self') -> float:
-  """Resident memory of a process (by its id; default: this one) in MB, from Linux' /proc; raises OSError elsewhere."""
-  with open(f'/proc/{process}/statm', encoding='ascii') as f:
-    return int(f.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
-
-
 def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'file') -> Iterator:
   """Yields `function(item)` in the order of `items`, computed by one thread a core.
 

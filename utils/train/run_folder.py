@@ -27,7 +27,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from network.common.layers import MEAN, resize_bilinear
-from utils import checkpoint, parallel, runs
+from utils import checkpoint, runs
 from utils.arguments import FACTS, Role
 from utils.errors import InputError, RunError
 from utils.files import claim, make_folder, write_csv, write_text
@@ -297,9 +297,10 @@ def scalar(name: str, value: float) -> None:
 
 
 def resident_memory() -> float:
-  """Resident memory of this process in MB; where the system does not report it, the largest so far."""
+  """Resident memory of this process in MB; where the system does not report it, as Linux does, the largest so far."""
   try:
-    return parallel.resident()
+    with open('/proc/self/statm', encoding='ascii') as f:
+      return int(f.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
   except OSError:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform != 'darwin' else 1e6)
 
