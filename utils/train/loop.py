@@ -54,7 +54,7 @@ class Run(NamedTuple):
 
 
 def train(args, make_objective) -> None:
-  """Runs a training script: `args` from train_flags.parse, `make_objective(args, class_weights)` as `from_flags`."""
+  """Runs a training script: `args` from flags.parse, `make_objective(args, class_weights)` as `from_flags`."""
   pairs = read_list(args.data_list, args.data_dir, need_label=True)
   val_pairs = read_list(args.val_list, args.data_dir, need_label=True) if args.val_list else []
   check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
@@ -198,7 +198,7 @@ def save(run: Run, s: int) -> str:
   """Writes checkpoint s, on the worker that writes, and returns its prefix."""
   if not run.folder.writes:
     return checkpoint.path_of(run.folder.folder, s)
-  tensors = arrays(run.state.saved())
+  tensors = {name: np.asarray(v) for name, v in run.state.saved().items()}
   check_variables(s, tensors, run)
   return run.folder.save(s, {**tensors, **run.history.saved()}, run.history)
 
@@ -382,7 +382,7 @@ def short_message(error: tf.errors.OpError) -> str:
 def check_losses(s: int, metrics: dict, run) -> None:
   """Raises RunError (see `stop`) if a loss of step s is not finite; its update has not been made then."""
   if bad := [f'{name} {value}' for name, value in metrics.items() if not np.isfinite(value)]:
-    stop(s, f'the loss is not finite ({bad[0]}); update not made', arrays(run.state.saved()), run)
+    stop(s, f'the loss is not finite ({bad[0]}); update not made', run.state.saved(), run)
 
 
 def check_variables(s: int, tensors: dict, run) -> None:
@@ -406,11 +406,6 @@ def stop(s: int, what: str, tensors: dict, run) -> None:
     f'step {s}: {what}; state kept in {where}; files: {", ".join(files[:8])}{" ..." if len(files) > 8 else ""}; '
     'start again with a lower --learning-rate or with --clip-norm'
   )
-
-
-def arrays(variables: dict) -> dict:
-  """{name: variable} -> {name: NumPy array}."""
-  return {name: np.asarray(v) for name, v in variables.items()}
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
