@@ -13,8 +13,6 @@ CVPR 2016 (arXiv 1604.03540), by pixel and probability as in Wu et al. 2016 (arX
 Conventions: labels int32 [N, h, w], ignored unless in [0, C); logits float32 [N, h, w, C].
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -36,10 +34,6 @@ class Options(NamedTuple):
   ohem_min_kept: int = 0
   class_weights: tuple[float, ...] | None = None
   label_smoothing: float = 0.0
-
-  def of_all_pixels(self) -> Options:
-    """The same without hard example mining."""
-    return self._replace(ohem_threshold=None)
 
 
 PLAIN = Options()

@@ -96,7 +96,8 @@ class JointLoss:
   def __init__(self, state, args):
     self.state, self.args = state, args
     self.model, self.objective = state.model, state.objective
-    self.auxiliary = CrossEntropy(self.objective.num_classes, self.objective.options.of_all_pixels())
+    of_all_pixels = self.objective.options._replace(ohem_threshold=None)
+    self.auxiliary = CrossEntropy(self.objective.num_classes, of_all_pixels)
 
   def at_stride(self, labels):
     stride = self.model.logits_stride
