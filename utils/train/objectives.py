@@ -33,6 +33,7 @@ class CrossEntropy(tf.Module):
     super().__init__()
     self.num_classes, self.options = num_classes, options
     self.extra_loss, self.extra_weight = extra_loss, extra_weight
+    self.extra = EXTRA_LOSSES.get(extra_loss, ExtraLoss(None))
 
   @classmethod
   def from_flags(cls, args, class_weights: tuple[float, ...] | None = None):
@@ -52,10 +53,6 @@ class CrossEntropy(tf.Module):
     if self.extra.count:
       counts['extra'] = self.extra.count(labels, self.num_classes)
     return counts
-
-  @property
-  def extra(self) -> ExtraLoss:
-    return EXTRA_LOSSES.get(self.extra_loss, ExtraLoss(None))
 
   @property
   def has_counts_by_logits(self) -> bool:
