@@ -33,11 +33,9 @@ def affinity_loss(labels, probs, num_classes: int, kld_margin: float):
   Raises:
     ValueError: num_classes is no whole number from 1 on, labels are one-hot, or shapes do not fit.
   """
-  labels, probs, num_classes = each_class(labels, probs, num_classes)
-  edge, nonedge = affinity_sums(labels, probs, num_classes, kld_margin, sizes=(1,))
-  edge_count, nonedge_count = affinity_counts(labels, num_classes, sizes=(1,))
-  mean = tf.math.divide_no_nan
-  return mean(tf.reduce_sum(edge), edge_count[0]), mean(tf.reduce_sum(nonedge), nonedge_count[0])
+  equal = tf.ones([class_count(num_classes), 1])
+  edge, nonedge = adaptive_affinity_loss(labels, probs, num_classes, kld_margin, equal, equal, sizes=(1,))
+  return edge[0], nonedge[0]
 
 
 def adaptive_affinity_loss(labels, probs, num_classes: int, kld_margin: float, w_edge, w_nonedge, sizes=SIZES):
