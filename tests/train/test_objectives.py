@@ -122,6 +122,7 @@ def test_a_file_of_weights(tmp_path):
   names = ['sky', 'car', 'traffic light']
   path.write_text('sky 0.5\n\n2\ntraffic light 3e-1\n')
   assert class_weights.read(str(path), names) == (0.5, 2, 0.3)
+  assert class_weights.read(str(path), ['sky', *['traffic light'] * 2]) == (0.5, 2, 0.3)
   for text, words in {
     '1\n2': 'has 2 class weights',
     '1\n2\nsky': "the class weight 'sky' is not a number",

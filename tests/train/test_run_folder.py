@@ -311,12 +311,15 @@ def test_variables_that_are_not_finite_are_not_saved(data, tmp_path, monkeypatch
 
 def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   folder = tmp_path / 'run'
-  train(data, folder, val_list=data / 'list.txt', val_every=3, update_tb_every=2)
+  (tmp_path / 'names.txt').write_text('step\nunused\nunused\n')
+  train(data, folder, val_list=data / 'list.txt', val_every=3, update_tb_every=2, class_names=tmp_path / 'names.txt')
   table = rows(folder / 'log.csv')
   assert list(table[0]) == ['step', 'seg_loss', 'loss', 'lr', 'images_per_second', 'waited', 'memory_mb']
   assert [float(r['lr']) for r in table] == pytest.approx([1e-3 * (1 - s / 6) ** 0.9 for s in range(6)])
   assert all(float(r['images_per_second']) > 0 and float(r['memory_mb']) > 1 for r in table)
-  assert [r['step'] for r in rows(folder / 'validation.csv')] == ['3', '5']
+  validations = rows(folder / 'validation.csv')
+  assert [r['step'] for r in validations] == ['3', '5']
+  assert list(validations[0]) == ['step', 'mIoU', 'loss', 'step 0', 'unused 1', 'unused 2']
   config = json.loads((folder / 'config').read_text())
   assert (config['batch_size'], config['input_size'], config['objective']) == (2, [32, 32], 'CrossEntropy')
   out = capsys.readouterr().out

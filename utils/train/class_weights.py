@@ -73,7 +73,7 @@ def read(path: str, names: list[str]) -> tuple[float, ...]:
       '`name number`'
     )
   for i, (*words, _) in enumerate(lines):
-    if (name := ' '.join(words)) in names and names.index(name) != i:
+    if (name := ' '.join(words)) in names and names[i] != name:
       raise InputError(f'{path}: {name} is line {i + 1} and class {names.index(name)}; order the lines by class id')
   try:
     weights = tuple(arguments.real(0)(number) for *_, number in lines)

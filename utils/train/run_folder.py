@@ -10,6 +10,7 @@ nonfinite/    the checkpoint of a run that stopped because something was not fin
 log.csv, validation.csv, events.out.tfevents.*, summary.json
 """
 
+import collections
 import contextlib
 import csv
 import glob
@@ -175,7 +176,9 @@ class RunLog:
       total=args.num_steps, initial=folder.start, unit='step', desc='training', disable=quiet, mininterval=0.5
     )
     self.events = tf.summary.create_noop_writer() if quiet else tf.summary.create_file_writer(folder.folder)
-    self.names, self.palette = folder.classes
+    names, self.palette = folder.classes
+    taken = collections.Counter(['step', 'mIoU', 'loss', *names])  # columns of validation.csv
+    self.names = [name if taken[name] == 1 else f'{name} {i}' for i, name in enumerate(names)]
     self.steps = CsvLog(folder.path('log.csv'), folder.start)
     self.validations = CsvLog(folder.path('validation.csv'), validated + 1)
     self.profiling, self.early_end = False, {}
