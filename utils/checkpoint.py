@@ -22,6 +22,7 @@ WRITING = '.writing'  # the folder in which a checkpoint is written before its p
 STATE = 'training/'  # begins the names of the run's own state: step counts, loss scale, best score
 AVERAGE = '/ExponentialMovingAverage'  # ends the names of the averages of --ema-decay, as in TensorFlow 1
 AVERAGED = f'{STATE}averaged'  # in a stripped checkpoint: its weights are the averages
+ENDING = re.compile(r'\.(index|data-\d{5}-of-\d{5})$')  # of the names of a checkpoint's files
 UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 
 
@@ -80,15 +81,15 @@ class Reader:
   """
 
   def __init__(self, prefix: str):
-    prefix = re.sub(r'\.(index|data-\d{5}-of-\d{5})$', '', prefix)  # a file's name, completed by the shell
-    self.prefix = prefix
+    self.prefix = prefix = ENDING.sub('', prefix)  # a file's name, completed by the shell
     if os.path.isdir(prefix):
-      latest = tf.train.latest_checkpoint(prefix)
-      advice = f'name a checkpoint in it, for example {latest}' if latest else 'it holds no checkpoint'
+      files = glob.glob(os.path.join(glob.escape(prefix), '*.ckpt*'))
+      example = tf.train.latest_checkpoint(prefix) or ENDING.sub('', min(files, default=''))
+      advice = f'name a checkpoint in it, for example {example}' if example else 'it holds no checkpoint'
       raise InputError(f'{prefix}: is a folder, not a checkpoint; {advice}')
     if not os.path.isfile(prefix) and not os.path.isfile(f'{prefix}.index'):
-      similar = [re.sub(r'\.(index|data-.*)$', '', path) for path in sorted(glob.glob(glob.escape(prefix) + '*'))]
-      hint = f'; did you mean {similar[0]}?' if similar else '; check --restore-from'
+      similar = ENDING.sub('', min(glob.glob(glob.escape(prefix) + '*'), default=''))
+      hint = f'; did you mean {similar}?' if similar else '; check --restore-from'
       fetched = re.fullmatch(r'((resnet|efficientnet)_(v1_50|v1_101|lite[012]))\.ckpt', os.path.basename(prefix))
       if fetched:
         hint = f'; fetch it with `python dataset/fetch_{fetched[2]}.py --backbone {fetched[1]}`'

@@ -104,7 +104,10 @@ LISTS = {
 CHECKPOINTS = {
   'checkpoint missing': (lambda f: {'restore_from': f / 'none'}, ['none: no such checkpoint', '--restore-from']),
   'checkpoint misnamed': (lambda f: (saved(f), {'restore_from': f / 'oth'})[1], ['no such checkpoint', 'other.ckpt?']),
-  'checkpoint is a folder': (lambda f: {'restore_from': f}, ['is a folder']),
+  'checkpoint is a folder': (
+    lambda f: (saved(f), {'restore_from': f})[1],
+    ['is a folder', 'for example', '/other.ckpt'],
+  ),
   'checkpoint data cut off': (damaged, ['other.ckpt', 'the file is damaged']),
   'checkpoint with NaN': (lambda f: saved(f, with_nan), ['not finite; take an earlier']),
   'checkpoint of another backbone': (
