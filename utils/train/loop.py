@@ -260,16 +260,12 @@ def next_batches(batches, s: int, run) -> list:
     deal = run.strategy.experimental_distribute_values_from_function
     return [deal(lambda replica: next(batches)) for _ in range(run.args.iter_size)]
   except tf.errors.OpError as e:
-    raise RunError(f'step {s}: {unreadable(run) or short_message(e)}; go on with --resume once it is mended') from None
-
-
-def unreadable(run) -> str:
-  """The fault of the first pair that cannot be decoded, or empty. The start checked headers and ends only."""
-  try:
+    fault = short_message(e)
+  try:  # which pair cannot be decoded: the start checked headers and ends only
     check_pairs(run.pairs, run.args.num_classes, run.args.ignore_label, thorough=True)
   except InputError as e:
-    return str(e)
-  return ''
+    fault = e
+  raise RunError(f'step {s}: {fault}; go on with --resume once it is mended')
 
 
 def set_initial_values(state, history, folder, args) -> str:
