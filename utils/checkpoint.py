@@ -180,12 +180,11 @@ def keep_newest(folder: str, keep: int, best: int) -> None:
 
 
 def clear(folder: str) -> None:
-  """Removes the checkpoints of a folder, and what a killed run left half-written."""
+  """Removes the checkpoints of a folder."""
   with contextlib.suppress(FileNotFoundError):
     os.remove(os.path.join(folder, 'checkpoint'))
   for step in steps_in(folder):
     _remove_parts(path_of(folder, step))
-  remove_unfinished(folder)
 
 
 def remove_unfinished(folder: str) -> None:

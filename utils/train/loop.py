@@ -71,7 +71,7 @@ def train(args, make_objective) -> None:
 def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
   """Builds the model and the objective, sets their initial values, and trains them."""
   with strategy.scope(), devices.not_silent(strategy, compiles=True):
-    model = build_model(vars(args))
+    model = build_model(args, args.num_classes)
     model.set_batch_norm_decay(args.batch_norm_decay)
     objective = make_objective()
     state = TrainingState(model, objective, args)
@@ -96,10 +96,9 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
       log.close()
 
 
-def build_model(flags: dict):
-  """The network that training flags ask for, by name, with initial weights."""
-  network = (flags[name] for name in ('model', 'backbone', 'num_classes', 'random_seed', 'output_stride'))
-  return build(*network, flags['aux_weight'] > 0)
+def build_model(args, num_classes: int):
+  """The network that the flags ask for, with initial weights."""
+  return build(args.model, args.backbone, num_classes, args.random_seed, args.output_stride, args.aux_weight > 0)
 
 
 def check_equal_starts(strategy, folder, state) -> None:
@@ -323,7 +322,7 @@ def shaped_by_classes(model, args) -> set[str]:
   """The names of the variables whose shapes depend on the number of classes. A model of one class more has them in
   other shapes; it is described in a graph that never runs, so it takes no memory."""
   with tf.Graph().as_default():
-    other = build_model({**vars(args), 'num_classes': args.num_classes + 1})
+    other = build_model(args, args.num_classes + 1)
     shapes = {name: v.shape for name, v in named(other.variables).items()}
   return {name for name, v in named(model.variables).items() if v.shape != shapes[name]}
 
