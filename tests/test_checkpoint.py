@@ -65,7 +65,7 @@ def test_a_checkpoint_written_again_is_the_new_one(tmp_path):
   prefix = str(tmp_path / 'model.ckpt-1')
   for value in ([1.0, 2.0], [3.0]):
     checkpoint.save(prefix, {'v': np.float32(value)})
-  for named_as in ('', *checkpoint.PARTS):  # the shell completes names to those of files
+  for named_as in ('', '.meta', *checkpoint.PARTS):  # the shell completes names to those of files
     assert contents(prefix + named_as)['v'].tolist() == [3.0]
   assert sorted(os.listdir(tmp_path)) == ['model.ckpt-1.data-00000-of-00001', 'model.ckpt-1.index']
 

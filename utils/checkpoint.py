@@ -22,7 +22,7 @@ WRITING = '.writing'  # the folder in which a checkpoint is written before its p
 STATE = 'training/'  # begins the names of the run's own state: step counts, loss scale, best score
 AVERAGE = '/ExponentialMovingAverage'  # ends the names of the averages of --ema-decay, as in TensorFlow 1
 AVERAGED = f'{STATE}averaged'  # in a stripped checkpoint: its weights are the averages
-ENDING = re.compile(r'\.(index|data-\d{5}-of-\d{5})$')  # of the names of a checkpoint's files
+ENDING = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')  # of the names of a checkpoint's files
 UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, LookupError, TypeError)  # what TensorFlow's reader raises
 
 
