@@ -66,6 +66,16 @@ def class_of(entry: Model | Backbone):
   return getattr(importlib.import_module(entry.module), entry.class_name)
 
 
+def build(
+  model: str, backbone: str, num_classes: int, seed: int = 0, output_stride: int | None = None, auxiliary: bool = False
+):
+  """A model with initial weights, a `seg_models.models.base.SegmentationModel`: a key of MODELS on one of BACKBONES.
+
+  auxiliary: with an auxiliary head, for training; prediction has no use for one.
+  """
+  return class_of(MODELS[model])(num_classes, backbone, seed, output_stride, auxiliary)
+
+
 def build_backbone(name: str, seed: int = 0, output_stride: int = 8):
   """A backbone with initial weights; `output_stride` 8, 16 or 32 by dilation."""
   return class_of(BACKBONES[name])(name, seed, output_stride)

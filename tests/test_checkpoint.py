@@ -13,7 +13,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg_models.models import build
+from seg_models.names import build
 from tests import tiny
 from tests.fuzzed import fuzz
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, toy, train

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from network.common import cpu_gradients
 from network.losses.cross_entropy import Options
-from seg_models.models import MODELS, build
+from seg_models.names import MODELS, build
 from tests import tiny
 from tests.tiny import CLASSES, arguments, toy
 from utils import checkpoint, devices, errors

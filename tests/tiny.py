@@ -18,8 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import Conv
-from seg_models.models import build
-from seg_models.names import BACKBONES, Backbone
+from seg_models.names import BACKBONES, Backbone, build
 from utils import checkpoint, errors
 from utils.train import flags as train_flags
 

@@ -26,7 +26,7 @@ from network.aaf import losses, reference
 from network.common.layers import resize_bilinear
 from seg_models.augmentation import NO_AUGMENTATION, Augmentation
 from seg_models.image_reader import training_dataset
-from seg_models.models import build
+from seg_models.names import build
 from utils import devices
 from utils.lists import Pair, read_list
 from utils.parallel import cores

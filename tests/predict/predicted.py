@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seg_models.models import build
+from seg_models.names import build
 from tests import recorded, tiny
 from tests.data import trees
 from utils import checkpoint as checkpoints

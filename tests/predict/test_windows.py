@@ -10,8 +10,7 @@ import pytest
 import tensorflow as tf
 
 from network.common.layers import MEAN, Conv
-from seg_models.models import MODELS, build
-from seg_models.names import padded_size, size_problem
+from seg_models.names import MODELS, build, padded_size, size_problem
 from tests import recorded, tiny
 from utils import devices
 from utils.errors import RunError

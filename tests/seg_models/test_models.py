@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seg_models.models import build
 from seg_models.models.deeplab import deeplab_resnet101
 from seg_models.models.fcn import fcn8s_resnet101
 from seg_models.models.pspnet import pspnet_resnet101
-from seg_models.names import BACKBONES, MODELS, build_backbone, size_problem
+from seg_models.names import BACKBONES, MODELS, build, build_backbone, size_problem
 from tests import recorded
 from utils.checkpoint import name_of as name
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from network.losses import EXTRA_LOSSES
 from network.losses.cross_entropy import Options
-from seg_models.models import build
+from seg_models.names import build
 from tests import tiny
 from tests.network import slow_pixel_losses
 from tests.tiny import CLASSES, arguments, last_checkpoint, refusal, train

@@ -8,8 +8,7 @@ import functools
 
 import numpy as np
 
-from seg_models.models import build
-from seg_models.names import padded_size
+from seg_models.names import build, padded_size
 from utils import checkpoint, devices
 from utils.errors import InputError
 from utils.predict import flags

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from seg_models.augmentation import Augmentation
 from seg_models.image_reader import file_index, training_dataset
-from seg_models.models import build
+from seg_models.names import build
 from utils import checkpoint, devices
 from utils.arguments import Role
 from utils.checks import check_pairs
