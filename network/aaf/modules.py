@@ -99,10 +99,6 @@ class EdgeWeights(tf.keras.layers.Layer):
     )
     self.by_key[self.key] = self
 
-  def build(self, input_shape):
-    """Everything is there already."""
-    self.built = True
-
   def call(self, inputs):
     return inputs
 
