@@ -1,7 +1,6 @@
 """What the training scripts say about bad input: one line with the cause and the fix, exit code 2, before the first
 step, nothing written. And what users expect to work, works."""
 
-import json
 import os
 import pathlib
 
@@ -62,20 +61,6 @@ def with_nan(tensors):
   return tensors
 
 
-def in_use(folder) -> dict:
-  """A snapshot folder that holds a checkpoint."""
-  saved(folder, name='model.ckpt-3')
-  return {'snapshot_dir': folder}
-
-
-def unlike(folder) -> dict:
-  """A snapshot folder of a run with another rate, to be resumed."""
-  saved(folder, name='model.ckpt-3')
-  earlier = {**vars(tiny.arguments(pathlib.Path(), folder)), 'learning_rate': 0.5, 'snapshot_dir': ''}
-  (folder / 'config').write_text(json.dumps(earlier, default=str))
-  return {'snapshot_dir': folder, 'resume': True}
-
-
 # name -> (flags, or what makes them in a folder; words of the one line)
 FLAGS = {
   'no list': ({'data_list': None}, ['--data-list is empty']),
@@ -124,8 +109,6 @@ CHECKPOINTS = {
   ),
 }
 FOLDERS = {
-  'snapshot folder in use': (in_use, ['holds model.ckpt-3', '--resume, --overwrite']),
-  'run of another rate': (unlike, ['--learning-rate 0.5', 'not 0.001']),
   'snapshot folder is a file': (lambda f: {'snapshot_dir': image(f / 'a.png')}, ['--snapshot-dir', 'cannot be made']),
   'snapshot folder unwritable': (lambda f: {'snapshot_dir': '/proc'}, ['/proc: cannot be written', 'another']),
 }

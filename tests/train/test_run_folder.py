@@ -136,7 +136,7 @@ def test_resume_of_an_empty_folder_starts_and_of_a_finished_run_does_nothing(dat
   assert before == {path: path.stat().st_mtime_ns for path in run.glob('model.ckpt-*')}
 
 
-def test_a_contradicting_flag_is_refused_with_both_values(data, run):
+def test_a_contradicting_flag_is_refused_with_both_values(data, run, tmp_path):
   config = (run / 'config').read_text()
   for flag, before, now in (
     ('num_classes', 3, 4),
@@ -146,6 +146,9 @@ def test_a_contradicting_flag_is_refused_with_both_values(data, run):
   ):
     message = refusal(data, run, resume=True, **{flag: now})
     assert f'--{flag.replace("_", "-")} {before}, not {bool(now) if before is True else now}' in message
+  (tmp_path / 'weights').write_text('1\n2\n4\n')  # their values count, not the file's name
+  message = refusal(data, run, resume=True, class_weights=tmp_path / 'weights')
+  assert 'has class weight values None, not [1.0, 2.0, 4.0]' in message
   assert (run / 'config').read_text() == config
 
 
