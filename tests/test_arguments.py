@@ -10,6 +10,7 @@ from tests.tiny import arguments
 from utils import errors
 from utils.arguments import height_width, real, whole
 from utils.predict import flags as inference_flags
+from utils.score.pairs import replacement
 from utils.train import flags
 
 data = tiny.data
@@ -31,6 +32,7 @@ FACTS = {'objective': 'AdaptiveAffinity', 'data_list_contents': '7 lines', 'resu
     (flags.distances, {'1,4': (1, 4)}, dict.fromkeys(('0,1', '2,2', 'far', '9' * 20), '1,2,3')),
     (flags.scale_range, {'1,2': (1.0, 2.0)}, dict.fromkeys(('2', '2,0.5', '1,nan'), 'LOW <= HIGH')),
     (flags.first_last, {'2,5': (2, 5)}, dict.fromkeys(('5,2', '5'), 'A <= B')),
+    (replacement, {'a,b': ('a', 'b'), ',': ('', ''), 'a,': ('a', '')}, dict.fromkeys(('a', 'a,b,c', ',x'), 'old,new')),
   ],
 )
 def test_a_type_takes_its_values_and_says_what_else_is_wrong(kind, good, bad):

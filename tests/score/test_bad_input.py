@@ -1,7 +1,6 @@
 """What the benchmark scripts say about bad input: one line with the cause and the fix, exit code 2 (1 for faults at run
 time), nothing printed as a score, nothing written. And what users expect to work, works."""
 
-import argparse
 import io
 import os
 import pathlib
@@ -11,16 +10,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
 from tests.data.trees import save
-from tests.fuzzed import fuzz
 from tests.score.scored import outcome
-from utils import errors, images
-from utils.score import pairs
+from utils import images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GREY = np.tile(np.arange(4, dtype=np.uint8), (6, 2))  # [6, 8], classes 0 to 3
@@ -164,13 +159,6 @@ def test_encodes_the_other_files(tmp_path, capsys, bad, words):
   assert path.name == 'b.png' and images.read_label(str(path)).shape == (6, 8)
 
 
-def test_a_replacement_is_one_rule():
-  assert [*map(pairs.replacement, ('a,b', ',', 'a,'))] == [('a', 'b'), ('', ''), ('a', '')]
-  for text in ('a', 'a,b,c', ',x'):
-    with pytest.raises(argparse.ArgumentTypeError, match='write old,new'):
-      pairs.replacement(text)
-
-
 GOOD = {
   'palette': put('gt/a.png', with_palette(GREY)),
   'folder called png': put('pred/c.png', 'folder'),
@@ -201,19 +189,3 @@ def test_full_disk_is_a_fault_at_run_time(tmp_path):
   run = subprocess.run([sys.executable, script, *argv], capture_output=True, text=True, preexec_fn=limit)  # noqa: PLW1509
   assert run.returncode == 1 and run.stderr.startswith('error: ') and run.stderr.count('\n') == 1
   assert not list(tmp_path.glob('*.json')) and not list(tmp_path.glob('.*'))
-
-
-# Arbitrary bytes. More cases: FUZZ_EXAMPLES=10000 pytest ...
-
-
-@fuzz(60)
-@given(data=st.binary(max_size=60))
-def test_any_bytes_are_a_list_or_refused(tmp_path, data):
-  path = tmp_path / 'list'
-  path.write_bytes(data)
-  try:
-    images = pairs.listed_images(str(path))
-  except errors.InputError as e:
-    assert str(path) in str(e)
-  else:
-    assert images and len(set(images)) == len(images) and not any('/' in pairs.stem(image) for image in images)
