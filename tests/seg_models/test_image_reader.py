@@ -1,37 +1,227 @@
-"""The reader: what a run sees, in which order, and what augmentation does to it."""
+"""What a run sees. Augmentation equals slow readings of it, loops over the pixels of the crop; the reader gives every
+image its turn, and what augmentation makes of it."""
+
+import colorsys
+import itertools
+import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from network.common.layers import MEAN
-from seg_models.augmentation import NO_AUGMENTATION, Augmentation, Crop, augment, crop_example
+from seg_models.augmentation import (
+  COLORS,
+  NO_AUGMENTATION,
+  PLACES,
+  TURN,
+  Augmentation,
+  Crop,
+  augment,
+  color_jitter,
+  crop_example,
+  crop_label,
+  largest_share,
+)
 from seg_models.image_reader import decode_image, file_index, training_dataset
+from tests.data.trees import save
 from utils.images import read_label
-from utils.lists import Pair, read_list
+from utils.lists import read_list
 
-CROP, IGNORE = (24, 32), 255
+SIZE, IGNORE = (24, 32), 255
 RANDOM = Augmentation((0.5, 2.0), mirror=True, random_crop=True)
-EVERYTHING = RANDOM._replace(max_degrees=30.0, color_jitter=True, max_share=0.4)
+ALL = RANDOM._replace(max_degrees=30.0, color_jitter=True, max_share=0.45)
+
+
+def example(i):
+  """An image and its label, larger or smaller than the crop, the label in blocks and in part void."""
+  rng = np.random.default_rng(i)
+  height, width = 17 + 9 * i, 60 - 11 * i
+  label = rng.choice([0, 1, 2, IGNORE], [height // 6 + 1, width // 6 + 1]).repeat(6, 0).repeat(6, 1)
+  return rng.integers(0, 256, (height, width, 3), np.uint8), label[:height, :width].astype(np.int32)
+
+
+def nearest(label, size):
+  """TensorFlow 1's resize: the pixel at or below target * in / out."""
+  rows, columns = (
+    (np.arange(out, dtype=np.float32) * (np.float32(side) / np.float32(out))).astype(int)
+    for side, out in zip(label.shape, size, strict=True)
+  )
+  return label[rows][:, columns]
+
+
+def scaled_size(image, scale):
+  return [max(1, int(np.float32(side) * np.float32(scale))) for side in image.shape[:2]]
+
+
+def corner(size, place):
+  """The first row and column of the crop in an image of this size."""
+  free = [max(0, side - crop) for side, crop in zip(size, SIZE, strict=True)]
+  return [f // 2 if place is None else int(np.float32(u) * (f + 1)) for f, u in zip(free, place or (0, 0), strict=True)]
+
+
+def by_hand(image, label, scale, mirror, place, degrees=0.0):
+  """Pixel by pixel: turn back about the centre of the scaled image, mirror back, and look there; between its pixels as
+  TensorFlow 1's resize does, whose source is target * in / out."""
+  height, width = scaled_size(image, scale)
+  scaled_label = nearest(label, (height, width))
+  pixels, classes = np.zeros([*SIZE, 3]), np.full(SIZE, IGNORE)
+  sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+  y0, x0 = corner((height, width), place)
+  for i, j in np.ndindex(*SIZE):
+    y, x = y0 + i - (height - 1) / 2, x0 + j - (width - 1) / 2
+    y, x = y * cosine + x * sine + (height - 1) / 2, x * cosine - y * sine + (width - 1) / 2
+    x = width - 1 - x if mirror else x
+    row, column = round(y), round(x)
+    if y0 + i < height and x0 + j < width and 0 <= row < height and 0 <= column < width:
+      classes[i, j] = scaled_label[row, column]
+      y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+      pixels[i, j] = bilinear(image, y * image.shape[0] / height, x * image.shape[1] / width)
+  return pixels, classes
+
+
+def bilinear(image, y, x):
+  """Between the four pixels about a position."""
+  height, width = image.shape[:2]
+  top, left = min(int(y), height - 1), min(int(x), width - 1)
+  bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
+  y, x, image = y % 1, x % 1, image.astype(float)
+  above = image[top, left] * (1 - x) + image[top, right] * x
+  return above * (1 - y) + (image[bottom, left] * (1 - x) + image[bottom, right] * x) * y
+
+
+def cropped(image, label, *args):
+  crop = Crop(SIZE, *args)
+  pixels, classes = (x.numpy() for x in crop_example(image, label, crop, IGNORE))
+  np.testing.assert_array_equal(crop_label(label, crop, IGNORE), classes)
+  return pixels, classes
+
+
+SETTINGS = itertools.product((0.5, 0.77, 1.0, 1.31, 1.9999), (False, True), (None, (0.0, 0.0), (0.3, 0.999)))
+STRAIGHT = [(i % 5, *setting, None) for i, setting in enumerate(SETTINGS)]
+TURNED = [
+  (0, 1.0, False, None, 30.0),
+  (1, 1.7, True, (0.3, 0.9), -45.0),
+  (2, 0.6, False, (0.0, 0.0), 170.0),
+  (3, 1.31, True, (0.99, 0.5), 7.0),
+  (4, 1.37, True, (0.2, 0.7), 1e-5),
+]
+
+
+@pytest.mark.parametrize(('index', 'scale', 'mirror', 'place', 'degrees'), [*STRAIGHT, *TURNED])
+def test_crop_is_a_loop_over_its_pixels(index, scale, mirror, place, degrees):
+  image, label = example(index)
+  want_image, want_label = by_hand(image, label, scale, mirror, place, degrees or 0.0)
+  got_image, got_label = cropped(image, label, tf.constant(scale), tf.constant(mirror), place, degrees)
+  wrong, far = got_label != want_label, np.abs(got_image - want_image).max(-1) > (2e-3 if degrees is None else 0.05)
+  # Turned, a position in the middle of two pixels may fall to either.
+  assert max(np.mean(wrong), np.mean(far)) <= (0 if degrees is None else 0.005)
+  assert degrees is None or 0.02 < np.mean(want_label == IGNORE) < 0.9
+
+
+def test_crops_reach_every_place():
+  image, label = np.zeros((26, 34, 3), np.uint8), np.arange(26 * 34).reshape(26, 34).astype(np.int32)
+  u = 0.0, 0.34, 0.67, np.float32(1 - 2**-23)
+  corners = {int(cropped(image, label, 1.0, False, place)[1][0, 0]) for place in itertools.product(u, u)}
+  assert corners == {34 * y + x for y in range(3) for x in range(3)}
+
+
+def jittered_by_hand(pixels, u):
+  """Pixel by pixel, with Python's own HSV."""
+  out = np.zeros(pixels.shape)
+  for i in np.ndindex(pixels.shape[:-1]):
+    pixel = pixels[i] + (64 * u[5] - 32 if u[0] < 0.5 else 0)
+    pixel = np.clip(pixel, 0, 255)
+    if u[1] < 0.5 and u[4] < 0.5:
+      pixel = np.clip(pixel * (0.5 + u[6]), 0, 255)
+    hue, saturation, value = colorsys.rgb_to_hsv(*pixel / 255)
+    saturation = min(1, saturation * (0.5 + u[7])) if u[2] < 0.5 else saturation
+    hue = (hue + (36 * u[8] - 18) / 360) % 1 if u[3] < 0.5 else hue
+    pixel = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+    out[i] = np.clip(pixel * (0.5 + u[6]), 0, 255) if u[1] < 0.5 <= u[4] else pixel
+  return out
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_color_jitter_is_a_loop_over_the_pixels(seed):
+  rng = np.random.default_rng(seed)
+  pixels, u = rng.uniform(0, 255, (6, 7, 3)).astype(np.float32), rng.random(9).astype(np.float32)
+  u[:4] = (np.arange(4) == seed) * 0.5 if seed < 4 else u[:4]  # without that one; then at random
+  np.testing.assert_allclose(color_jitter(pixels, u), jittered_by_hand(pixels, u), atol=0.02)
+
+
+def share_by_hand(label):
+  counts = [np.sum(label == c) for c in range(IGNORE)]
+  return max(counts) / sum(counts) if sum(counts) else 1
+
+
+def test_largest_share_of_the_labelled_pixels():
+  label = np.int32([[0, 0, 0, 1], [2, 7, 7, 255]])
+  assert float(largest_share(label, 255)) == pytest.approx(3 / 7)
+  assert float(largest_share(label, 7)) == pytest.approx(3 / 5)
+  assert largest_share(np.full([2, 2], 255, np.int32), 7) == 1
+
+
+def stream(key, number, *shape):
+  return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(key, number)).numpy()
+
+
+def test_everything_at_once_is_done_by_hand_in_order():
+  """Scale, mirror, turn, the first crop of ten that is mixed enough, colours, mean; each from numbers of its own."""
+  tries, turned = [], 0
+  for position in range(20):
+    image, label = example(position % 5)
+    key = tf.constant([1, position], tf.int64)
+    u = tf.random.stateless_uniform([4], key).numpy()
+    chosen, turn = stream(key, TURN, 2)
+    degrees = np.float32(30) * (2 * turn - 1) if chosen < 0.5 else 0
+    for tried, place in enumerate([u[2:], *stream(key, PLACES, 9, 2)]):  # noqa: B007
+      pixels, classes = by_hand(image, label, 0.5 + 1.5 * u[0], u[1] < 0.5, tuple(place), degrees)
+      if share_by_hand(classes) <= 0.45:
+        break
+    inside = pixels.any(-1, keepdims=True)
+    pixels = np.where(inside, jittered_by_hand(pixels, stream(key, COLORS, 9)) - MEAN, 0)
+    got_image, got_label = augment(image, label, SIZE, IGNORE, ALL, key)
+    assert np.mean(got_label != classes) < 0.005
+    assert np.mean(np.abs(got_image - pixels).max(-1) > 0.2) < 0.005
+    tries.append(tried)
+    turned += degrees != 0
+  assert 0 in tries and 9 in tries and len(set(tries)) > 2
+  assert 5 < turned < 15
+
+
+@pytest.mark.parametrize('more', [{'max_degrees': 30.0}, {'max_share': 0.5}, {'color_jitter': True}])
+def test_what_is_switched_on_changes_no_other_random_number(more):
+  """Examples that it leaves alone are the same to the last bit; all labels under --color-jitter are."""
+  same = 0
+  for position in range(20):
+    image, label = example(position % 5)
+    key = tf.constant([1, position], tf.int64)
+    without, with_it = (augment(image, label, SIZE, IGNORE, RANDOM._replace(**m), key) for m in ({}, more))
+    same += np.array_equal(without[0], with_it[0]) and np.array_equal(without[1], with_it[1])
+    if 'color_jitter' in more:
+      np.testing.assert_array_equal(without[1], with_it[1])
+  assert 0 < same < 18
+
+
+# The reader.
 
 
 @pytest.fixture(scope='module')
 def pairs(tmp_path_factory):
-  """Five pictures, larger and smaller than the crop."""
+  """Five examples as files; the colours of the labels' palette say nothing about the classes."""
   folder = tmp_path_factory.mktemp('reader')
-  rng = np.random.default_rng(0)
   for i in range(5):
-    height, width = 17 + 9 * i, 60 - 11 * i
-    Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / f'{i}.jpg')
-    Image.fromarray(rng.integers(0, 3, (height, width), np.uint8)).save(folder / f'{i}.png')
+    image, label = example(i)
+    save(folder / f'{i}.jpg', image)
+    save(folder / f'{i}.png', label.astype(np.uint8), palette=np.full((256, 3), 9))
   (folder / 'list.txt').write_text(''.join(f'{i}.jpg {i}.png\n' for i in range(5)))
   return read_list(str(folder / 'list.txt'), str(folder), need_label=True)
 
 
 def read(pairs, count, seed=1, batch_size=2, augmentation=RANDOM, **settings):
   """The first `count` examples as NumPy arrays."""
-  dataset = training_dataset(pairs, batch_size, CROP, IGNORE, seed, augmentation, **settings)
+  dataset = training_dataset(pairs, batch_size, SIZE, IGNORE, seed, augmentation, **settings)
   return list(dataset.take(count).as_numpy_iterator())
 
 
@@ -74,7 +264,7 @@ def test_every_file_comes_first_equally_often():
   assert np.bincount(first, minlength=6).min() > 25  # expected 50, standard deviation 6.5
 
 
-@pytest.mark.parametrize('augmentation', [NO_AUGMENTATION, RANDOM, EVERYTHING])
+@pytest.mark.parametrize('augmentation', [NO_AUGMENTATION, RANDOM, ALL])
 def test_the_pipeline_is_the_eager_function(pairs, augmentation):
   """Without augmentation it is the centre crop; with it, scales are in [0.5, 2) and about half of the images mirrored,
   by numbers that were never to change."""
@@ -82,24 +272,12 @@ def test_the_pipeline_is_the_eager_function(pairs, augmentation):
     key = tf.constant([1, position], tf.int64)
     pair = pairs[int(file_index(position, 5, 1))]
     image, label = decode_image(tf.io.read_file(pair.image)), read_label(pair.label).astype(np.int32)
-    want = augment(image, label, CROP, IGNORE, augmentation, key)
-    if augmentation is not EVERYTHING:
+    want = augment(image, label, SIZE, IGNORE, augmentation, key)
+    if augmentation is not ALL:
       u = tf.random.stateless_uniform([4], key)
       random = (0.5 + 1.5 * u[0], u[1] < 0.5, u[2:]) if augmentation is RANDOM else ()
-      crop = Crop(CROP, *random)
+      crop = Crop(SIZE, *random)
       assert_equal([want], [crop_example(image, label, crop, IGNORE, lambda pixels: pixels - MEAN)])
     # TensorFlow folds constants of the colours' arithmetic in a graph.
     np.testing.assert_allclose(got[0], want[0], rtol=0, atol=1e-3 if augmentation.color_jitter else 0)
     np.testing.assert_array_equal(got[1], want[1])
-
-
-@pytest.mark.parametrize('palette', [False, True])
-def test_grey_and_palette_labels_give_their_indices(tmp_path, palette):
-  label = np.arange(24 * 32, dtype=np.uint8).reshape(CROP) % 21
-  picture = Image.fromarray(label)
-  if palette:
-    picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
-  picture.save(tmp_path / 'a.png')
-  Image.new('RGB', CROP[::-1]).save(tmp_path / 'a.jpg')
-  [(_, got)] = read([Pair(str(tmp_path / 'a.jpg'), str(tmp_path / 'a.png'))], 1, augmentation=NO_AUGMENTATION)
-  np.testing.assert_array_equal(got, label)
