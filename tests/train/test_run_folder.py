@@ -55,6 +55,7 @@ def at_step(monkeypatch, s, action):
     {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.5, 'precision': 'bfloat16'},
     {'ohem_threshold': 0.7, 'class_weights': 'median'},
     {'extra_loss': 'abl', 'ohem_threshold': 0.6, 'iter_size': 2},
+    pytest.param({'script': 'train_aaf', 'model': 'deeplabv3plus', 'backbone': 'efficientnet_lite0'}, marks=tiny.slow),
   ],
 )
 def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, flags):
@@ -127,12 +128,23 @@ def test_a_validation_that_a_signal_cuts_off_is_done_later(data, tmp_path, monke
     assert (tmp_path / 'unbroken' / name).read_text() == (tmp_path / 'broken' / name).read_text()
 
 
-def test_resume_of_an_empty_folder_starts_and_of_a_finished_run_does_nothing(data, tmp_path, run, capsys):
-  train(data, tmp_path / 'new', resume=True, num_steps=1)
+def test_resume_of_a_folder_without_checkpoints_starts(data, tmp_path, capsys):
+  """It forgets the best of a run before, and keeps what was not finite."""
+  for name in ('best', 'validation.csv', 'nonfinite/model.ckpt-3.index'):
+    (tmp_path / 'run' / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / 'run' / name).write_text('{"step": 0}')
+  train(data, tmp_path / 'run', resume=True, num_steps=1)
   assert 'variables as initialised (seed 1234)' in capsys.readouterr().out
+  assert not (tmp_path / 'run/best').exists() and (tmp_path / 'run/nonfinite/model.ckpt-3.index').exists()
+
+
+def test_resume_of_a_finished_run_does_nothing_but_remove_what_a_killed_one_left(data, run, capsys):
   before = {path: path.stat().st_mtime_ns for path in run.glob('model.ckpt-*')}
+  shutil.copy(run / 'model.ckpt-5.data-00000-of-00001', run / 'model.ckpt-7.data-00000-of-00001')
+  (run / '.writing').mkdir()
+  (run / '.writing' / 'model.ckpt-7.index').touch()
   train(data, run, resume=True)
-  assert 'going on at step 6' in capsys.readouterr().out
+  assert 'going on at step 6' in capsys.readouterr().out and not (run / '.writing').exists()
   assert before == {path: path.stat().st_mtime_ns for path in run.glob('model.ckpt-*')}
 
 
@@ -215,14 +227,6 @@ def test_a_folder_with_checkpoints_is_refused_or_cleared(data, run):
   assert len(list(run.glob('*tfevents*'))) == 1
 
 
-def test_a_new_run_forgets_the_best_of_one_before_and_keeps_what_was_not_finite(data, tmp_path):
-  for name in ('best', 'validation.csv', 'nonfinite/model.ckpt-3.index'):
-    (tmp_path / 'run' / name).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / 'run' / name).write_text('{"step": 0}')
-  train(data, tmp_path / 'run', num_steps=1)
-  assert not (tmp_path / 'run/best').exists() and (tmp_path / 'run/nonfinite/model.ckpt-3.index').exists()
-
-
 def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
   mious = iter([0.1, 0.5, 0.3, np.nan, 0.4, 0.5])
   monkeypatch.setattr(
@@ -264,16 +268,6 @@ def test_early_stop_ends_the_run_for_good(data, tmp_path, monkeypatch, capsys):
 def test_checkpoints_by_time(data, tmp_path, minutes, saved):
   train(data, tmp_path, num_steps=3, save_pred_every=100, save_minutes=minutes)
   assert steps(tmp_path) == saved
-
-
-def test_what_a_killed_run_leaves_is_removed(data, run):
-  want = last_checkpoint(run)
-  shutil.copy(run / 'model.ckpt-5.data-00000-of-00001', run / 'model.ckpt-7.data-00000-of-00001')
-  (run / '.writing').mkdir()
-  (run / '.writing' / 'model.ckpt-7.index').touch()
-  train(data, run, resume=True)
-  assert not list(run.glob('*ckpt-7*')) and not (run / '.writing').exists()
-  assert_same(want, last_checkpoint(run))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """Each training script takes a step, and its flags reach the run. (`tests/test_recipes.py` trains real networks.)"""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ import pytest
 from tests import tiny
 from tests.tiny import CLASSES, last_checkpoint, train
 
-data, deterministic = tiny.data, tiny.deterministic
-LIGHT = {'model': 'deeplabv3plus', 'backbone': 'efficientnet_lite0'}
+data = tiny.data
 
 
 @pytest.mark.parametrize(
@@ -31,15 +29,3 @@ def test_one_step(data, tmp_path, script, model, objective, sizes):
   if script == 'train_aaf':
     for weights in (got['edge_w'], got['nonedge_w']):
       assert np.any(weights) and weights.shape == (1, 1, 1, CLASSES, 1, 2)
-
-
-@tiny.slow
-@pytest.mark.usefixtures('deterministic')
-def test_the_light_network_resumes_bit_for_bit(data, tmp_path):
-  flags = {**LIGHT, 'deterministic': True, 'num_steps': 3, 'save_pred_every': 1}
-  train(data, tmp_path / 'unbroken', 'train_aaf', **flags)
-  (tmp_path / 'resumed').mkdir()
-  for path in (tmp_path / 'unbroken').glob('model.ckpt-1.*'):
-    shutil.copy(path, tmp_path / 'resumed')
-  train(data, tmp_path / 'resumed', 'train_aaf', resume=True, **flags)
-  tiny.assert_same(*(last_checkpoint(tmp_path / name) for name in ('unbroken', 'resumed')))

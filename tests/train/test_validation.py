@@ -9,6 +9,7 @@ from PIL import Image
 from pyscripts.benchmark import benchmark_by_mIoU
 from pyscripts.inference import inference
 from tests import tiny
+from tests.data.trees import photo, save
 from tests.tiny import CLASSES, FLAGS, train
 from utils import images
 from utils.lists import Pair
@@ -55,15 +56,10 @@ def test_loss_by_hand():
   assert cross_entropy(score, np.uint8([[255, 3, 1, 9]])) == pytest.approx(87.3, abs=0.1)  # probability 0
 
 
-@pytest.mark.parametrize('turn', [1, 3, 6, 8])
-def test_label_is_turned_with_its_photo(tmp_path, turn):
-  """A label that was drawn on the photo as stored is seen as the photo is, one drawn on it as seen stays."""
+def test_label_is_turned_with_its_photo(tmp_path):
+  """Each turn, and what stays: tests/test_labels.py."""
   exif = Image.Exif()
-  exif[images.ORIENTATION] = turn
-  Image.new('RGB', (24, 16)).save(tmp_path / 'a.jpg', exif=exif)
+  exif[images.ORIENTATION] = 6
   stored = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
-  seen = np.ascontiguousarray(images.upright(stored, turn))
-  for name, label in (('stored', stored), ('seen', seen))[: 2 if turn >= 5 else 1]:
-    Image.fromarray(label).save(tmp_path / f'{name}.png')
-    pair = Pair(str(tmp_path / 'a.jpg'), str(tmp_path / f'{name}.png'))
-    np.testing.assert_array_equal(read_truth(pair), seen if turn >= 5 else stored)
+  pair = Pair(photo(tmp_path / 'a.jpg', 16, 24, exif=exif), save(tmp_path / 'a.png', stored))
+  np.testing.assert_array_equal(read_truth(pair), images.upright(stored, 6))
