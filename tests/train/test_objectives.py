@@ -1,4 +1,5 @@
-"""What a run minimises beside the plain cross-entropy: an auxiliary head, another loss, weights of the classes."""
+"""What a run minimises: the step of each script, an auxiliary head, another loss, weights of the classes, the settings
+of the affinity losses."""
 
 import json
 import math
@@ -13,17 +14,40 @@ from network.losses.cross_entropy import Options
 from seg_models.names import build
 from tests import tiny
 from tests.network import slow_pixel_losses
-from tests.tiny import CLASSES, arguments, last_checkpoint, train
+from tests.tiny import CLASSES, arguments, last_checkpoint, toy, train
 from utils import checkpoint, lists
 from utils.errors import InputError
 from utils.train import class_weights
 from utils.train.loop import named
-from utils.train.objectives import CrossEntropy
+from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
 
 data = tiny.data
 WEIGHT = 0.4
+
+
+@pytest.mark.parametrize(
+  ('script', 'model', 'objective', 'sizes'),
+  [
+    ('train', {'model': 'pspnet', 'input_size': '48,48'}, 'CrossEntropy', None),
+    ('train_affinity', {'model': 'deeplab', 'input_size': '40,32'}, 'Affinity', [1]),
+    ('train_aaf', {'model': 'deeplabv3plus', 'input_size': '48,32', 'kld_sizes': '1,2'}, 'AdaptiveAffinity', [1, 2]),
+  ],
+)
+def test_one_step_of_each_script(data, tmp_path, script, model, objective, sizes):
+  train(data, tmp_path, script, num_steps=1, val_list=data / 'list.txt', **model)
+  got, config = last_checkpoint(tmp_path), json.loads((tmp_path / 'config').read_text())
+  assert (config['objective'], config.get('kld_sizes')) == (objective, sizes)
+  moved = [name for name in got if name.endswith('/Momentum') and np.any(got[name])]
+  assert len(moved) == sum(name.endswith('/Momentum') for name in got)
+  assert all(np.all(np.isfinite(value)) for name, value in got.items() if name != 'training/best_miou')
+  if script == 'train_aaf':
+    for weights in (got['edge_w'], got['nonedge_w']):
+      assert np.any(weights) and weights.shape == (1, 1, 1, CLASSES, 1, 2)
+
+
+# An auxiliary head.
 
 
 def test_the_term_is_the_weighted_cross_entropy_at_the_stride_of_the_head(data):
@@ -57,7 +81,7 @@ def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys
       data, folder, aux_weight=WEIGHT, restore_from=tmp_path / name / 'model.ckpt-0', learning_rate=1e-30, num_steps=1
     )
     starts[name] = {k: v for k, v in last_checkpoint(folder).items() if '/aux/' in k and not k.endswith('/Momentum')}
-  initial = {checkpoint.name_of(v): v.numpy() for v in tiny.toy(seed=1234, auxiliary=True).auxiliary_head.variables}
+  initial = {checkpoint.name_of(v): v.numpy() for v in toy(seed=1234, auxiliary=True).auxiliary_head.variables}
   trained = last_checkpoint(tmp_path / 'with')
   assert initial.keys() == starts['with'].keys()
   weights = 'toy/aux/classifier/weights'
@@ -66,7 +90,7 @@ def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys
   assert np.any(trained[weights] != initial[weights])
   train(data, tmp_path / 'without again', restore_from=tmp_path / 'with/model.ckpt-0', num_steps=1)
   assert not any('/aux/' in name for name in last_checkpoint(tmp_path / 'without again'))
-  model = tiny.toy()  # as prediction has it
+  model = toy()  # as prediction has it
   assert not any('/aux/' in checkpoint.name_of(v) for v in model.variables)
   checkpoint.restore(str(tmp_path / 'with/model.ckpt-0'), named(model.variables), 'no')
 
@@ -148,3 +172,52 @@ def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_p
     class_weights.of_run(arguments(data, tmp_path / 'new', resume=True, **flags), [])
   monkeypatch.setattr(class_weights, 'count', None)  # nothing is counted again
   assert class_weights.of_run(arguments(data, tmp_path, resume=True, **flags), []) == tuple(weights)
+
+
+# Distances of the affinity losses, uniform against adaptive weights, decay.
+
+SETTINGS = (CLASSES, 3.0, 0.7, 1.3)
+
+
+def affinity_term(objective, decay=1.0) -> float:
+  rng = np.random.default_rng(0)
+  labels = tf.constant(rng.integers(0, CLASSES + 1, [2, 9, 8]), tf.int32)
+  logits = tf.constant(rng.normal(0, 2, [2, 9, 8, CLASSES]), tf.float32)
+  terms = objective.terms(labels, logits, objective.counts(labels), decay)
+  return float(terms[objective.term])
+
+
+@pytest.mark.parametrize('sizes', [(1,), (2,), (1, 2, 3)])
+def test_uniform_weights_are_the_affinity_loss_with_lambdas_divided_by_the_distances(sizes):
+  classes, margin, *lambdas = SETTINGS
+  uniform = Affinity(classes, margin, *(x / len(sizes) for x in lambdas), sizes=sizes)
+  assert affinity_term(AdaptiveAffinity(*SETTINGS, sizes=sizes)) == pytest.approx(affinity_term(uniform), rel=1e-6)
+
+
+def test_distances_add_up():
+  alone = [affinity_term(Affinity(*SETTINGS, sizes=(size,))) for size in (1, 2, 3)]
+  assert affinity_term(Affinity(*SETTINGS, sizes=(1, 2, 3))) == pytest.approx(sum(alone), rel=1e-6)
+  assert len({round(value, 3) for value in alone}) == 3
+
+
+@pytest.mark.parametrize(('decay', 'share'), [(10.0, 10**-0.5), (4.0, 0.5), (1.0, 1.0)])
+def test_both_terms_shrink_by_the_decay_over_the_run(data, decay, share):
+  """At a rate of almost 0, so that the first of both steps changes nothing for the second."""
+  args = arguments(data, 'unused', affinity=True, num_steps=10, kld_decay=decay, learning_rate=1e-30)
+  state = TrainingState(toy(), Affinity(*SETTINGS, decay=args.kld_decay), args)
+  step, batch = make_step(tf.distribute.get_strategy(), state, args), tiny.batch(seed=1, size=2)
+  first, middle = (float(step([batch], tf.constant(s))['aff_loss']) for s in (0, 5))
+  assert middle / first == pytest.approx(share, rel=1e-5)
+
+
+def test_methods_of_a_seed_see_equal_data_from_equal_weights(data, tmp_path):
+  """At a rate of almost 0 nothing is learned, and every step's cross-entropy is that of the data alone."""
+  curves = {}
+  for seed, script in ((1, 'train'), (1, 'train_affinity'), (1, 'train_aaf'), (2, 'train')):
+    folder = tmp_path / f'{script}-{seed}'
+    train(data, folder, script, random_seed=seed, learning_rate=1e-30)
+    curves[seed, script] = [float(row['seg_loss']) for row in tiny.rows(folder / 'log.csv')]
+  for script in ('train_affinity', 'train_aaf'):
+    assert curves[1, script] == pytest.approx(curves[1, 'train'], rel=1e-5)
+  assert abs(curves[1, 'train'][0] - curves[2, 'train'][0]) > 1e-3
+  assert len({round(loss, 4) for loss in curves[1, 'train']}) == 6
