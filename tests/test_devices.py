@@ -19,7 +19,6 @@ from seg_models.names import MODELS, build
 from tests import tiny
 from tests.tiny import CLASSES, arguments, toy
 from utils import checkpoint, devices, errors
-from utils.predict.windows import probability_function
 from utils.train import optimizers
 from utils.train.objectives import AdaptiveAffinity, CrossEntropy
 from utils.train.optimizers import TrainingState
@@ -70,26 +69,27 @@ def assert_close(one, other):
       np.testing.assert_allclose(after[name], value, 2e-3, 1e-4 * (np.abs(value).max() + 1e-3), err_msg=name)
 
 
-@pytest.mark.parametrize(('name', 'replicas'), [(name, 3 if name == 'hard pixels' else 2) for name in OBJECTIVES])
-def test_replicas_are_one_device(mirrored, name, replicas):
-  strategies = tf.distribute.get_strategy(), mirrored(replicas)
-  one, several = (outcome(strategy, OBJECTIVES[name], [[VERY_UNEQUAL], [EQUAL]]) for strategy in strategies)
-  assert_close(one, several)
-  assert np.any(one[1]['toy/conv1/BatchNorm/moving_mean'])
+ONE, TWO = [[VERY_UNEQUAL], [EQUAL]], [[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]]  # two updates of one batch, of two
 
 
 @pytest.mark.parametrize(
-  ('name', 'steps', 'changes'),
+  ('name', 'replicas', 'steps', 'changes'),
   [
-    ('hard pixels', [[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {}),
-    ('cross-entropy', [[VERY_UNEQUAL]], {'clip_norm': 0.01}),
-    ('adaptive affinity', [[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]], {'optimizer': 'adamw'}),
-    ('cross-entropy', [[VERY_UNEQUAL, EQUAL]], {'aux_weight': 0.4, 'make_model': lambda: toy(auxiliary=True)}),
+    ('cross-entropy', 2, ONE, {}),
+    ('adaptive affinity', 2, ONE, {}),
+    ('hard pixels', 3, ONE, {}),
+    ('active boundary loss', 2, ONE, {}),
+    ('hard pixels', 2, TWO, {}),
+    ('cross-entropy', 2, [[VERY_UNEQUAL]], {'clip_norm': 0.01}),
+    ('adaptive affinity', 2, TWO, {'optimizer': 'adamw'}),
+    ('cross-entropy', 2, [[VERY_UNEQUAL, EQUAL]], {'aux_weight': 0.4, 'make_model': lambda: toy(auxiliary=True)}),
   ],
 )
-def test_replicas_are_one_device_over_several_batches_and_with_options(mirrored, name, steps, changes):
-  one = outcome(tf.distribute.get_strategy(), OBJECTIVES[name], steps, **changes)
-  assert_close(one, outcome(mirrored(2), OBJECTIVES[name], steps, **changes))
+def test_replicas_are_one_device(mirrored, name, replicas, steps, changes):
+  strategies = tf.distribute.get_strategy(), mirrored(replicas)
+  one, several = (outcome(strategy, OBJECTIVES[name], steps, **changes) for strategy in strategies)
+  assert_close(one, several)
+  assert np.any(one[1]['toy/conv1/BatchNorm/moving_mean'])
 
 
 @pytest.mark.usefixtures('deterministic')
@@ -410,15 +410,6 @@ def test_convolutions_compute_in_half_precision_and_logits_are_float32(name, hal
   assert 0 < np.linalg.norm(logits - full) < error * np.linalg.norm(full)
   convolutions = [dtype for kind, dtype in operations(model, network_input()) if kind == 'Conv2D']
   assert len(convolutions) > 15 and set(convolutions) == {tf.as_dtype(half)}
-
-
-def test_softmax_is_float32():
-  model = build('fcn8s', 'resnet_v1_14', 3)
-  devices.apply(model, 'bfloat16')
-  softmaxes = [
-    dtype for kind, dtype in operations(probability_function(model, (SIDE, SIDE)), network_input()) if kind == 'Softmax'
-  ]
-  assert softmaxes == [tf.float32]
 
 
 def test_a_run_in_half_precision_keeps_float32_variables_and_nears_the_float32_run(data, tmp_path, monkeypatch):
