@@ -155,15 +155,3 @@ def test_what_is_wrong_is_said_with_file_and_key(tmp_path, name, text, says):
   with pytest.raises(errors.InputError) as e:
     parse(path)
   assert str(e.value).startswith(f'--config {path}: ') and says in str(e.value)
-
-
-@pytest.mark.parametrize(
-  ('contents', 'says'),
-  [(None, 'no such file'), (b'\xff', 'is not UTF-8 text'), (b' ' * (2**20 + 1), 'has more than 1 MB')],
-)
-def test_what_is_no_config_is_said_with_the_file(tmp_path, contents, says):
-  path = tmp_path / 'run.yaml'
-  if contents is not None:
-    path.write_bytes(contents)
-  with pytest.raises(errors.InputError, match=f'{path}: {says}'):
-    parse(path)

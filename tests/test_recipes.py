@@ -124,7 +124,18 @@ def test_values_come_from_the_environment():
   assert found[1][1]['--restore-from'].endswith('stage1/model.ckpt-7')
 
 
-def test_unknown_part_is_refused(tmp_path):
+BY_HAND, OWN = 'cluster/by_hand.sh', 'own/finetune.sh'
+WRONG = [(BY_HAND,), (BY_HAND, '2', 'a:1', 'b:1'), (BY_HAND, 'a:1', 'b:1'), (BY_HAND, '-1', 'a:1')]
+WRONG += [(OWN,), (OWN, 'no such folder')]
+
+
+@pytest.mark.parametrize('command', WRONG)
+def test_wrong_arguments_are_one_line(command):
+  result = bash(*command)
+  assert (result.returncode, len(result.stderr.splitlines()), result.stdout) == (2, 1, '')
+
+
+def test_unknown_part_is_refused():
   result = bash('voc12/train_pspnet.sh', PARTS='train test', DRY_RUN=1)
   assert result.returncode == 2 and "'test'" in result.stderr
 
@@ -195,8 +206,10 @@ def test_a_finished_training_is_not_taken_for_that_of_other_data(fake, tmp_path)
   assert fake(**values) == (2, []) and fake(UPDATE_TB_EVERY=7, **values) == (2, [])
 
 
-def test_a_stage_that_stopped_early_is_predicted_and_built_upon(fake, tmp_path):
+def test_scores_are_kept_and_a_stage_that_stopped_early_is_predicted_and_built_upon(fake, tmp_path):
   fake('voc12/train_pspnet.sh')
+  kept = sorted(str(path.relative_to(tmp_path / 'snap shots')) for path in tmp_path.rglob('*.txt'))
+  assert kept == [f'stage{stage}/results/val/{kind}.txt' for stage in (1, 2) for kind in ('instance', 'mIoU')]
   stage = tmp_path / 'snap shots/stage1'
   (stage / 'checkpoint').write_text(
     'model_checkpoint_path: "model.ckpt-7"\nall_model_checkpoint_paths: "model.ckpt-7"\n'
@@ -204,12 +217,6 @@ def test_a_stage_that_stopped_early_is_predicted_and_built_upon(fake, tmp_path):
   fake('voc12/train_pspnet.sh')
   for done in (stage / 'results/val/predict.done', tmp_path / 'snap shots/stage2/train.done'):
     assert 'stage1/model.ckpt-7 ' in done.read_text()
-
-
-def test_scores_are_kept(fake, tmp_path):
-  fake('voc12/train_pspnet.sh')
-  kept = sorted(str(path.relative_to(tmp_path / 'snap shots')) for path in tmp_path.rglob('*.txt'))
-  assert kept == [f'stage{stage}/results/val/{kind}.txt' for stage in (1, 2) for kind in ('instance', 'mIoU')]
 
 
 @pytest.mark.parametrize('place', [0, 1])
@@ -220,12 +227,6 @@ def test_two_machines_by_hand(place, tmp_path):
   names = [name for name, _ in commands('cluster/by_hand.sh', place, 'a:2222', 'b:2222')]
   assert names[:2] == ['train_aaf_mgpu', 'train_aaf_mgpu']
   assert bool(names[2:]) == (place == 0) and not any(name.startswith('train') for name in names[2:])
-
-
-@pytest.mark.parametrize('args', [(), ('2', 'a:1', 'b:1'), ('a:1', 'b:1'), ('-1', 'a:1')])
-def test_two_machines_by_hand_with_a_wrong_place(args):
-  result = bash('cluster/by_hand.sh', *args)
-  assert (result.returncode, len(result.stderr.splitlines()), result.stdout) == (2, 1, '')
 
 
 def test_two_machines_under_slurm(fake, tmp_path):
@@ -286,12 +287,6 @@ def test_own_images_go_no_further_where_the_set_up_fails(tmp_path):
   (tmp_path / 'venv/thesis.txt').write_text('mine')
   result = bash('own/finetune.sh', tmp_path, VENV=tmp_path / 'venv')
   assert (result.returncode, result.stdout) == (2, '') and 'is no virtual environment' in result.stderr
-
-
-@pytest.mark.parametrize('args', [(), ('no such folder',)])
-def test_own_images_that_are_not_there(args):
-  result = bash('own/finetune.sh', *args)
-  assert (result.returncode, len(result.stderr.splitlines()), result.stdout) == (2, 1, '')
 
 
 @pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')
