@@ -4,7 +4,6 @@ together."""
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import threading
@@ -24,7 +23,7 @@ from utils.train.objectives import AdaptiveAffinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
 
-data, deterministic = tiny.data, tiny.deterministic
+data = tiny.data
 
 HARD = Options(ohem_threshold=0.3, ohem_min_kept=3, class_weights=(0.5, 1.0, 2.0))
 OBJECTIVES = {
@@ -90,19 +89,6 @@ def test_replicas_are_one_device(mirrored, name, replicas, steps, changes):
   one, several = (outcome(strategy, OBJECTIVES[name], steps, **changes) for strategy in strategies)
   assert_close(one, several)
   assert np.any(one[1]['toy/conv1/BatchNorm/moving_mean'])
-
-
-@pytest.mark.usefixtures('deterministic')
-def test_two_replicas_go_on_as_if_unbroken(data, tmp_path, mirrored, monkeypatch):
-  strategy = mirrored(2)
-  monkeypatch.setattr(tf.distribute, 'MirroredStrategy', lambda devices, cross_device_ops: strategy)
-  flags = {'script': 'train_mgpu', 'num_gpu': 2, 'iter_size': 2, 'deterministic': True}
-  tiny.train(data, tmp_path / 'unbroken', **flags)
-  (tmp_path / 'resumed').mkdir()
-  for path in (tmp_path / 'unbroken').glob('model.ckpt-2.*'):
-    shutil.copy(path, tmp_path / 'resumed')
-  tiny.train(data, tmp_path / 'resumed', resume=True, **flags)
-  tiny.assert_same(*(tiny.last_checkpoint(tmp_path / name) for name in ('unbroken', 'resumed')))
 
 
 # What is refused.

@@ -62,11 +62,14 @@ def at_step(monkeypatch, s, action):
     {'optimizer': 'adamw', 'schedule': 'cosine', 'warmup_steps': 3, 'ema_decay': 0.5, 'precision': 'bfloat16'},
     {'ohem_threshold': 0.7, 'class_weights': 'median'},
     {'extra_loss': 'abl', 'ohem_threshold': 0.6, 'iter_size': 2},
+    {'script': 'train_mgpu', 'num_gpu': 2, 'iter_size': 2},
     pytest.param({'script': 'train_aaf', 'model': 'deeplabv3plus', 'backbone': 'efficientnet_lite0'}, marks=tiny.slow),
   ],
 )
-def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, flags):
+def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, mirrored, monkeypatch, flags):
   """It had been killed after its last validation, before the last checkpoint."""
+  strategy = mirrored(2)  # the process has one
+  monkeypatch.setattr(tf.distribute, 'MirroredStrategy', lambda devices, cross_device_ops: strategy)
   flags |= {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 2, 'num_steps': 7}
   train(data, tmp_path / 'unbroken', **flags)
   shutil.copytree(tmp_path / 'unbroken', tmp_path / 'broken')
