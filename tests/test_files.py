@@ -96,3 +96,12 @@ def test_what_nobody_foresaw_is_one_line_with_the_file_and_its_trace(capsys):
   trace = line.rpartition('trace: ')[2].rstrip(')\n')
   assert 'in main' in pathlib.Path(trace).read_text()
   os.remove(trace)
+
+
+def test_a_full_disk_is_a_fault_at_run_time(tmp_path, capsys):
+  def main(argv):
+    with files.whole_file(tmp_path / 's.json'):
+      raise OSError(errno.ENOSPC, 'No space left on device')
+
+  assert errors.run(main) == 1
+  assert capsys.readouterr().err == f'error: {tmp_path}/s.json: No space left on device\n' and not os.listdir(tmp_path)

@@ -151,8 +151,7 @@ def batch(seed, void=0.0, size=4, side=32) -> tuple[np.ndarray, np.ndarray]:
 
 def rows(path) -> list[dict]:
   """The rows of a CSV file."""
-  with open(path, newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
+  return list(csv.DictReader(pathlib.Path(path).read_text(encoding='utf-8').splitlines()))
 
 
 def contents(prefix) -> dict:

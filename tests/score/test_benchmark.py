@@ -4,7 +4,6 @@ import csv
 import functools
 import json
 import os
-import pathlib
 import re
 
 import numpy as np
@@ -12,12 +11,11 @@ import pytest
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid, report
-from tests.data.trees import photo, save
+from tests.data.trees import ROOT, photo, save
 from tests.score import scored
 from utils import errors, images, labels, metrics
 from utils.score import boundaries, pairs, scoring
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINE = re.compile(r'^class (.+): (\d\d), acc: (n/a|[\d.]+%)$')
 
 
@@ -113,8 +111,7 @@ def test_files_hold_the_figures(data, printed):
   np.testing.assert_array_equal(content['confusion'], matrix)
   assert content['images'] == 3 and content['classes'][3]['iou'] is None
   assert content['means']['mean_iou'] == pytest.approx(100 * metrics.mean(metrics.iou(matrix)), abs=1e-5)
-  with open(data / 's.csv', newline='') as file:
-    rows = list(csv.DictReader(file))
+  rows = list(csv.DictReader((data / 's.csv').read_text().splitlines()))
   assert [row['id'] for row in rows] == ['0', '1', '2', '3', 'mean'] and rows[3]['iou'] == ''
   assert float(rows[-1]['iou']) == pytest.approx(content['means']['mean_iou'], abs=1e-5)
   assert int(rows[1]['truth_pixels']) == matrix[1].sum()
@@ -249,8 +246,7 @@ def test_classes_come_from_beside_the_predictions(data, capsys):
   classes = labels.Classes(['a', 'b', '=c', 'd'], labels.voc_colours(4))
   labels.write_classes(data, classes)
   benchmark_by_mIoU.main(['--pred-dir', f'{data}/pred', '--gt-dir', f'{data}/gt', '--csv', f'{data}/s.csv'])
-  with open(data / 's.csv', newline='') as file:
-    rows = list(csv.DictReader(file))
+  rows = list(csv.DictReader((data / 's.csv').read_text().splitlines()))
   assert [row['name'] for row in rows] == ['a', 'b', "'=c", 'd', '']
   labels.write_classes(data / 'gt', labels.Classes(['b', 'a', '=c', 'd'], classes.colours))
   code, _, err = scored.outcome(benchmark_by_mIoU, args(data), capsys)

@@ -25,8 +25,7 @@ COLUMNS = {
 
 
 def read(name: str) -> list[dict]:
-  with open(FOLDER / name, newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
+  return list(csv.DictReader((FOLDER / name).read_text(encoding='utf-8').splitlines()))
 
 
 def by_method(rows: list[dict]) -> dict[str, dict[str, dict]]:
