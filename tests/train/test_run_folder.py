@@ -1,8 +1,4 @@
-"""Runs that are stopped, go on, validate, keep and refuse.
-
-`tests/profile/test_soak.py` kills at random moments of a long run; every moment of the writing of a checkpoint is in
-`tests/test_checkpoint.py`.
-"""
+"""Runs that are stopped, go on, validate, keep and refuse. `tests/profile/test_soak.py` kills at random moments."""
 
 import argparse
 import io
@@ -10,7 +6,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -458,22 +453,3 @@ def test_a_second_signal_ends_even_a_step_that_hangs():
   finally:
     process.kill()
     process.stdout.close()
-
-
-def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(data, tmp_path, monkeypatch):
-  """From step 3 on no file may have more than 1,000 bytes."""
-  save, (soft, hard) = run_folder.RunFolder.save, resource.getrlimit(resource.RLIMIT_FSIZE)
-
-  def limited(self, step, *args):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000 if step > 2 else soft, hard))
-    try:
-      return save(self, step, *args)
-    finally:
-      resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-  monkeypatch.setattr(run_folder.RunFolder, 'save', limited)
-  with pytest.raises(errors.RunError, match=r'model.ckpt-3: the checkpoint could not be written .* ones are whole$'):
-    train(data, tmp_path, save_pred_every=1)
-  assert checkpoint.steps_in(str(tmp_path)) == [1, 2]
-  assert all(checkpoint.readable(checkpoint.path_of(str(tmp_path), step)) for step in (1, 2))
-  assert not list(tmp_path.glob('.writing*')) + list(tmp_path.glob('*ckpt-3*'))
