@@ -112,29 +112,15 @@ INSTANCE = [
   ('instances of another size', put('inst/a.png', GREY[:5]), dict, ['pred/a.png', 'inst/a.png', '8 x 5']),
 ]
 ENCODE = [
-  (
-    'into itself',
-    nothing,
-    lambda f: {'save-dir': f / 'gt/../pred'},
-    ['--save-dir', 'is the folder of the predictions'],
-  ),
+  ('into itself', nothing, lambda f: {'save-dir': f / 'gt/../pred'}, ['--save-dir', 'the folder of the predictions']),
   ('no folder to save to', nothing, lambda f: {'save-dir': ''}, ['--save-dir', 'is empty']),
   ('save to a file', nothing, lambda f: {'save-dir': f / 'gt/a.png'}, ['--save-dir', 'a.png']),
 ]
+REFUSED = {benchmark_by_mIoU: MIOU, benchmark_by_instance: INSTANCE, encode_cityscapes_testid: ENCODE}
+ROWS = [pytest.param(script, *row, id=name) for script, rows in REFUSED.items() for name, *row in rows]
 
 
-REFUSED = [
-  pytest.param(script, change, changed, words, id=f'{script.__name__.rpartition("_")[2]}-{name.replace(" ", "-")}')
-  for script, table in (
-    (benchmark_by_mIoU, MIOU),
-    (benchmark_by_instance, INSTANCE),
-    (encode_cityscapes_testid, ENCODE),
-  )
-  for name, change, changed, words in table
-]
-
-
-@pytest.mark.parametrize('script, change, changed, words', REFUSED)
+@pytest.mark.parametrize('script, change, changed, words', ROWS)
 def test_refuses(tmp_path, capsys, script, change, changed, words):
   change(build(tmp_path))
   argv = flags(tmp_path, script, **(changed(tmp_path) if changed is not dict else {}))

@@ -151,11 +151,7 @@ def test_folders_are_told_apart_by_name(folders, names):
 
 REFUSED = [
   ('a name too few', lambda f: args(f, '--name', 'one'), ['--name', '1 names for 2 folders']),
-  (
-    'other images',
-    lambda f: args(f, preds=('old', 'few')),
-    ['few/gray: has no prediction', 'b.png', '--data-list'],
-  ),
+  ('other images', lambda f: args(f, preds=('old', 'few')), ['few/gray: has no prediction', 'b.png', '--data-list']),
   ('one name for two', lambda f: args(f, '--name', 'a', 'a'), ["--name: 'a' stands for two folders"]),
   ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['no image carries its name', '--image-dir']),
   ('image twice', lambda f: args(f, '--image-dir', f), ['carry its name', '--image-dir']),

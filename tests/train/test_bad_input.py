@@ -62,7 +62,7 @@ def with_nan(tensors):
 
 
 # name -> (flags, or what makes them in a folder; words of the one line)
-FLAGS = {
+REFUSED = {
   'no list': ({'data_list': None}, ['--data-list is empty']),
   'no snapshot folder': ({'snapshot_dir': None}, ['--snapshot-dir is empty']),
   'scales without scaling': ({'scale_range': '1,2', 'random_scale': None}, ['--scale-range needs --random-scale;']),
@@ -72,21 +72,13 @@ FLAGS = {
   'validation strides too large': ({'val_strides': '64,32'}, ['--val-strides 64,32', 'larger than']),
   'no class weights': ({'class_weights': 'balancd'}, ['balancd: no such file', 'balanced, median, enet']),
   'no hard pixel': ({'ohem_threshold': 0}, ['--ohem-threshold 0', '--ohem-min-kept']),
-}
-SEVERAL = {
-  'batch that does not divide': (
-    {'num_gpu': 2, 'batch_size': 3},
-    ['--batch-size 3 does not', 'among 2 replicas; give 2'],
-  ),
-}
-# What `dataset/check.py` finds too has its rows in tests/data.
-LISTS = {
+  'batch that does not divide': ({'num_gpu': 2, 'batch_size': 3}, ['--batch-size 3 does not', '2 replicas; give 2']),
+  # Lists. What `dataset/check.py` finds too has its rows in tests/data.
   'list of VOC missing': (lambda f: {'data_list': 'dataset/voc12/none.txt'}, ['dataset/prepare_voc12.py']),
   'list names no label': (lambda f: listed(f, '0.jpg\n'), ['list.txt line 1', '`0.jpg`', 'names no label']),
   'image missing': (lambda f: listed(f, '0.jpg 0.png\nz.jpg 0.png\n'), ['line 2', 'z.jpg is not a file', '--data-dir']),
   'label value': (stray, ['holds 7', '--ignore-label 7']),
-}
-CHECKPOINTS = {
+  # Checkpoints.
   'checkpoint missing': (lambda f: {'restore_from': f / 'none'}, ['none: no such checkpoint', '--restore-from']),
   'checkpoint misnamed': (lambda f: (saved(f), {'restore_from': f / 'oth'})[1], ['no such checkpoint', 'other.ckpt?']),
   'checkpoint is a folder': (
@@ -107,29 +99,19 @@ CHECKPOINTS = {
     lambda f: saved(f, lambda t: {'a': np.zeros(3)}),
     ['lacks toy/', 'it holds no backbone of these scripts'],
   ),
-}
-FOLDERS = {
+  # Folders.
   'snapshot folder is a file': (lambda f: {'snapshot_dir': image(f / 'a.png')}, ['--snapshot-dir', 'cannot be made']),
   'snapshot folder unwritable': (lambda f: {'snapshot_dir': '/proc'}, ['/proc: cannot be written', 'another']),
 }
 
 
-@pytest.mark.parametrize(
-  ('main', 'case', 'words'),
-  [
-    pytest.param(main, *case, id=name)
-    for main, cases in (
-      (train.main, {**FLAGS, **LISTS, **CHECKPOINTS, **FOLDERS}),
-      (train_mgpu.main, SEVERAL),
-    )
-    for name, case in cases.items()
-  ],
-)
-def test_is_refused_in_one_line(data, tmp_path, capsys, main, case, words):
+@pytest.mark.parametrize(('case', 'words'), REFUSED.values(), ids=REFUSED)
+def test_is_refused_in_one_line(data, tmp_path, capsys, case, words):
   there = tmp_path / 'there'
   there.mkdir()
   changes = case(there) if callable(case) else case
   before = written(there)
+  main = train_mgpu.main if 'num_gpu' in changes else train.main
   code, lines, err = run(capsys, main, tiny.flags(data, tmp_path / 'run', **changes))
   assert code == 2 and len(lines) == 1, err
   for word in words:
