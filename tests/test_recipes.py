@@ -27,13 +27,8 @@ RECIPES = VOC + CITYSCAPES + CAMVID + GTA5
 def bash(script, *args, **values):
   """Runs a bash script in an environment without the values of whoever runs the tests."""
   kept = {key: os.environ[key] for key in ('PATH', 'HOME', 'LANG') if key in os.environ}
-  return subprocess.run(
-    ['bash', BASH / script, *map(str, args)],
-    env={**kept, **{key: str(value) for key, value in values.items()}},
-    capture_output=True,
-    text=True,
-    timeout=600,
-  )
+  command, env = ['bash', BASH / script, *map(str, args)], kept | {key: str(value) for key, value in values.items()}
+  return subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
 
 
 @functools.cache
@@ -57,11 +52,8 @@ def trainings(script, **values) -> list[dict]:
 
 
 def test_every_recipe_is_known_here():
-  found = {
-    str(path.relative_to(BASH))
-    for folder in ('voc12', 'cityscapes', 'camvid', 'gta5')
-    for path in BASH.glob(f'{folder}/*.sh')
-  }
+  folders = 'voc12', 'cityscapes', 'camvid', 'gta5'
+  found = {f'{folder}/{path.name}' for folder in folders for path in BASH.glob(f'{folder}/*.sh')}
   assert found == {*RECIPES, 'voc12/values.sh', 'cityscapes/values.sh'}
 
 
@@ -270,15 +262,8 @@ def test_a_dry_run_of_own_images_prints_every_command(tmp_path):
   assert ('fetch_resnet', {'--backbone': 'resnet_v1_50', '--save-dir': f'{ROOT}/snapshots/imagenet'}) in commands(
     'own/finetune.sh', tmp_path, BACKBONE='resnet_v1_50', **values
   )
-  assert found == [
-    'prepare_own',
-    'fetch_efficientnet',
-    'train_aaf',
-    'inference',
-    'benchmark_by_mIoU',
-    'report',
-    'export_savedmodel',
-  ]
+  expected = 'prepare_own fetch_efficientnet train_aaf inference benchmark_by_mIoU report export_savedmodel'
+  assert found == expected.split()
   assert not (tmp_path / 'out').exists()
 
 

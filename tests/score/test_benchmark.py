@@ -124,9 +124,7 @@ def test_width_of_boundaries_can_be_chosen(data, printed):
   printed('--boundary', '--json', data / 's.json', '--boundary-band', '0.1', '--boundary-tolerance', '0.05')
   content = json.loads((data / 's.json').read_text())
   assert (content['boundary_band'], content['boundary_tolerance']) == (0.1, 0.05)
-  found = [
-    pairs.Files(name, str(data / 'pred' / name), str(data / 'gt' / name)) for name in ('a.png', 'b.png', 'c.png')
-  ]
+  found = [pairs.Files(f'{n}.png', f'{data}/pred/{n}.png', f'{data}/gt/{n}.png') for n in 'abc']
   count = functools.partial(boundaries.count, band_share=0.1, tolerance=0.05)
   for column, values in boundaries.report(scoring.count_files(found, 4, [count])).columns.items():
     assert [row[column] for row in content['classes']] == list(map(scoring.percent, values))
@@ -137,9 +135,8 @@ def test_instance_wise_script(data, printed):
   printed('--inst-dir', data / 'inst', '--json', data / 's.json')
   content = json.loads((data / 's.json').read_text())
   expected = [row['instance_iou'] for row in content['classes']] + [content['means']['mean_instance_wise_iou']]
-  assert [line.split(': ')[-1] for line in instance_wise[:5]] == [
-    'n/a' if value is None else f'{value:.4f}%' for value in expected
-  ]
+  shown = ['n/a' if value is None else f'{value:.4f}%' for value in expected]
+  assert [line.split(': ')[-1] for line in instance_wise[:5]] == shown
   assert instance_wise[4].startswith('mean IOU: ') and len(instance_wise) == 6
 
 

@@ -135,9 +135,8 @@ def test_a_changed_setting_runs_again_and_the_earlier_rows_stay(data, scripts, t
     assert run(words(data, tmp_path / 'weighted', seeds='1', training=weights)) == 0 and len(scripts.calls) == 6
   scripts.calls.clear()
   (data / 'val2.txt').write_text(''.join((data / 'list.txt').read_text().splitlines(True)[:4]))
-  assert (
-    run(words(data, out, '--val-list', data / 'val2.txt', seeds='1', training=['--val-list', data / 'val.txt'])) == 0
-  )
+  training = ['--val-list', data / 'val.txt']
+  assert run(words(data, out, '--val-list', data / 'val2.txt', seeds='1', training=training)) == 0
   assert [script for script, *_ in scripts.calls] == ['inference', 'benchmark_by_mIoU'] * 2
 
 

@@ -71,15 +71,14 @@ def test_the_term_is_the_weighted_cross_entropy_at_the_stride_of_the_head(data):
 
 
 def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys):
-  train(data, tmp_path / 'with', aux_weight=WEIGHT, num_steps=1)
+  flags = {'aux_weight': WEIGHT, 'num_steps': 1}
+  train(data, tmp_path / 'with', **flags)
   train(data, tmp_path / 'without', num_steps=1)
   assert (tmp_path / 'with/start').read_text() == (tmp_path / 'without/start').read_text()
   starts = {}
   for name in ('with', 'without'):
     folder = tmp_path / f'from {name}'
-    train(
-      data, folder, aux_weight=WEIGHT, restore_from=tmp_path / name / 'model.ckpt-0', learning_rate=1e-30, num_steps=1
-    )
+    train(data, folder, restore_from=tmp_path / name / 'model.ckpt-0', learning_rate=1e-30, **flags)
     starts[name] = {k: v for k, v in last_checkpoint(folder).items() if '/aux/' in k and not k.endswith('/Momentum')}
   initial = {checkpoint.name_of(v): v.numpy() for v in toy(seed=1234, auxiliary=True).auxiliary_head.variables}
   trained = last_checkpoint(tmp_path / 'with')

@@ -155,12 +155,8 @@ def test_resume_of_a_finished_run_does_nothing_but_remove_what_a_killed_one_left
 
 def test_a_contradicting_flag_is_refused_with_both_values(data, run, tmp_path):
   config = (run / 'config').read_text()
-  for flag, before, now in (
-    ('num_classes', 3, 4),
-    ('num_steps', 6, 3),
-    ('random_mirror', True, None),
-    ('clip_norm', None, 1.0),
-  ):
+  changes = [('num_classes', 3, 4), ('num_steps', 6, 3), ('random_mirror', True, None), ('clip_norm', None, 1.0)]
+  for flag, before, now in changes:
     message = refusal(data, run, resume=True, **{flag: now})
     assert f'--{flag.replace("_", "-")} {before}, not {bool(now) if before is True else now}' in message
   (tmp_path / 'weights').write_text('1\n2\n4\n')  # their values count, not the file's name
@@ -234,9 +230,7 @@ def test_a_folder_with_checkpoints_is_refused_or_cleared(data, run):
 
 def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
   mious = iter([0.1, 0.5, 0.3, np.nan, 0.4, 0.5])
-  monkeypatch.setattr(
-    loop.Validator, '__call__', lambda self, stop: Validation(next(mious), np.zeros(CLASSES), 0.5, [])
-  )
+  monkeypatch.setattr(loop.Validator, '__call__', lambda *_: Validation(next(mious), np.zeros(CLASSES), 0.5, []))
   folder = tmp_path / 'run'
   train(data, folder, num_steps=7, save_pred_every=1, keep=2, val_list=data / 'list.txt', val_every=1)
   assert steps(folder) == [2, 5, 6]
@@ -253,9 +247,7 @@ def test_the_newest_are_kept_and_the_best_besides(data, tmp_path, monkeypatch):
 
 def test_early_stop_ends_the_run_for_good(data, tmp_path, monkeypatch, capsys):
   folder, mious = tmp_path / 'run', iter([0.1, 0.5, 0.3, 0.5, 0.4, 0.6])
-  monkeypatch.setattr(
-    loop.Validator, '__call__', lambda self, stop: Validation(next(mious), np.zeros(CLASSES), 0.5, [])
-  )
+  monkeypatch.setattr(loop.Validator, '__call__', lambda *_: Validation(next(mious), np.zeros(CLASSES), 0.5, []))
   flags = {'num_steps': 50, 'save_pred_every': 50, 'val_list': data / 'list.txt', 'val_every': 2}
 
   def end(**changes):
