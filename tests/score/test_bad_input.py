@@ -102,7 +102,6 @@ MIOU = [
   ('two listed, one predicted', put('l', b'v1/a.jpg\nv2/a.jpg\n'), lambda f: {'data-list': f / 'l'},
    ['v1/a.jpg and v2/a.jpg have one prediction']),
   ('void that is a class', nothing, lambda f: {'ignore-label': 1}, ['--ignore-label 1 is a class']),
-  ('json a folder', nothing, lambda f: {'json': f}, ['--json', 'is a folder']),
   ('json below a file', nothing, lambda f: {'json': f / 'gt/a.png/s.json'}, ['--json', 'a.png', 'is not a folder']),
   ('other classes', nothing, lambda f: {'cityscapes': None}, ['--num-classes 4', '--cityscapes', '19']),
 ]  # fmt: skip
