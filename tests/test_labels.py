@@ -8,6 +8,7 @@ import pytest
 import scipy.io
 from PIL import Image, ImageOps
 
+from tests.data.trees import turned
 from utils import errors, images, labels
 from utils.labels import read_colormap
 
@@ -89,10 +90,8 @@ def test_every_id_has_its_colour():
 @pytest.mark.parametrize('turn', range(1, 9))
 def test_a_photo_is_turned_as_pillow_turns_it(turn):
   pixels = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
-  photo, exif = Image.fromarray(pixels), Image.Exif()
-  exif[images.ORIENTATION] = turn
   file = io.BytesIO()
-  photo.save(file, 'PNG', exif=exif)
+  Image.fromarray(pixels).save(file, 'PNG', exif=turned(turn))
   assert images.orientation_of(file.getvalue()) == turn
   seen = np.asarray(ImageOps.exif_transpose(Image.open(file)))
   assert np.array_equal(images.upright(pixels, turn), seen)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_mIoU, report
-from tests.data.trees import save
+from tests.data.trees import photo, save, turned
 from tests.score import scored
 from utils import labels
 from utils.score import pairs
@@ -102,11 +102,8 @@ def test_pictures_show_truth_prediction_and_errors(data):
 
 
 def test_photos_of_one_name_are_told_apart_by_folders_and_shown_upright(tmp_path):
-  exif = Image.Exif()
-  exif[274] = 6
   for folder in ('v1', 'v2'):
-    (tmp_path / folder).mkdir()
-    Image.new('RGB', (30, 20)).save(tmp_path / folder / 'a.jpg', exif=exif)
+    photo(tmp_path / folder / 'a.jpg', 20, 30, exif=turned(6))
   found = reports.photos(str(tmp_path), [pairs.Files(f'{v}/a.png', 'p', f'truth {v}') for v in ('v1', 'v2')])
   assert found == {f'truth {v}': f'{tmp_path}/{v}/a.jpg' for v in ('v1', 'v2')}
   ramp = np.arange(0, 60000, 100, np.uint16).reshape(20, 30)

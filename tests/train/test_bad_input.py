@@ -10,6 +10,7 @@ from PIL import Image
 
 from pyscripts.train import train, train_mgpu
 from tests import tiny
+from tests.data.trees import turned
 from utils import checkpoint, errors
 
 data = tiny.data
@@ -130,8 +131,6 @@ def test_overwriting_waits_until_the_run_can_start(data, tmp_path, capsys):
   assert run(capsys, train.main, words)[0] == 0 and checkpoint.steps_in(str(tmp_path)) == [0]
 
 
-TURNED = Image.Exif()
-TURNED[0x0112] = 6  # by 90 degrees: not applied, as the label has the size of the stored picture
 PICTURES_THAT_WORK = {
   'PNG called JPEG': {'format': 'PNG'},
   'JPEG called PNG': {'format': 'JPEG', 'suffix': '.png'},
@@ -143,7 +142,7 @@ PICTURES_THAT_WORK = {
   'one pixel': {'height': 1, 'width': 1},
   '20,000 pixels wide': {'height': 2, 'width': 20000},
   'any letters ünï 图': {},
-  'turned by EXIF': {'exif': TURNED},
+  'turned by EXIF': {'exif': turned(6)},  # not applied, as the label has the size of the stored picture
   'animated': {'suffix': '.png', 'save_all': True, 'append_images': [Image.new('RGB', (24, 16))]},
 }
 

@@ -9,7 +9,7 @@ from PIL import Image
 from pyscripts.benchmark import benchmark_by_mIoU
 from pyscripts.inference import inference
 from tests import tiny
-from tests.data.trees import photo, save
+from tests.data.trees import photo, save, turned
 from tests.tiny import CLASSES, FLAGS, train
 from utils import images
 from utils.lists import Pair
@@ -58,8 +58,6 @@ def test_loss_by_hand():
 
 def test_label_is_turned_with_its_photo(tmp_path):
   """Each turn, and what stays: tests/test_labels.py."""
-  exif = Image.Exif()
-  exif[images.ORIENTATION] = 6
   stored = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
-  pair = Pair(photo(tmp_path / 'a.jpg', 16, 24, exif=exif), save(tmp_path / 'a.png', stored))
+  pair = Pair(photo(tmp_path / 'a.jpg', 16, 24, exif=turned(6)), save(tmp_path / 'a.png', stored))
   np.testing.assert_array_equal(read_truth(pair), images.upright(stored, 6))
