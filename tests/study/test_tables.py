@@ -1,7 +1,6 @@
 """Means, standard errors and paired intervals are those of SciPy; runs that start unlike are noted."""
 
 import csv
-import io
 
 import numpy as np
 import pytest
@@ -48,7 +47,7 @@ def test_tables(tmp_path):
   assert '| baseline | 2 | 23.00 ± 5.00 | 7.50 ± 2.50 |' in text and 'Note' not in text
   assert '| aaf | 3 | 23.00 ± 5.77 | 10.00 ± 2.89 |' in text
   assert '| aaf − baseline | 2 | −5.00 [−5.00, −5.00] | +0.00 [+0.00, +0.00] |' in text and '| n/a |' in text
-  found = list(csv.DictReader(io.StringIO((tmp_path / 'study.csv').read_text())))
+  found = list(csv.DictReader((tmp_path / 'study.csv').read_text().splitlines()))
   assert [(r['method'], r['seed'], r['val_mean_iou'], r['val_iou_pole']) for r in found] == [
     ('baseline', '1', '18.0', '5.0'), ('aaf', '1', '13.0', '5.0'), ('baseline', '2', '28.0', '10.0'),
     ('aaf', '2', '23.0', '10.0'), ('aaf', '3', '33.0', '15.0'),
