@@ -6,7 +6,6 @@ Arbitrary names, shapes and bytes give the documented error or the right weights
 import os
 import pathlib
 import re
-import resource
 
 import numpy as np
 import pytest
@@ -152,17 +151,12 @@ def test_text_in_the_place_of_weights_is_refused(tmp_path):
     checkpoint.restore(str(tmp_path / 'text'), {'v': tf.Variable([0.0])}, 'advice')
 
 
-def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(tmp_path):
-  """A limit on the size of files fails a write in its middle, as a full disk does."""
+def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(tmp_path, full_disk):
   first, second = (checkpoint.path_of(str(tmp_path), step) for step in (1, 2))
   checkpoint.save(first, {'v': np.zeros(1000)})
-  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-  try:
-    with pytest.raises(errors.RunError, match=r'model.ckpt-2: the checkpoint could not be written .* ones are whole$'):
-      checkpoint.save(second, {'v': np.zeros(1000)})
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+  full_disk(1000)
+  with pytest.raises(errors.RunError, match=r'model.ckpt-2: the checkpoint could not be written .* ones are whole$'):
+    checkpoint.save(second, {'v': np.zeros(1000)})
   assert checkpoint.steps_in(str(tmp_path)) == [1] and checkpoint.readable(first)
   assert not list(tmp_path.glob('.writing*')) + list(tmp_path.glob('*ckpt-2*'))
 
