@@ -205,13 +205,13 @@ def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], c
     splits = {split for split in shares if shares[split]}
     pairs = pairing.random_split(pairs, val, test, args.seed)
   else:
-    if 'val' not in splits and val:
+    if 'val' in splits and args.val_fraction is not None:
+      print(f'--val-fraction {val:g} is not used: val is there')
+    elif 'val' not in splits and val:
       rest = [pair for pair in pairs if pair.split != 'train']
       pairs = rest + pairing.random_split([pair for pair in pairs if pair.split == 'train'], val, 0, args.seed)
       splits = splits | {'val'}
       print(f'there is no val: --val-fraction {val:g} of train becomes val')
-    elif args.val_fraction is not None:
-      print(f'--val-fraction {val:g} is not used: val is there')
     if test:
       print(f'--test-fraction {test:g} is not used: the data is split already')
   for split in pairing.SPLITS:

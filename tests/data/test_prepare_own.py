@@ -189,6 +189,7 @@ def test_splits_in_capitals_and_a_val_from_train(tmp_path, capsys):
   assert prepare(tmp_path, *SPLIT) == 0
   assert [len(lines(tmp_path, name)) for name in ('train', 'val', 'test')] == [4, 4, 8]
   assert '--val-fraction 0.5 of train becomes val' in capsys.readouterr().out
+  assert prepare(tmp_path, *SPLIT, '--val-fraction', 0) == 0 and 'not used' not in capsys.readouterr().out
 
 
 def test_split_files_and_names_that_begin_with_folders(tmp_path):
