@@ -87,11 +87,7 @@ def main(argv=None):
     print(line)
   for note in notes:
     listing.warn(note)
-  for line in grouped(faults):
-    print(f'error: {line}', file=sys.stderr)
-  if faults:
-    print(f'error: {len(faults)} faults in all, see above; mend them and run this again', file=sys.stderr)
-  return errors.RunError.exit_code if faults else 0
+  return errors.report(grouped(faults), len(faults))
 
 
 def read_pairs(args, source: sources.LabelSource, notes: list[str]):

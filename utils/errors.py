@@ -104,12 +104,13 @@ def working_on(error: Exception, item) -> Exception:
   return error
 
 
-def report(faults) -> int:
-  """Prints what failed, a line for each of the strings `faults`, and returns the exit code."""
+def report(faults, number: int | None = None) -> int:
+  """Prints what failed, a line for each of the strings `faults`, and returns the exit code. `number`: of files, where
+  a line stands for several."""
   for fault in faults:
     print(f'error: {one_line(fault)}', file=sys.stderr)
   if faults:
-    print(f'error: {len(faults)} files failed, see above; fix them and run this again', file=sys.stderr)
+    print(f'error: {number or len(faults)} files failed, see above; fix them and run this again', file=sys.stderr)
   return RunError.exit_code if faults else 0
 
 
