@@ -127,7 +127,6 @@ def write_official(
   ids: Iterable[str],
   images: dict[str, str],
   labels: dict[str, str] | None,
-  without: tuple[str, str] = ('an image', 'a label'),
   left_out: dict[str, Collection[str]] | None = None,
 ) -> None:
   """Writes the list of the ids that have an image and a label, and warns if its length is not the official one.
@@ -135,18 +134,17 @@ def write_official(
   Args:
     official: the length of the official list.
     images, labels: id -> path; the list's paths are relative to `data_dir`. No labels: images are listed alone.
-    without: what an id may lack, for the warning.
     left_out: reason -> further ids to leave out.
   """
   lines, missing = [], {}
-  sources = [images] if labels is None else [images, labels]
+  sources = {'without an image': images} | ({} if labels is None else {'without a label': labels})
   for i in ids:
     reasons = [reason for reason, out in (left_out or {}).items() if i in out]
-    reasons += [f'without {noun}' for noun, paths in zip(without, sources, strict=False) if i not in paths]
+    reasons += [reason for reason, paths in sources.items() if i not in paths]
     if reasons:
       missing.setdefault(reasons[0], []).append(i)
     else:
-      lines.append(line(*(os.path.relpath(paths[i], data_dir) for paths in sources)))
+      lines.append(line(*(os.path.relpath(paths[i], data_dir) for paths in sources.values())))
   write(list_dir, name, lines)
   if len(lines) != official or missing:
     reasons = [f'{len(ids)} {reason} ({first_names(ids)})' for reason, ids in missing.items()]

@@ -22,9 +22,7 @@ def main(argv=None):
   for split, official in OFFICIAL.items():
     images = listing.files_by_stem(root / split, ('.png', '.jpg', '.jpeg'))
     masks = listing.files_by_stem(root / f'{split}annot', ('.png',))
-    without = f'an image in {split}', f'a label in {split}annot'
-    ids = sorted(images.keys() | masks)
-    listing.write_official(args.list_dir, split, official, root, ids, images, masks, without)
+    listing.write_official(args.list_dir, split, official, root, sorted(images.keys() | masks), images, masks)
   labels.write_classes(args.list_dir, labels.published('camvid'))
 
 

@@ -69,9 +69,8 @@ def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:
     for folder, ending in (('leftImg8bit', '_leftImg8bit'), ('gtFineId', '_gtFineId_labelIds'))
   )
   ids = [*images, *sorted(labels.keys() - images)]
-  without = 'an image in leftImg8bit', 'labelIds in gtFine'
   truth = None if split == 'test' else labels
-  listing.write_official(list_dir, split, OFFICIAL[split], root, ids, images, truth, without)
+  listing.write_official(list_dir, split, OFFICIAL[split], root, ids, images, truth)
 
 
 if __name__ == '__main__':

@@ -91,8 +91,7 @@ def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
     listing.warn('train+: not told from val, whose ids are missing; unpack ImageSets/Segmentation')
     splits['train+'] = []
   for name, ids in splits.items():
-    without = 'an image in JPEGImages', 'a mask'
-    listing.write_official(list_dir, name, OFFICIAL[name], devkit, ids, images, masks, without)
+    listing.write_official(list_dir, name, OFFICIAL[name], devkit, ids, images, masks)
   # The test images have a folder of their own, VOC2012-test, or were unpacked into VOC2012.
   test_ids = read_ids(devkit / 'VOC2012-test', 'test', quiet=True) or read_ids(voc, 'test')
   images |= listing.files_by_stem(devkit / 'VOC2012-test' / 'JPEGImages', ('.jpg',))

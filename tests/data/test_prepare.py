@@ -59,7 +59,7 @@ def test_cityscapes_masks_and_lists(tmp_path, capsys):
   assert not (root / 'gtFineId' / 'test').exists()
   assert originals.items() <= snapshot(root).items()
   err = capsys.readouterr().err
-  assert 'val: 1 of the official 500' in err and '1 without labelIds in gtFine (lindau_000007_000019)' in err
+  assert 'val: 1 of the official 500' in err and '1 without a label (lindau_000007_000019)' in err
 
 
 @pytest.mark.skipif(not (OFFICIAL_LISTS / 'cityscapes').is_dir(), reason='the official lists are not on this machine')
@@ -127,7 +127,7 @@ def test_camvid_lists(tmp_path, capsys):
   assert read_list(tmp_path / 'lists', 'train') == ['train/a.jpg trainannot/a.png', 'train/c.jpg trainannot/c.png']
   assert read_list(tmp_path / 'lists', 'val') == ['val/d.png valannot/d.png']
   assert read_list(tmp_path / 'lists', 'test') == ['test/e.png testannot/e.png']
-  assert '1 without a label in trainannot (b)' in capsys.readouterr().err
+  assert '1 without a label (b)' in capsys.readouterr().err
 
 
 def write_ids(path, ids):
@@ -201,7 +201,7 @@ def test_voc_in_parts_warns_with_reasons_and_ids(voc, tmp_path, capsys):
   assert prepare_voc(devkit, None, tmp_path / 'lists') == 0
   err = capsys.readouterr().err
   assert 'warning: train: 1 of the official 1464' in err
-  assert '1 without an image in JPEGImages (2007_000001)' in err and '1 without a mask (2007_000003)' in err
+  assert '1 without an image (2007_000001)' in err and '1 without a label (2007_000003)' in err
   assert not (tmp_path / 'lists' / 'val.txt').exists()
 
 
