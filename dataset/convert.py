@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dataset.formats import classes, masks
+from dataset.formats import masks
 from dataset.formats.sources import LabelSource
 from dataset.listing import CONVERTED, CONVERTED_IMAGES
 from dataset.pairing import IMAGES, Pair
 from utils import checks, files, images, parallel
 from utils.errors import InputError, RunError, one_line, os_error_line
-from utils.labels import Classes, voc_colours, write_classes
+from utils.labels import VOID, Classes, voc_colours, write_classes
 
 NOTE = 'conversion'  # the key of the text in a PNG that says by which settings it was made, and what was done
 RECORD = 'conversion.txt'
@@ -175,7 +176,8 @@ def own_labels(
   Raises:
     InputError: the folder holds files that were not written here, is a link, or another process is writing there.
   """
-  folder, ids = pathlib.Path(data_dir, CONVERTED), classes.class_ids(list(origins), names)
+  folder = pathlib.Path(data_dir, CONVERTED)
+  ids = {name: i for i, name in enumerate(names)} | {name: VOID for name in origins if name not in names}
   refuse_links([folder], data_dir)
   if folder.exists() and not (folder / RECORD).exists() and os.listdir(folder):
     raise InputError(f'{folder}: is there and was not written by this script; rename it, for the masks go there')
@@ -215,7 +217,8 @@ def _label_job(data_dir: str, pair: Pair, make: Callable, settings: str, resize:
     if resize and ids.shape[::-1] not in (seen, stored):
       if turn >= 5:
         raise InputError(f'{image}: has EXIF orientation {turn} and its label another size; save the photo upright')
-      ids, numbers = masks.resized(ids, *seen), {**numbers, 'resized|': 1}
+      ids = np.asarray(Image.fromarray(ids).resize(seen, Image.Resampling.NEAREST))
+      numbers = {**numbers, 'resized|': 1}
     return images.upright_label(ids, stored[::-1], turn), dict(numbers)
 
   settings += f' {pair.label}' if isinstance(pair.label, str) else ''

@@ -83,12 +83,6 @@ def class_names(found: list[str], given: list[str] | None, background: bool) -> 
   return names
 
 
-def class_ids(found: list[str], names: list[str]) -> dict[str, int]:
-  """Every class and every other name of the labels -> the value of its pixels."""
-  ids = {name: i for i, name in enumerate(names)}
-  return ids | {name: VOID for name in found if name not in ids}
-
-
 def names_of_ids(ids: set[int], given: list[str] | None, ignore_label: int, notes: list[str]) -> list[str]:
   """The given names, or class_0 and so on up to the highest of the ids that masks hold.
 

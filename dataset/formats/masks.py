@@ -256,11 +256,6 @@ def _jpeg_levels(path: str, label: np.ndarray) -> np.ndarray:
   return np.where(label > 127, 255, 0).astype(np.uint8)
 
 
-def resized(label: np.ndarray, width: int, height: int) -> np.ndarray:
-  """uint8 [H, W] to another size, by the nearest pixel."""
-  return np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
-
-
 def photo(path: str) -> np.ndarray:
   """An image of any format as uint8 [H, W, 3], upright (EXIF's orientation applied).
 
