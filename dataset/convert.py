@@ -198,7 +198,6 @@ def own_labels(
     lines = summary(total)
     files.write_text(folder / RECORD, '\n'.join([*text, *lines, '']))
     if names:
-      files.write_text(folder / 'classes.txt', '\n'.join([*names, '']))
       write_classes(folder, Classes(names, source.colours(names)))
   return list(failed.values()), done + [pair for pair in pairs if pair.label is None], lines
 

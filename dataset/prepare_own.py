@@ -6,10 +6,10 @@ are; other masks, and the labels of --colors, --zero-is-void, --coco, --labelme 
 DATA_DIR/label_ids, images that are neither JPEG nor PNG to PNGs in DATA_DIR/images_png. The originals are only read.
 
 Writes the lists train, val and, with --test-fraction, test, by a seeded random split; their paths are relative to
-DATA_DIR. Where the folders are split already, put {split} into --images and --masks. classes.csv (id, name, colour) and
-classes.txt (a name a line) go beside the lists; names and order are those of DATA_DIR/classes.txt where that file is,
-else those of the labels. Run this again after changes: it converts what is new, or all where the classes changed. The
-last lines, and label_ids/conversion.txt, say what was dropped, clipped, covered or skipped. See dataset/README.md.
+DATA_DIR. Where the folders are split already, put {split} into --images and --masks. classes.csv (id, name, colour)
+goes beside the lists; names and order are those of DATA_DIR/classes.txt where that file is, else those of the labels.
+Run this again after changes: it converts what is new, or all where the classes changed. The last lines, and
+label_ids/conversion.txt, say what was dropped, clipped, covered or skipped. See dataset/README.md.
 """
 
 import collections
@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from dataset import convert, listing, pairing
 from dataset.formats import classes, sources
-from utils import arguments, errors, files, labels
+from utils import arguments, errors, labels
 from utils.errors import InputError
 from utils.images import SUFFIXES
 from utils.labels import VOID
@@ -217,10 +217,8 @@ def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], c
     elif os.path.exists(old := os.path.join(args.list_dir, f'{split}.txt')):
       os.replace(old, f'{old}.old')  # or its images would be in two lists
       print(f'{old}: is of an earlier split, and is {split}.txt.old now')
-  path = pathlib.Path(args.list_dir, 'classes.txt')
-  files.write_text(path, '\n'.join(names) + '\n')
   labels.write_classes(args.list_dir, labels.Classes(names, colours(names)))
-  print(f'{path}: {len(names)} classes')
+  print(f'{os.path.join(args.list_dir, labels.CSV)}: {len(names)} classes')
 
 
 def grouped(faults: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from PIL import Image
 from dataset import prepare_own
 from tests.data import trees
 from utils import errors
+from utils.labels import read_classes
 
 HEIGHT, WIDTH = 60, 80
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
@@ -38,7 +39,7 @@ def label(folder, name='img0') -> np.ndarray:
 
 
 def classes(folder) -> list[str]:
-  return trees.read_list(folder / 'lists', 'classes')
+  return read_classes(folder / 'lists' / 'classes.csv').names
 
 
 def lines(folder, *names) -> list[str]:

@@ -337,7 +337,6 @@ def test_what_the_ids_mean_is_written_down(tmp_path):
   record = (tmp_path / 'label_ids' / 'conversion.txt').read_text().splitlines()
   assert '--coco coco.json: pixels without a label are background' in record[0]
   assert record[1:4] == ['0 background', '1 car (category 7)', '2 tree (category 3)']
-  assert (tmp_path / 'label_ids' / 'classes.txt').read_text().split() == labelled.CLASSES
 
 
 OUTSIDE = [[81.5, 1], [83, 1], [83, 30]]
