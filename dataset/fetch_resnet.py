@@ -37,7 +37,6 @@ def main(argv=None):
   parser.add_argument('--archive', default='', help='the .tar.gz, if you have it already')
   parser.add_argument('--save-dir', default=str(SAVE_DIR), help='where the checkpoint goes')
   args = parser.parse_args(argv)
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   path = os.path.join(args.save_dir, f'{args.backbone}.ckpt')
   if os.path.exists(path):
     try:
