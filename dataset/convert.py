@@ -69,8 +69,7 @@ def run(jobs: Iterable[Job], title: str, root: str | None = None) -> dict[str, s
   """
   jobs, faults, written = list(jobs), {}, 0
   for job in jobs:
-    folder, name = os.path.split(job.output)
-    if os.path.join(os.path.realpath(folder), name) == os.path.realpath(job.source):
+    if os.path.realpath(job.output) == os.path.realpath(job.source):
       raise InputError(f'{job.output}: is the original itself (is its folder a link?), and originals are never changed')
   if root is not None:
     refuse_links({os.path.dirname(job.output) for job in jobs}, root)
