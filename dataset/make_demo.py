@@ -28,12 +28,11 @@ def main(argv=None):
   parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed draws other scenes')
   parser.add_argument('--num-train', type=arguments.whole(1, 100_000), default=240, help='training scenes')
   parser.add_argument('--num-val', type=arguments.whole(1, 100_000), default=40, help='validation scenes')
-  parser.add_argument('--image-size', type=arguments.height_width, default=(144, 144), help='height,width in pixels')
+  size = arguments.numbers(
+    int, lambda h, w: 64 <= min(h, w) <= max(h, w) <= 4096, 'height,width from 64 to 4096 pixels'
+  )
+  parser.add_argument('--image-size', type=size, default=(144, 144), help='height,width in pixels')
   args = parser.parse_args(argv)
-  if not 64 <= min(args.image_size) <= max(args.image_size) <= 4096:
-    raise errors.InputError(
-      f'--image-size {args.image_size[0]},{args.image_size[1]} must lie between 64 and 4096 pixels'
-    )
   out = pathlib.Path(args.out_dir)
   if (out / 'VOCdevkit').exists() and not (out / 'classes.txt').exists():
     raise errors.InputError(f'{out}: holds a VOCdevkit that is not demo data; give another --out-dir')

@@ -39,7 +39,7 @@ BAD_USE = [
   (check, lambda f: pair(f, line=' \n\n'), LIST, 'holds no line'),
   (check, pair, [*LIST, '--ignore-label', '3'], '--ignore-label 3 is a class (0 to 20'),
   (check, pair, ['--data-list', '/dev/zero'], '/dev/zero: is a device'),
-  (make_demo, lambda f: f, ['--image-size', '96,8'], 'must lie between 64 and 4096'),
+  (make_demo, lambda f: f, ['--image-size', '96,8'], 'give height,width from 64 to 4096'),
   (make_demo, lambda f: (f / 'VOCdevkit').mkdir() or f, [], 'a VOCdevkit that is not demo data'),
   (prepare_voc12, lambda f: f, [], 'holds no VOC2012/JPEGImages'),
   (prepare_voc12, lambda f: (voc(f) / 'VOC2012/segcls').symlink_to('SegmentationClass'), [], 'the original itself'),
