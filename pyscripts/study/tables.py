@@ -26,6 +26,7 @@ LEGEND = (
   'Mean \u00b1 standard error over the seeds, or difference paired by seed with its 95 % t-interval; scores in percent.'
 )
 SPLITS = ('test', 'val')
+COLOURS = ('grey', 'blue', 'red', 'green', 'orange', 'purple', 'brown', 'black')  # of the curves
 SAME_LOSS = 1e-3  # relative: the graphs of two methods round differently
 
 
@@ -120,7 +121,26 @@ def as_markdown(study: dict) -> str:
       rows.append([name, str(line['mean_iou']['n']), *(as_text(line[key]) for key in SHOWN)])
     table = '\n'.join(f'| {" | ".join(cells)} |' for cells in rows)
     parts.append(f'{split} list, {study[split]["images"]} images:\n\n{table}')
-  return '\n\n'.join([*parts, LEGEND, *(f'Note: {note}.' for note in study['notes'])]) + '\n'
+  return '\n\n'.join([*parts, LEGEND, *curves(study['runs']), *(f'Note: {note}.' for note in study['notes'])]) + '\n'
+
+
+def curves(runs: list[dict]) -> list[str]:
+  """The mIoU of --val-list while training as a chart, in Mermaid: the mean of each method's runs; [] without curves."""
+  steps = [step for run in runs[:1] for step, _ in run['val_curve']]
+  scores = {}
+  for run in runs:
+    curve = [score for _, score in run['val_curve']]
+    if len(curve) == len(steps) > 1 and None not in curve:  # not that of a run that stopped early
+      scores.setdefault(run['method'], []).append(curve)
+  if not scores:
+    return []
+  lines = ['%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "' + ', '.join(COLOURS) + '"}}}}%%']
+  lines += ['xychart-beta', f'title "{", ".join(map(" ".join, zip(scores, COLOURS, strict=False)))}"']
+  lines += [f'x-axis "step" [{", ".join(f"{step:g}" for step in steps)}]', 'y-axis "mIoU, %"']
+  for of_method in scores.values():
+    means = (statistics.fmean(column) for column in zip(*of_method, strict=True))
+    lines.append(f'line [{", ".join(f"{mean:.1f}" for mean in means)}]')
+  return ['\n'.join(['```mermaid', *lines, '```'])]
 
 
 def as_text(figure: dict) -> str:

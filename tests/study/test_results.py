@@ -1,12 +1,13 @@
 """The tables in misc/results/README.md follow from the CSV files beside it."""
 
 import csv
+import json
 import pathlib
 import re
 
 import pytest
 
-from pyscripts.study.tables import paired, summary
+from pyscripts.study.tables import curves, paired, summary
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'misc' / 'results'
 README = (FOLDER / 'README.md').read_text(encoding='utf-8')
@@ -64,6 +65,10 @@ def test_table(table):
         assert cell == level(runs[method], key)
       else:
         assert cell == ('' if method == 'baseline' else gain(runs[method], runs['baseline'], key))
+
+
+def test_chart():
+  assert curves(json.loads((FOLDER / 'camvid_losses.json').read_text())['runs'])[0] in README
 
 
 def test_every_result_file_is_named():
