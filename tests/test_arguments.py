@@ -100,6 +100,8 @@ def test_the_config_of_a_run_gives_its_flags_back(data, tmp_path):
   assert parse(config, '--num-steps', '9', '--kld-sizes=2').kld_sizes == (2,)
   assert args.random_crop and not parse(config, '--no-random-crop').random_crop
   assert parse(config, '--input-size', '96,96').val_strides == (64, 64)
+  with pytest.raises(errors.InputError, match='none.yaml: no such file'):
+    parse(tmp_path / 'none.yaml')
   with pytest.raises(errors.InputError, match='is of a run of another script, and .* has no kld_decay'):
     flags.parse('', ['--config', str(config)])
 

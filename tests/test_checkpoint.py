@@ -154,6 +154,8 @@ def test_text_in_the_place_of_weights_is_refused(tmp_path):
 def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(tmp_path, full_disk):
   first, second = (checkpoint.path_of(str(tmp_path), step) for step in (1, 2))
   checkpoint.save(first, {'v': np.zeros(1000)})
+  with pytest.raises(errors.RunError, match='ones are whole'):
+    checkpoint.save(f'{first}.index/model.ckpt-3', {'v': np.zeros(1000)})  # below a file
   full_disk(1000)
   with pytest.raises(errors.RunError, match=r'model.ckpt-2: the checkpoint could not be written .* ones are whole$'):
     checkpoint.save(second, {'v': np.zeros(1000)})

@@ -18,6 +18,7 @@ from seg_models.names import MODELS, build
 from tests import tiny
 from tests.tiny import CLASSES, arguments, toy
 from utils import checkpoint, devices, errors
+from utils.predict.windows import probability_function
 from utils.train import optimizers
 from utils.train.objectives import AdaptiveAffinity, CrossEntropy
 from utils.train.optimizers import TrainingState
@@ -394,8 +395,10 @@ def test_convolutions_compute_in_half_precision_and_logits_are_float32(name, hal
   assert logits.dtype == tf.float32
   assert {v.dtype for v in model.variables} == {tf.float32}
   assert 0 < np.linalg.norm(logits - full) < error * np.linalg.norm(full)
-  convolutions = [dtype for kind, dtype in operations(model, network_input()) if kind == 'Conv2D']
+  used = operations(probability_function(model, (SIDE, SIDE)), network_input())
+  convolutions = [dtype for kind, dtype in used if kind == 'Conv2D']
   assert len(convolutions) > 15 and set(convolutions) == {tf.as_dtype(half)}
+  assert [dtype for kind, dtype in used if kind == 'Softmax'] == [tf.float32]
 
 
 def test_a_run_in_half_precision_keeps_float32_variables_and_nears_the_float32_run(data, tmp_path, monkeypatch):

@@ -3,6 +3,8 @@ partial output."""
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -159,3 +161,12 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_no_half_file(capsys, tmp_pa
   assert code == 1 and last.startswith('error: ') and 'Traceback' not in err
   assert 'gtFineId_labelIds.png: cannot be written (File too large)' in last
   assert not [path for path in (tmp_path / 'gtFineId').rglob('*') if path.is_file()]
+
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'dataset'
+PROGRAMS = [path for path in sorted(FOLDER.glob('*.py')) if '__main__' in path.read_text(encoding='utf-8')]
+
+
+@pytest.mark.parametrize('program', PROGRAMS, ids=lambda path: path.stem)
+def test_every_program_starts_from_any_folder(program, tmp_path):
+  assert subprocess.run([sys.executable, program, '--help'], cwd=tmp_path, capture_output=True).returncode == 0

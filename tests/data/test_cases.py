@@ -75,6 +75,7 @@ def test_coco(tmp_path, capsys, case):
 
 LABELME = {  # shape, what is said, the first label
   'over the border': (('circle', [[6, 30], [20, 30]]), '4 outlines of cell reach over the border', CIRCLE),
+  'circle': (('circle', [[6, 30], [14.4, 41.2]]), '', CIRCLE),
   'oriented': (('oriented_rectangle', TURNED), '', DIAMOND),
   'rotation': (('rotation', TURNED), '', DIAMOND),
   'rectangle of any corners': (('rectangle', [[50, 40], [30, 20]]), '', IS),

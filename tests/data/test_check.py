@@ -53,6 +53,7 @@ def cut(source, target, size) -> str:
   ('make', 'words'),
   [
     (lambda p, path: p._replace(label=save(path, np.full((6, 8), 255))), 'void everywhere'),
+    (lambda p, path: p._replace(label=save(path, np.zeros((6, 8, 3), int))), 'is a RGB picture'),
     (lambda p, path: p._replace(label=save(path, np.zeros((8, 6), int))), 'is 6 x 8 while'),
     (lambda p, path: p._replace(label=save(path, [[38, 75, 113, 220, 0, 0, 0, 0]] * 6)), 'prepare_voc12.py'),
     (lambda p, path: p._replace(label=save(path.with_suffix('.bmp'), np.zeros((6, 8), int))), 'BMP, and labels'),

@@ -73,7 +73,7 @@ def weights() -> bytes:
   """A weights file of `arrays`, every other one transposed in its storage, as the published files have them, and two of
   three behind other values."""
   tensors, storages = OrderedDict(), []
-  for i, (name, array) in enumerate([*arrays().items(), ('_bn0.num_batches_tracked', np.array(7))]):
+  for i, (name, array) in enumerate([('_bn0.num_batches_tracked', np.array(7)), *arrays().items()]):
     array, before = np.array(array, order='CF'[i % 2]), np.ones(i % 3, array.dtype)
     kind = LongStorage if array.dtype == np.int64 else FloatStorage
     storages.append(kind(str(i), np.append(before, array.ravel('K'))))

@@ -11,7 +11,7 @@ from tests.data import labelled
 from tests.data.labelled import classes, label, lines
 from tests.data.trees import flat_mask, photo, save, tick, turned
 from utils import images
-from utils.labels import voc_colours
+from utils.labels import read_classes, voc_colours
 
 ENDING = ('--mask-ending', '_mask')
 SPLIT = ('--images', 'images/{split}', '--masks', 'masks/{split}')
@@ -337,6 +337,7 @@ def test_what_the_ids_mean_is_written_down(tmp_path):
   record = (tmp_path / 'label_ids' / 'conversion.txt').read_text().splitlines()
   assert '--coco coco.json: pixels without a label are background' in record[0]
   assert record[1:4] == ['0 background', '1 car (category 7)', '2 tree (category 3)']
+  assert read_classes(tmp_path / 'label_ids' / 'classes.csv').names == labelled.CLASSES
 
 
 OUTSIDE = [[81.5, 1], [83, 1], [83, 30]]

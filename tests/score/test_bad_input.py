@@ -97,6 +97,7 @@ MIOU = [
   ('no classes', nothing, lambda f: {'num-classes': 0}, ['--num-classes', '0', 'from 1 to 256']),
   ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'no ground truth', 'q.png']),
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 classes', '--num-classes is 4']),
+  ('list that is no text', put('l', b'\xff'), lambda f: {'data-list': f / 'l'}, ['is not UTF-8 text']),
   ('listed, not predicted', put('l', b'a.jpg\nz.tif z_label.png\n'), lambda f: {'data-list': f / 'l'},
    [': z has no prediction']),
   ('two listed, one predicted', put('l', b'v1/a.jpg\nv2/a.jpg\n'), lambda f: {'data-list': f / 'l'},

@@ -82,6 +82,7 @@ REFUSED = {
   # Checkpoints.
   'checkpoint missing': (lambda f: {'restore_from': f / 'none'}, ['none: no such checkpoint', '--restore-from']),
   'checkpoint misnamed': (lambda f: (saved(f), {'restore_from': f / 'oth'})[1], ['no such checkpoint', 'other.ckpt?']),
+  'checkpoint is an empty folder': (lambda f: {'restore_from': f}, ['is a folder', 'it holds no checkpoint']),
   'checkpoint is a folder': (
     lambda f: (saved(f), {'restore_from': f})[1],
     ['is a folder', 'for example', '/other.ckpt'],

@@ -171,6 +171,10 @@ def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_p
     class_weights.of_run(arguments(data, tmp_path / 'new', resume=True, **flags), [])
   monkeypatch.setattr(class_weights, 'count', None)  # nothing is counted again
   assert class_weights.of_run(arguments(data, tmp_path, resume=True, **flags), []) == tuple(weights)
+  file, config = tmp_path / 'weights', json.loads((tmp_path / 'config').read_text())
+  file.write_text('1\n2\n4\n')  # a file is read again
+  (tmp_path / 'config').write_text(json.dumps({**config, 'class_weights': str(file)}))
+  assert class_weights.of_run(arguments(data, tmp_path, resume=True, class_weights=file), []) == (1, 2, 4)
 
 
 # Distances of the affinity losses, uniform against adaptive weights, decay.
