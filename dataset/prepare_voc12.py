@@ -72,7 +72,12 @@ def jobs(folder: str, voc: pathlib.Path, sbd: pathlib.Path | None) -> list[conve
 def read_sbd(path: str, struct: str) -> np.ndarray:
   """The field Segmentation of the struct GTcls or GTinst in a MATLAB file. Reading one executes nothing."""
   kind = f'a MATLAB file with {struct}.Segmentation'
-  return listing.read_mat(path, [struct], kind, lambda found: found[struct][0, 0]['Segmentation'])
+  mask = listing.read_mat(path, [struct], kind, lambda found: found[struct][0, 0]['Segmentation'])
+  if mask.ndim != 2 or not mask.size or mask.dtype.kind not in 'iu':
+    raise InputError(
+      f'{path}: {struct}.Segmentation is {mask.dtype} {list(mask.shape)}, not [H, W] ids; unpack it again'
+    )
+  return mask
 
 
 def write_lists(devkit: pathlib.Path, list_dir: str) -> None:
