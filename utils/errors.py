@@ -105,12 +105,12 @@ def working_on(error: Exception, item) -> Exception:
 
 
 def report(faults, number: int | None = None) -> int:
-  """Prints what failed, a line for each of the strings `faults`, and returns the exit code. `number`: of files, where
-  a line stands for several."""
+  """Prints what failed, a line for each of the strings `faults`, and returns the exit code. `number`: of what failed,
+  where a line stands for several."""
   for fault in faults:
     print(f'error: {one_line(fault)}', file=sys.stderr)
   if faults:
-    print(f'error: {number or len(faults)} files failed, see above; fix them and run this again', file=sys.stderr)
+    print(f'error: {number or len(faults)} failed, see above; fix them and run this again', file=sys.stderr)
   return RunError.exit_code if faults else 0
 
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What every Cityscapes recipe shares; each names its training script, TRAIN. They train 90,000 steps on train from
-# ImageNet's weights. The score that a recipe names is the paper's on the validation list. That and the time were not
-# measured here.
+# What every Cityscapes recipe shares; each names its training script, TRAIN, which also names SNAPSHOT_DIR. They train
+# 90,000 steps on train from ImageNet's weights. The score that a recipe names is the paper's on the validation list.
+# That and the time were not measured here.
 # Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
 # The data: `python dataset/prepare_cityscapes.py --help`.
 

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# What every VOC 2012 recipe shares; each names its training script, TRAIN. They train 30,000 steps on train+ from
-# ImageNet's weights, then 30,000 on train. The score that a recipe names is the paper's on the validation list; that
-# and the time were not measured here. The larger batch and crop of several GPUs should do better than those of one.
+# What every VOC 2012 recipe shares; each names its training script, TRAIN, which also names SNAPSHOT_DIR. They train
+# 30,000 steps on train+ from ImageNet's weights, then 30,000 on train. The score that a recipe names is the paper's on
+# the validation list; that and the time were not measured here. The larger batch and crop of several GPUs should do
+# better than those of one.
 # Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
 # The data: `python dataset/prepare_voc12.py --help`.
 

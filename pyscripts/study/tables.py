@@ -126,13 +126,13 @@ def as_markdown(study: dict) -> str:
 
 def curves(runs: list[dict]) -> list[str]:
   """The mIoU of --val-list while training as a chart, in Mermaid: the mean of each method's runs; [] without curves."""
-  steps = [step for run in runs[:1] for step, _ in run['val_curve']]
+  steps = max(([step for step, _ in run['val_curve']] for run in runs), key=len, default=[])
   scores = {}
   for run in runs:
-    curve = [score for _, score in run['val_curve']]
-    if len(curve) == len(steps) > 1 and None not in curve:  # not that of a run that stopped early
-      scores.setdefault(run['method'], []).append(curve)
-  if not scores:
+    curve = dict(run['val_curve'])
+    if len(steps) > 1 and list(curve) == steps and None not in curve.values():
+      scores.setdefault(run['method'], []).append(curve.values())
+  if not 0 < len(scores) <= len(COLOURS):
     return []
   lines = ['%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "' + ', '.join(COLOURS) + '"}}}}%%']
   lines += ['xychart-beta', f'title "{", ".join(map(" ".join, zip(scores, COLOURS, strict=False)))}"']
@@ -140,7 +140,9 @@ def curves(runs: list[dict]) -> list[str]:
   for of_method in scores.values():
     means = (statistics.fmean(column) for column in zip(*of_method, strict=True))
     lines.append(f'line [{", ".join(f"{mean:.1f}" for mean in means)}]')
-  return ['\n'.join(['```mermaid', *lines, '```'])]
+  left_out = len(runs) - sum(map(len, scores.values()))
+  note = [f'{left_out} runs without a score at each of these steps are not drawn.'] if left_out else []
+  return ['\n'.join(['```mermaid', *lines, '```']), *note]
 
 
 def as_text(figure: dict) -> str:

@@ -10,7 +10,6 @@ nonfinite/    the checkpoint of a run that stopped because something was not fin
 log.csv, validation.csv, events.out.tfevents.*, summary.json
 """
 
-import collections
 import contextlib
 import csv
 import glob
@@ -177,8 +176,8 @@ class RunLog:
     )
     self.events = tf.summary.create_noop_writer() if quiet else tf.summary.create_file_writer(folder.folder)
     names, self.palette = folder.classes
-    taken = collections.Counter(['step', 'mIoU', 'loss', *names])  # columns of validation.csv
-    self.names = [name if taken[name] == 1 else f'{name} {i}' for i, name in enumerate(names)]
+    unique = len({'step', 'mIoU', 'loss', *names}) == 3 + len(names)  # columns of validation.csv
+    self.names = names if unique else [f'{name} {i}' for i, name in enumerate(names)]
     self.steps = CsvLog(folder.path('log.csv'), folder.start)
     self.validations = CsvLog(folder.path('validation.csv'), validated + 1)
     self.profiling, self.early_end = False, {}
