@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets the project up (see setup.sh) and runs every check: style, duplicate code, imports between rooms, shell scripts,
 # tests: nine minutes on two idle cores, once installed. Arguments go to pytest; then tests alone are run:
-#   bash bashscripts/test.sh tests/network/test_losses.py -k void
+#   bash bashscripts/test.sh tests/network/test_losses.py -k recorded
 # WORKERS is the number of test processes at a time (0: none but pytest's own, for a debugger); each holds up to 3 GB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
