@@ -10,10 +10,10 @@
 # and test; or SegNet's train/ and trainannot/, val/ and valannot/, ... For other labels (masks of colours, COCO, LabelMe,
 # CVAT) set LABEL_FLAGS, for example to '--colors colors.txt', with paths relative to DATA_ROOT; see dataset/README.md.
 # DATA_ROOT/classes.txt names the classes, one line each; without it they have numbers.
-# To reach: CamVid (367 training images, 11 classes) got 65.5 % mIoU on its validation list (another seed: 64.3) and 59.7 % on
-# its test list (1,101 steps) in 17 minutes, 14 of them training, on two idle cores of an Intel Xeon with bfloat16. Momentum needs
-# three times the steps for that: EPOCHS=40 OPTIMIZER=momentum STAGE1_LEARNING_RATE=1e-2 WEIGHT_DECAY=5e-4 (65.7, and 59.2
-# to 59.7 % on the test list); see ../../misc/results/README.md.
+# To reach: CamVid (367 training images, 11 classes) got 65.5 % mIoU on its validation list (another seed: 64.3) and
+# 59.7 % on its test list (1,101 steps) in 17 minutes, 14 of them training, on two idle cores of an Intel Xeon with
+# bfloat16. Momentum needs three times the steps for that: EPOCHS=40 OPTIMIZER=momentum STAGE1_LEARNING_RATE=1e-2
+# WEIGHT_DECAY=5e-4 (65.7, and 59.2 to 59.7 % on the test list); see ../../misc/results/README.md.
 # Values can be set from the environment; more of them: ../pipeline.sh. Started again, it goes on where it stopped.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"

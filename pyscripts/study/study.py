@@ -87,11 +87,13 @@ def plan(args) -> list[Run]:
     if not path:
       raise InputError(f'--{split}-list is empty; give a list file: one line an image, `image label`')
     pairs = lists.read_list(path, args.data_dir, need_label=True)
-    if split != 'train' and records.is_file(path):
+    if split == 'train':
+      continue
+    if records.is_file(path):
       raise InputError(f'--{split}-list {path}: is a record file; give the list that it was made from')
     names = Counter(name for pair in pairs for name in (os.path.splitext(pair.image)[0], pair.label))
     [(name, number)] = names.most_common(1)
-    if split != 'train' and number > 1:
+    if number > 1:
       raise InputError(f'{path}: {name} stands there {number} times; name every image and every label once')
   named = [(name, f'{name}={name}', args.seeds) for name in args.methods.split(',')]
   named += [(text.partition('=')[0], text, args.variant_seeds or args.seeds) for text in args.variant]

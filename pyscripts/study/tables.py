@@ -125,7 +125,8 @@ def as_markdown(study: dict) -> str:
 
 
 def curves(runs: list[dict]) -> list[str]:
-  """The mIoU of --val-list while training as a chart, in Mermaid: the mean of each method's runs; [] without curves."""
+  """The mIoU of --val-list while training as a chart, in Mermaid: the mean of each method's runs. [] without
+  curves, and for more methods than COLOURS."""
   steps = max(([step for step, _ in run['val_curve']] for run in runs), key=len, default=[])
   scores = {}
   for run in runs:
