@@ -3,6 +3,7 @@
 # cores. Give CamVid's folder (train, trainannot, ... in SegNet's layout) and a question:
 #   export DATA_DIR=data/CamVid
 #   bash bashscripts/study/camvid.sh losses      # finetune.sh's network and recipe; Lovasz-softmax, RMI, no decay
+#   bash bashscripts/study/camvid.sh recipe      # finetune.sh's network and recipe with one change each: which pays?
 #   bash bashscripts/study/camvid.sh settings    # FCN-8s on the same backbone: lambdas, decay, rate and distances
 #   bash bashscripts/study/camvid.sh converged   # FCN-8s on a ResNet that cross-entropy trained before
 #   bash bashscripts/study/camvid.sh scratch     # the same network from random weights
@@ -22,11 +23,22 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 question="${1:-}"
 [ $# = 0 ] || shift
-adamw='--optimizer adamw --weight-decay 1e-2 --batch-norm-decay 0.99'
+more_backbones='' adamw='--optimizer adamw --weight-decay 1e-2 --batch-norm-decay 0.99'
 case "$question" in
   losses) # about 20 minutes a run
     : "${SEEDS:=1,2,3,4,5}" "${STEPS:=1100}" "${CROP:=320,320}" "${RECIPE:=$adamw --learning-rate 1e-3}"
     variants=('lovasz=baseline --extra-loss lovasz' 'rmi=baseline --extra-loss rmi' 'no-decay=aaf --kld-decay 1')
+    ;;
+  recipe) # about 12 minutes a run on one core
+    : "${SEEDS:=1}" "${STEPS:=600}" "${CROP:=320,320}" "${RECIPE:=$adamw --learning-rate 1e-3}" "${METHODS:=baseline,aaf}"
+    : "${VAL_EVERY:=$STEPS}"
+    recipe='aaf --kld-lambda-1 2 --kld-lambda-2 2' more_backbones=efficientnet_lite2
+    lite2="--backbone efficientnet_lite2 --restore-from $IMAGENET/efficientnet_lite2.ckpt"
+    variants=("recipe=$recipe" "lovasz=$recipe --extra-loss lovasz" "no-decay=$recipe --kld-decay 1"
+      "cosine=$recipe --schedule cosine --warmup-steps 50" "ema=$recipe --ema-decay 0.99"
+      "frozen=$recipe --use-global-status" "auxiliary=$recipe --aux-weight 0.4"
+      "batch-8=$recipe --batch-size 8 --num-steps $((STEPS / 2)) --learning-rate 2e-3"
+      "class-weights=$recipe --class-weights median" "balanced=$recipe --crop-max-share 0.75" "lite2=$recipe $lite2")
     ;;
   settings)
     : "${MODEL:=fcn8s}" "${STEPS:=1000}" "${SEEDS:=1,2}" "${CROP:=224,224}"
@@ -45,7 +57,7 @@ case "$question" in
     variants=()
     ;;
   *)
-    echo "error: '$question' is no question; give losses, settings, converged or scratch" >&2
+    echo "error: '$question' is no question; give losses, recipe, settings, converged or scratch" >&2
     exit 2
     ;;
 esac
@@ -65,7 +77,9 @@ if [ "$question" = converged ]; then
       --snapshot-dir "$OUT/start" --resume
   start=(--restore-from "$OUT/start/model.ckpt-$((START_STEPS - 1))")
 elif [ "$BACKBONE" != resnet_v1_14 ]; then
-  "$PYTHON" "$root/dataset/fetch_${BACKBONE%%_*}.py" --backbone "$BACKBONE" --save-dir "$IMAGENET"
+  for backbone in "$BACKBONE" $more_backbones; do
+    "$PYTHON" "$root/dataset/fetch_${backbone%%_*}.py" --backbone "$backbone" --save-dir "$IMAGENET"
+  done
   start=(--restore-from "$IMAGENET/$BACKBONE.ckpt" --not-restore-classifier)
 fi
 # shellcheck disable=SC2086  # several flags in one value

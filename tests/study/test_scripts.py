@@ -19,7 +19,8 @@ def camvid(tmp_path_factory):
     for i in range(6):
       save(root / split / f'{i}.png', rng.integers(0, 256, (52, 60, 3), np.uint8))
       save(root / f'{split}annot' / f'{i}.png', rng.integers(0, 12, (52, 60), np.uint8))
-  checkpoint.save(str(root / 'imagenet/efficientnet_lite0.ckpt'), {'w': np.zeros(1, np.float32)})
+  for name in ('efficientnet_lite0', 'efficientnet_lite2'):
+    checkpoint.save(str(root / f'imagenet/{name}.ckpt'), {'w': np.zeros(1, np.float32)})
   places = {'IMAGENET': root / 'imagenet', 'OUT': root / 'study', 'LISTS': root / 'lists'}
   return {'DATA_DIR': root, 'PYTHON': sys.executable, **places}
 
@@ -30,10 +31,13 @@ def trainings(result) -> list[str]:
   return [line for line in result.stdout.splitlines() if 'pyscripts/train' in line]
 
 
-@pytest.mark.parametrize(('question', 'number'), [('losses', 30), ('settings', 16), ('converged', 15), ('scratch', 15)])
+QUESTIONS = [('losses', 30), ('recipe', 13), ('settings', 16), ('converged', 15), ('scratch', 15)]
+
+
+@pytest.mark.parametrize(('question', 'number'), QUESTIONS)
 def test_questions_of_camvid(camvid, question, number):
   lines = trainings(bash('study/camvid.sh', question, '--dry-run', **camvid))
-  model = 'deeplabv3plus' if question == 'losses' else 'fcn8s'
+  model = 'deeplabv3plus' if question in ('losses', 'recipe') else 'fcn8s'
   assert len(lines) == number and all(f'--model {model} ' in line for line in lines)
   assert all(('--restore-from' in line) == (question != 'scratch') for line in lines)
   assert len((camvid['OUT'] / 'curve.txt').read_text().splitlines()) == 2
