@@ -1,8 +1,4 @@
 #!/usr/bin/env bash
 # PSPNet with the affinity loss on Cityscapes, four GPUs. To reach: the paper's 78.72 % mIoU. More: values.sh
-set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-
 : "${TRAIN:=train_affinity_mgpu}"
-. "$root/bashscripts/cityscapes/values.sh"
-. "$root/bashscripts/pipeline.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/values.sh"

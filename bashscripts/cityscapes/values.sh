@@ -1,9 +1,11 @@
 # shellcheck shell=bash
-# What every Cityscapes recipe shares; each names its training script, TRAIN, which also names SNAPSHOT_DIR. They train
+# The recipe of Cityscapes; each script here names its training script, TRAIN, which also names SNAPSHOT_DIR. They train
 # 90,000 steps on train from ImageNet's weights. The score that a recipe names is the paper's on the validation list.
 # That and the time were not measured here.
 # Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
 # The data: `python dataset/prepare_cityscapes.py --help`.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 : "${NUM_GPU:=4}"
 : "${BATCH_SIZE:=8}"
@@ -27,3 +29,5 @@
 : "${INST_DIR=$DATA_DIR/gtFineId/val}"
 : "${STRING_REPLACE:=leftImg8bit,gtFineId_labelIds}"
 : "${INST_STRING_REPLACE:=leftImg8bit,gtFineId_instanceIds}"
+
+. "$root/bashscripts/pipeline.sh"

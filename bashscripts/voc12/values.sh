@@ -1,10 +1,12 @@
 # shellcheck shell=bash
-# What every VOC 2012 recipe shares; each names its training script, TRAIN, which also names SNAPSHOT_DIR. They train
+# The recipe of VOC 2012; each script here names its training script, TRAIN, which also names SNAPSHOT_DIR. They train
 # 30,000 steps on train+ from ImageNet's weights, then 30,000 on train. The score that a recipe names is the paper's on
 # the validation list; that and the time were not measured here. The larger batch and crop of several GPUs should do
 # better than those of one.
 # Every value can be set from the environment; DRY_RUN=1 prints the commands. More: ../pipeline.sh
 # The data: `python dataset/prepare_voc12.py --help`.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 case "$TRAIN" in
   *_mgpu) : "${NUM_GPU:=4}" "${BATCH_SIZE:=16}" "${TRAIN_INPUT_SIZE:=480,480}" ;;
@@ -32,3 +34,5 @@ esac
 : "${STRIDES:=320,320}"
 : "${GT_DIR:=$DATA_DIR/VOC2012/segcls}"
 : "${INST_DIR=$DATA_DIR/VOC2012/seginst}"
+
+. "$root/bashscripts/pipeline.sh"
