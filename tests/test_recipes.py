@@ -113,6 +113,8 @@ def test_values_come_from_the_environment():
   assert (flags['--num-steps'], flags['--precision']) == ('8', 'bfloat16')
   assert not {'--restore-from', '--not-restore-classifier'} & set(flags)
   assert found[1][1]['--restore-from'].endswith('stage1/model.ckpt-7')
+  first, _ = trainings('voc12/train_pspnet.sh', BACKBONE='resnet_v1_50')
+  assert first['--restore-from'].endswith('imagenet/resnet_v1_50.ckpt')
 
 
 BY_HAND, OWN = 'cluster/by_hand.sh', 'own/finetune.sh'

@@ -15,7 +15,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${DATAROOT:=$root/data}" # holds Cityscapes, and that leftImg8bit and gtFine
 : "${DATA_DIR:=$DATAROOT/Cityscapes}"
 : "${NUM_CLASSES:=19}"
-: "${RESTORE_FROM=$root/snapshots/imagenet/resnet_v1_101.ckpt}"
+: "${BACKBONE:=resnet_v1_101}"
+: "${RESTORE_FROM=$root/snapshots/imagenet/$BACKBONE.ckpt}"
 
 : "${STAGE1_LIST:=$root/dataset/cityscapes/train.txt}"
 : "${STAGE1_STEPS:=90000}"

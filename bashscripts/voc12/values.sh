@@ -17,7 +17,8 @@ esac
 : "${DATAROOT:=$root/data}" # holds VOCdevkit
 : "${DATA_DIR:=$DATAROOT/VOCdevkit}"
 : "${NUM_CLASSES:=21}"
-: "${RESTORE_FROM=$root/snapshots/imagenet/resnet_v1_101.ckpt}"
+: "${BACKBONE:=resnet_v1_101}"
+: "${RESTORE_FROM=$root/snapshots/imagenet/$BACKBONE.ckpt}"
 
 : "${STAGE1_LIST:=$root/dataset/voc12/train+.txt}"
 : "${STAGE1_STEPS:=30000}"
