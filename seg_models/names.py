@@ -3,14 +3,14 @@
 Loads no TensorFlow. A new network is one module and one line here; a test may add a toy of its own.
 """
 
-import importlib
+import pkgutil
 from typing import NamedTuple
 
 
 class Model(NamedTuple):
   """A head, and what it demands.
 
-  module, class_name: where its class is, a `seg_models.models.base.SegmentationModel`.
+  place: 'module:class' of a `seg_models.models.base.SegmentationModel`.
   output_stride: of the backbone, unless another is given.
   bins: the sides of an image are multiples of this times the output stride.
   square: the image is square.
@@ -18,8 +18,7 @@ class Model(NamedTuple):
   pools_image: a branch has one value an image and channel, of which batch norm learns nothing in batches of one.
   """
 
-  module: str
-  class_name: str
+  place: str
   output_stride: int = 8
   bins: int = 1
   square: bool = False
@@ -27,30 +26,21 @@ class Model(NamedTuple):
   pools_image: bool = False
 
 
-class Backbone(NamedTuple):
-  """A backbone, called as `backbone(images, training=False)` with images [N, H, W, 3], RGB minus MEAN.
-
-  It returns {stride: the deepest features [N, ceil(H/stride), ceil(W/stride), channels[stride]]}: strides 2, 4, 8, ...
-  up to its `output_stride`, with feature (i, j) of stride s on pixel (s i, s j); and the features that an auxiliary
-  head takes, of stride `auxiliary_stride`, with `auxiliary_channels`. Its variables' scope is its name. It is built as
-  `class_name(name, seed, output_stride)`.
-  """
-
-  module: str
-  class_name: str
-
-
 MODELS = {
-  'pspnet': Model('seg_models.models.pspnet', 'PSPNet', bins=6, square=True, pools_image=True),
-  'deeplab': Model('seg_models.models.deeplab', 'DeepLab'),
-  'fcn8s': Model('seg_models.models.fcn', 'FCN'),
+  'pspnet': Model('seg_models.models.pspnet:PSPNet', bins=6, square=True, pools_image=True),
+  'deeplab': Model('seg_models.models.deeplab:DeepLab'),
+  'fcn8s': Model('seg_models.models.fcn:FCN'),
   'deeplabv3plus': Model(
-    'seg_models.models.deeplabv3plus', 'DeepLabV3Plus', output_stride=16, logits_stride=4, pools_image=True
+    'seg_models.models.deeplabv3plus:DeepLabV3Plus', output_stride=16, logits_stride=4, pools_image=True
   ),
 }
 
-_RESNET = Backbone('network.common.resnet_v1', 'ResNet')
-_EFFICIENTNET = Backbone('network.common.efficientnet_lite', 'EfficientNetLite')
+# Name -> 'module:class'. A backbone is built as `class(name, seed, output_stride)` and called as
+# `backbone(images, training=False)` with images [N, H, W, 3], RGB minus MEAN. It returns {stride: the deepest features
+# [N, ceil(H/stride), ceil(W/stride), channels[stride]]}: strides 2, 4, 8, ... up to its `output_stride`, with feature
+# (i, j) of stride s on pixel (s i, s j); and the features that an auxiliary head takes, of stride `auxiliary_stride`,
+# with `auxiliary_channels`. Its variables' scope is its name.
+_RESNET, _EFFICIENTNET = 'network.common.resnet_v1:ResNet', 'network.common.efficientnet_lite:EfficientNetLite'
 BACKBONES = {
   'resnet_v1_101': _RESNET,
   'resnet_v1_50': _RESNET,
@@ -61,11 +51,6 @@ BACKBONES = {
 }
 
 
-def class_of(entry: Model | Backbone):
-  """The class of an entry; its module, and with it TensorFlow, is loaded now."""
-  return getattr(importlib.import_module(entry.module), entry.class_name)
-
-
 def build(
   model: str, backbone: str, num_classes: int, seed: int = 0, output_stride: int | None = None, auxiliary: bool = False
 ):
@@ -73,12 +58,12 @@ def build(
 
   auxiliary: with an auxiliary head, for training; prediction has no use for one.
   """
-  return class_of(MODELS[model])(num_classes, backbone, seed, output_stride, auxiliary)
+  return pkgutil.resolve_name(MODELS[model].place)(num_classes, backbone, seed, output_stride, auxiliary)
 
 
 def build_backbone(name: str, seed: int = 0, output_stride: int = 8):
   """A backbone with initial weights; `output_stride` 8, 16 or 32 by dilation."""
-  return class_of(BACKBONES[name])(name, seed, output_stride)
+  return pkgutil.resolve_name(BACKBONES[name])(name, seed, output_stride)
 
 
 def size_multiple(model: str, output_stride: int | None = None) -> int:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import Conv
-from seg_models.names import BACKBONES, Backbone, build
+from seg_models.names import BACKBONES, build
 from utils import checkpoint, errors
 from utils.train import flags as train_flags
 
@@ -57,7 +57,7 @@ class ToyBackbone(tf.Module):
     return {**{s: images[:, ::s, ::s] for s in self.strides[:-1]}, self.strides[-1]: features}, features
 
 
-BACKBONES['toy'] = Backbone('tests.tiny', 'ToyBackbone')
+BACKBONES['toy'] = 'tests.tiny:ToyBackbone'
 
 
 def toy(num_classes=CLASSES, seed=0, stride=8, auxiliary=False):
