@@ -258,7 +258,7 @@ def test_own_images_become_a_network_and_a_report(tmp_path):
 
 
 def test_a_dry_run_of_own_images_prints_every_command(tmp_path):
-  values = {'PYTHON': 'python', 'OUT': tmp_path / 'out'}
+  values = {'PYTHON': 'a/python', 'OUT': tmp_path / 'out'}
   found = [name for name, _ in commands('own/finetune.sh', tmp_path, EPOCHS=40, **values)]
   assert ('fetch_resnet', {'--backbone': 'resnet_v1_50', '--save-dir': f'{ROOT}/snapshots/imagenet'}) in commands(
     'own/finetune.sh', tmp_path, BACKBONE='resnet_v1_50', **values
@@ -266,6 +266,8 @@ def test_a_dry_run_of_own_images_prints_every_command(tmp_path):
   expected = 'prepare_own fetch_efficientnet train_aaf inference benchmark_by_mIoU report export_savedmodel'
   assert found == expected.split()
   assert not (tmp_path / 'out').exists()
+  first, *_ = bash('own/finetune.sh', tmp_path, DRY_RUN=1, **values).stdout.splitlines()
+  assert first.startswith(f'{pathlib.Path.cwd()}/a/python ')  # it is run in the folder of the images
 
 
 def test_own_images_go_no_further_where_the_set_up_fails(tmp_path):

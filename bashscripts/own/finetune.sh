@@ -56,6 +56,7 @@ fi
 if [ -z "${PYTHON:-}" ]; then
   if [ -n "${DRY_RUN:-}" ]; then PYTHON="$root/.venv/bin/python"; else PYTHON="$(bash "$root/bashscripts/setup.sh")"; fi
 fi
+case "$PYTHON" in /*) ;; */*) PYTHON="$PWD/$PYTHON" ;; esac # the lists are made in DATA_DIR
 
 train_list="${STAGE1_LIST:-$LISTS/train.txt}" STAGE1_LIST=''
 . "$root/bashscripts/pipeline.sh" # runs nothing yet, as there is no STAGE1_LIST
