@@ -43,10 +43,7 @@ def plain(x, weights, rate):
 def input_gradient(x, weights, g, rate):
   """The gradient of `x`. Of a dilated convolution: `g` convolved with the weights mirrored and transposed."""
   if rate > 1:
-    kernel, _, channels_in, channels = weights.shape
-    mirrored = tf.reverse(tf.reshape(weights, [kernel * kernel, channels_in, channels]), [0])
-    mirrored = tf.reshape(tf.transpose(mirrored, [0, 2, 1]), [kernel, kernel, channels, channels_in])
-    return plain(g, mirrored, rate)
+    return plain(g, tf.transpose(tf.reverse(weights, [0, 1]), [0, 1, 3, 2]), rate)
   return tf.nn.conv2d_transpose(g, weights, tf.shape(x), strides=1, padding='SAME')
 
 
@@ -154,21 +151,16 @@ def depthwise_input_gradient(g, weights, stride, size):
 
 def depthwise_weight_gradient(x, g, shape, stride):
   """[k, k, C, 1]. TensorFlow's kernel is fast for three columns, so columns 0-2 and 2-4 of 5x5 weights go apart."""
-  k = shape[0]
-  if k == 3 and stride == 1:
-    return three_column_gradient(x, g, k, stride, 'SAME')
-  if k == 3:
-    return three_column_gradient(zero_pad(x, 1, [1, 1]), g, k, stride)
-  left, right = (three_column_gradient(zero_pad(x, k // 2, columns), g, k, stride) for columns in ([2, 0], [0, 2]))
-  return tf.concat([left, right[:, 1:]], 1)
-
-
-def three_column_gradient(x, g, rows, stride, padding='VALID'):
-  """TensorFlow's gradient of weights [rows, 3, C, 1]."""
-  return tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
-    input=x,
-    filter_sizes=[rows, 3, x.shape[-1], 1],
+  k, _, channels, _ = shape
+  of_tensorflow = functools.partial(
+    tf.raw_ops.DepthwiseConv2dNativeBackpropFilter,
+    filter_sizes=[k, 3, channels, 1],
     out_backprop=g,
     strides=[1, stride, stride, 1],
-    padding=padding,
   )
+  if k == 3 and stride == 1:
+    return of_tensorflow(input=x, padding='SAME')
+  if k == 3:
+    return of_tensorflow(input=zero_pad(x, 1, [1, 1]), padding='VALID')
+  left, right = (of_tensorflow(input=zero_pad(x, k // 2, columns), padding='VALID') for columns in ([2, 0], [0, 2]))
+  return tf.concat([left, right[:, 1:]], 1)
