@@ -43,20 +43,24 @@ class Crop(NamedTuple):
 
 
 class Augmentation(NamedTuple):
-  """The flags of augmentation.
+  """The flags of augmentation, by their names. Without random_crop the crop is central.
 
-  scale_range: the lowest and the highest factor of --random-scale; None without it.
-  mirror, random_crop, color_jitter: as the flags; without random_crop the crop is central.
-  max_degrees: of --random-rotate; 0: none. Half of the images are turned, uniformly up to this either way.
-  max_share: of --crop-max-share, the largest share that one class may have of a crop's labelled pixels; 1: any.
+  scale_range: the lowest and the highest factor of --random-scale.
+  random_rotate: half of the images are turned, uniformly up to this many degrees either way; 0: none.
+  crop_max_share: the largest share that one class may have of a crop's labelled pixels; 1: any.
   """
 
-  scale_range: tuple[float, float] | None = None
-  mirror: bool = False
+  random_scale: bool = False
+  scale_range: tuple[float, float] = (0.5, 2.0)
+  random_mirror: bool = False
   random_crop: bool = False
-  max_degrees: float = 0.0
+  random_rotate: float = 0.0
   color_jitter: bool = False
-  max_share: float = 1.0
+  crop_max_share: float = 1.0
+
+  @classmethod
+  def from_flags(cls, args):
+    return cls(*(getattr(args, name) for name in cls._fields))
 
 
 NO_AUGMENTATION = Augmentation()
@@ -73,19 +77,19 @@ def augment(image, label, size, ignore_label: int, augmentation: Augmentation, k
   """
   u = tf.random.stateless_uniform([4], key)
   crop = Crop(size)
-  if augmentation.scale_range:
+  if augmentation.random_scale:
     low, high = augmentation.scale_range
     crop = crop._replace(scale=low + (high - low) * u[0])
-  if augmentation.mirror:
+  if augmentation.random_mirror:
     crop = crop._replace(mirror=u[1] < 0.5)
-  if augmentation.max_degrees:
+  if augmentation.random_rotate:
     chosen, turn = tf.unstack(stream(key, TURN, [2]))
-    crop = crop._replace(degrees=tf.where(chosen < 0.5, augmentation.max_degrees * (2 * turn - 1), 0.0))
+    crop = crop._replace(degrees=tf.where(chosen < 0.5, augmentation.random_rotate * (2 * turn - 1), 0.0))
   if augmentation.random_crop:
     crop = crop._replace(place=u[2:])
-    if augmentation.max_share < 1:
+    if augmentation.crop_max_share < 1:
       places = tf.concat([[u[2:]], stream(key, PLACES, [TRIES - 1, 2])], 0)
-      crop = balanced_crop(label, crop, places, ignore_label, augmentation.max_share)
+      crop = balanced_crop(label, crop, places, ignore_label, augmentation.crop_max_share)
 
   def distort(pixels):
     if augmentation.color_jitter:

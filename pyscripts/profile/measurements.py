@@ -333,12 +333,13 @@ def predict(args) -> list[dict]:
 
 # measure.py reader
 
+RANDOM = Augmentation(random_scale=True, random_mirror=True, random_crop=True)
 AUGMENTATIONS = {
   'only cropped': NO_AUGMENTATION,
-  'scaled, mirrored, cropped': Augmentation((0.5, 2.0), True, True),
-  'and --random-rotate 20': Augmentation((0.5, 2.0), True, True, max_degrees=20.0),
-  'and --color-jitter': Augmentation((0.5, 2.0), True, True, color_jitter=True),
-  'and --crop-max-share 0.5': Augmentation((0.5, 2.0), True, True, max_share=0.5),
+  'scaled, mirrored, cropped': RANDOM,
+  'and --random-rotate 20': RANDOM._replace(random_rotate=20.0),
+  'and --color-jitter': RANDOM._replace(color_jitter=True),
+  'and --crop-max-share 0.5': RANDOM._replace(crop_max_share=0.5),
 }
 
 

@@ -29,8 +29,8 @@ from utils.images import read_label
 from utils.lists import read_list
 
 SIZE, IGNORE = (24, 32), 255
-RANDOM = Augmentation((0.5, 2.0), mirror=True, random_crop=True)
-ALL = RANDOM._replace(max_degrees=30.0, color_jitter=True, max_share=0.45)
+RANDOM = Augmentation(random_scale=True, random_mirror=True, random_crop=True)
+ALL = RANDOM._replace(random_rotate=30.0, color_jitter=True, crop_max_share=0.45)
 
 
 def example(i):
@@ -190,7 +190,7 @@ def test_everything_at_once_is_done_by_hand_in_order():
   assert 5 < turned < 15
 
 
-@pytest.mark.parametrize('more', [{'max_degrees': 30.0}, {'max_share': 0.5}, {'color_jitter': True}])
+@pytest.mark.parametrize('more', [{'random_rotate': 30.0}, {'crop_max_share': 0.5}, {'color_jitter': True}])
 def test_what_is_switched_on_changes_no_other_random_number(more):
   """Examples that it leaves alone are the same to the last bit; all labels under --color-jitter are."""
   same = 0

@@ -225,18 +225,6 @@ def stop_signal(run: Run) -> int:
   return max(devices.of_all_workers(run.strategy, run.stop.signum))
 
 
-def augmentation(args) -> Augmentation:
-  """What the flags say."""
-  return Augmentation(
-    scale_range=args.scale_range if args.random_scale else None,
-    mirror=args.random_mirror,
-    random_crop=args.random_crop,
-    max_degrees=args.random_rotate,
-    color_jitter=args.color_jitter,
-    max_share=args.crop_max_share,
-  )
-
-
 def batches_of(run):
   """An endless iterator of this worker's batches (images, labels), replica by replica, from step `folder.start` on."""
   args, replicas = run.args, run.strategy.num_replicas_in_sync
@@ -246,7 +234,7 @@ def batches_of(run):
     args.input_size,
     args.ignore_label,
     args.random_seed,
-    augmentation(args),
+    Augmentation.from_flags(args),
     run.folder.start * args.iter_size,
     devices.worker(run.strategy),
   )
