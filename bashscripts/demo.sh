@@ -11,11 +11,13 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 : "${STEPS:=200}"
 : "${SCENES:=--num-train 240 --num-val 40 --image-size 144,144}"
 
+: "${NUM_CLASSES:=7}"
 : "${BACKBONE:=resnet_v1_14}"
 : "${BATCH_SIZE:=8}"
 : "${TRAIN_INPUT_SIZE:=96,96}"
 : "${TRAIN_FLAGS:=--batch-norm-decay 0.95}" # so short a run: averages that keep up with it
 
+: "${STAGE1_LIST:=$OUT/train.txt}"
 : "${STAGE1_STEPS:=$STEPS}"
 : "${STAGE1_LEARNING_RATE:=3e-3}"
 : "${STAGE1_PREDICT:=inference}"
@@ -28,12 +30,13 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 : "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 
-PYTHON="$(bash "$root/bashscripts/setup.sh")"
+if [ -n "${DRY_RUN:-}" ]; then PYTHON="$root/.venv/bin/python"; else PYTHON="$(bash "$root/bashscripts/setup.sh")"; fi
+. "$root/bashscripts/pipeline.sh"
+
 echo "1 of 4: street scenes are drawn (seconds)"
 # shellcheck disable=SC2086  # several flags in one value
-"$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT" $SCENES
+run "$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT" $SCENES
 echo "the first scene: $DATA_DIR/VOC2012/JPEGImages/val_00000.jpg"
-: "${NUM_CLASSES:=$(tail -n +2 "$OUT/classes.csv" | grep -c .)}"
 
 results=()
 place=2
@@ -41,17 +44,17 @@ for TRAIN in train train_aaf; do
   printf '\n%s of 4: %s.py, %s steps, then predictions (at 200 steps two to three minutes on two cores)\n' \
     "$place" "$TRAIN" "$STEPS"
   SNAPSHOT_DIR="$OUT/$TRAIN-$STEPS"
-  : "${STAGE1_LIST:=$OUT/train.txt}"
-  . "$root/bashscripts/pipeline.sh"
+  run_stages
   results+=("$SNAPSHOT_DIR/stage1/results/val")
   echo "the first prediction: $SNAPSHOT_DIR/stage1/results/val/color/val_00000.png"
   place=$((place + 1))
 done
 
 printf '\n4 of 4: the report (seconds)\n'
-"$PYTHON" "$root/pyscripts/benchmark/report.py" --title 'Demo scenes' --name 'cross-entropy' 'adaptive affinity' \
+run "$PYTHON" "$root/pyscripts/benchmark/report.py" --title 'Demo scenes' --name 'cross-entropy' 'adaptive affinity' \
   --pred-dir "${results[@]/%//gray}" --gt-dir "$GT_DIR" --image-dir "$DATA_DIR/VOC2012/JPEGImages" \
   --out "$OUT/report.html"
+[ -z "${DRY_RUN:-}" ] || exit 0
 echo
 for folder in "${results[@]}"; do
   echo "$(grep '^mean IOU' "$folder/mIoU.txt"), on $(grep -c . "$PREDICT_LIST") scenes that the network never saw: $folder/color"

@@ -277,6 +277,12 @@ def test_own_images_go_no_further_where_the_set_up_fails(tmp_path):
   assert (result.returncode, result.stdout) == (2, '') and 'is no virtual environment' in result.stderr
 
 
+def test_a_dry_run_of_the_demo_makes_nothing(tmp_path):
+  result = bash('demo.sh', DRY_RUN=1, OUT=tmp_path / 'demo')
+  assert result.returncode == 0 and result.stdout.count('pyscripts/train/train') == 2, result.stderr
+  assert not (tmp_path / 'demo').exists()
+
+
 @pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')
 def test_demo_runs_to_its_end(tmp_path):
   scenes = '--num-train 8 --num-val 2 --image-size 64,64'

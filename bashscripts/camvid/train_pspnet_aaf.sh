@@ -30,3 +30,4 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${GT_DIR:=$DATA_DIR/testannot}"
 
 . "$root/bashscripts/pipeline.sh"
+run_stages

@@ -32,3 +32,4 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${INST_STRING_REPLACE:=leftImg8bit,gtFineId_instanceIds}"
 
 . "$root/bashscripts/pipeline.sh"
+run_stages

@@ -58,8 +58,7 @@ if [ -z "${PYTHON:-}" ]; then
 fi
 case "$PYTHON" in /*) ;; */*) PYTHON="$PWD/$PYTHON" ;; esac # the lists are made in DATA_DIR
 
-train_list="${STAGE1_LIST:-$LISTS/train.txt}" STAGE1_LIST=''
-. "$root/bashscripts/pipeline.sh" # runs nothing yet, as there is no STAGE1_LIST
+. "$root/bashscripts/pipeline.sh"
 
 # shellcheck disable=SC2086  # several flags in one value
 (cd "$DATA_DIR" && run "$PYTHON" "$root/dataset/prepare_own.py" --data-dir "$DATA_DIR" --list-dir "$LISTS" \
@@ -102,7 +101,7 @@ fi
 TRAIN_FLAGS="--optimizer $OPTIMIZER --batch-norm-decay $BATCH_NORM_DECAY --val-every $val_every --save-minutes 5 $TRAIN_FLAGS"
 echo "# Training: $STEPS steps of $BATCH_SIZE of the $images images, $validations times validated on $VAL_LIST."
 
-STAGE1_LIST="$train_list"
+: "${STAGE1_LIST:=$LISTS/train.txt}"
 : "${STAGE1_STEPS:=$STEPS}"
 : "${STAGE1_PREDICT:=inference}"
 dir="$SNAPSHOT_DIR/stage1"

@@ -37,3 +37,4 @@ esac
 : "${INST_DIR=$DATA_DIR/VOC2012/seginst}"
 
 . "$root/bashscripts/pipeline.sh"
+run_stages
