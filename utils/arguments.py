@@ -35,7 +35,10 @@ LARGEST_CONFIG = 1 << 20  # bytes
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-  """argparse's own help with defaults, except those that are empty or off."""
+  """argparse's own help with defaults, except those that are empty or off, and with `type.metavar` for a value."""
+
+  def _get_default_metavar_for_optional(self, action):
+    return getattr(action.type, 'metavar', None) or super()._get_default_metavar_for_optional(action)
 
   def _get_help_string(self, action):
     return action.help if action.default in (None, False, '') else super()._get_help_string(action)
@@ -178,6 +181,7 @@ def whole(low: int, high: int = LARGEST):
       raise argparse.ArgumentTypeError(f'{value} is out of range; give a whole number {span}')
     return value
 
+  parse.metavar = 'N'
   return parse
 
 
@@ -197,10 +201,11 @@ def real(low: float = -math.inf, high: float = math.inf, above: bool = False, be
       raise argparse.ArgumentTypeError(f'{text} is out of range; give a finite number {" and ".join(span)}'.rstrip())
     return value
 
+  parse.metavar = 'X'
   return parse
 
 
-def numbers(kind: type, right: Callable[..., bool], rule: str):
+def numbers(metavar: str, kind: type, right: Callable[..., bool], rule: str):
   """An argparse type: numbers of `kind` (int or float) with commas between them, of which `right(*numbers)` holds."""
 
   def parse(text: str) -> tuple:
@@ -210,10 +215,12 @@ def numbers(kind: type, right: Callable[..., bool], rule: str):
         return values
     raise argparse.ArgumentTypeError(f'{text!r}: give {rule}')
 
+  parse.metavar = metavar
   return parse
 
 
 height_width = numbers(
+  'H,W',
   int,
   lambda height, width: 1 <= min(height, width) <= max(height, width) <= 65536,
   'height,width in pixels, two positive numbers up to 65536, for example 336,336',
@@ -234,8 +241,7 @@ def add_network_flags(parser, most_used=None):
   others = ', '.join(f'{m.output_stride} for {name}' for name, m in MODELS.items() if m.output_stride != 8)
   stride = f"of the backbone's last features: 8, or 16 [{others}, else 8]"
   add(group, Role.NETWORK, '--output-stride', type=int, choices=(8, 16), metavar='N', help=stride)
-  void = 'of void pixels and of padding'
-  add(group, Role.SHARED, '--ignore-label', type=whole(0, 255), default=255, metavar='N', help=void)
+  add(group, Role.SHARED, '--ignore-label', type=whole(0, 255), default=255, help='of void pixels and of padding')
 
 
 def add_precision_flag(parser):

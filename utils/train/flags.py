@@ -27,14 +27,15 @@ from utils.errors import InputError
 
 RESULT, WORKERS, FREE = Role.RESULT, Role.WORKERS, Role.FREE
 distances = numbers(
+  'S,...',
   int,
   lambda *values: len(set(values)) == len(values) and 1 <= min(values) <= max(values) <= 65536,
   'different distances in pixels of the logits, at least 1 and up to 65536, for example 1,2,3',
 )
 scale_range = numbers(
-  float, lambda low, high: 0 < low <= high <= 1000, 'two factors, LOW,HIGH with 0 < LOW <= HIGH <= 1000'
+  'LOW,HIGH', float, lambda low, high: 0 < low <= high <= 1000, 'two factors, LOW,HIGH with 0 < LOW <= HIGH <= 1000'
 )
-first_last = numbers(int, lambda first, last: 0 <= first <= last, 'two steps, A,B with 0 <= A <= B')
+first_last = numbers('A,B', int, lambda first, last: 0 <= first <= last, 'two steps, A,B with 0 <= A <= B')
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
 
@@ -86,82 +87,70 @@ def _add_most_used_and_network_flags(parser):
   add(group, FREE, '--snapshot-dir', default='', metavar='DIR', help='folder of checkpoints, events, config and log')
   add(group, Role.ORIGIN, '--restore-from', default='', metavar='CHECKPOINT', help='to start from [initial weights]')
   add_network_flags(parser, most_used=group)
-  add(group, RESULT, '--input-size', type=height_width, default=(336, 336), metavar='H,W', help='training crop')
-  add(group, RESULT, '--batch-size', type=whole(1), default=1, metavar='N', help='images a batch, over all GPUs')
-  add(group, RESULT, '--num-steps', type=whole(1), default=20000, metavar='N', help='updates in total')
-  rate = 'base rate, before --schedule'
-  add(group, RESULT, '--learning-rate', type=real(0, above=True), default=2.5e-4, metavar='X', help=rate)
+  add(group, RESULT, '--input-size', type=height_width, default=(336, 336), help='training crop')
+  add(group, RESULT, '--batch-size', type=whole(1), default=1, help='images a batch, over all GPUs')
+  add(group, RESULT, '--num-steps', type=whole(1), default=20000, help='updates in total')
+  add(group, RESULT, '--learning-rate', type=real(0, above=True), default=2.5e-4, help='base rate, before --schedule')
 
 
 def _add_augmentation_flags(group):
   add(group, RESULT, '--random-mirror', help='mirror half of the images')
   add(group, RESULT, '--random-crop', help='crop at a random place instead of the centre')
   add(group, RESULT, '--random-scale', help='scale images by --scale-range')
-  scales = 'of --random-scale'
-  add(group, RESULT, '--scale-range', type=scale_range, default=(0.5, 2.0), metavar='LOW,HIGH', help=scales)
+  add(group, RESULT, '--scale-range', type=scale_range, default=(0.5, 2.0), help='of --random-scale')
   degrees = 'turn half of the images by up to this'
   add(group, RESULT, '--random-rotate', type=real(0, 180), default=0.0, metavar='DEGREES', help=degrees)
   add(group, RESULT, '--color-jitter', help='change brightness, contrast, saturation and hue')
   share = 'of one class in a random crop, in 10 tries'
-  add(group, RESULT, '--crop-max-share', type=real(0, 1, above=True), default=1.0, metavar='X', help=share)
-  seed = 'of weights, order and augmentation'
-  add(group, RESULT, '--random-seed', type=whole(0, 2**31 - 1), default=1234, metavar='N', help=seed)
+  add(group, RESULT, '--crop-max-share', type=real(0, 1, above=True), default=1.0, help=share)
+  add(group, RESULT, '--random-seed', type=whole(0, 2**31 - 1), default=1234, help='of weights, order and augmentation')
 
 
 def _add_loss_flags(group, affinity: bool, adaptive: bool):
   weights = 'of the cross-entropy: balanced, median, enet or a file'
   add(group, RESULT, '--class-weights', default='', metavar='RULE', help=weights)
-  smoothing = 'of the cross-entropy'
-  add(group, RESULT, '--label-smoothing', type=real(0, 1, below=True), default=0.0, metavar='X', help=smoothing)
+  add(group, RESULT, '--label-smoothing', type=real(0, 1, below=True), default=0.0, help='of the cross-entropy')
   hard = 'only pixels whose class has a probability below P count'
   add(group, RESULT, '--ohem-threshold', type=real(0, 1), metavar='P', help=hard)
   kept = 'and the N hardest of an image, at the size of the logits'
-  add(group, RESULT, '--ohem-min-kept', type=whole(0), default=0, metavar='N', help=kept)
+  add(group, RESULT, '--ohem-min-kept', type=whole(0), default=0, help=kept)
   add(group, RESULT, '--extra-loss', choices=EXTRA_LOSSES, help='a term beside the cross-entropy')
-  add(group, RESULT, '--extra-weight', type=real(0), default=1.0, metavar='X', help='of --extra-loss')
-  auxiliary = "weight of an auxiliary head's loss (PSPNet: 0.4)"
-  add(group, RESULT, '--aux-weight', type=real(0), default=0.0, metavar='X', help=auxiliary)
+  add(group, RESULT, '--extra-weight', type=real(0), default=1.0, help='of --extra-loss')
+  add(group, RESULT, '--aux-weight', type=real(0), default=0.0, help="weight of an auxiliary head's loss (PSPNet: 0.4)")
   if affinity:
-    _add_affinity_flags(group, (1, 2, 3) if adaptive else (1,))
+    add(group, RESULT, '--kld-margin', type=real(0), default=3.0, help='margin of the KL divergence at edges')
+    add(group, RESULT, '--kld-lambda-1', type=real(0), default=1.0, help='weight of the edge term')
+    add(group, RESULT, '--kld-lambda-2', type=real(0), default=1.0, help='weight of the non-edge term')
+    neighbours = 'distances of the neighbours, in pixels of the logits'
+    add(group, RESULT, '--kld-sizes', type=distances, default=(1, 2, 3) if adaptive else (1,), help=neighbours)
+    decay = 'both terms shrink to 1 / this over the run; 1: not at all'
+    add(group, RESULT, '--kld-decay', type=real(1), default=10.0, help=decay)
   if adaptive:
     rate = 'rate of the edge weights, in base rates; 0: they stay uniform'
-    add(group, RESULT, '--kld-weight-rate', type=real(0), default=1.0, metavar='X', help=rate)
-
-
-def _add_affinity_flags(group, sizes):
-  add(
-    group, RESULT, '--kld-margin', type=real(0), default=3.0, metavar='X', help='margin of the KL divergence at edges'
-  )
-  add(group, RESULT, '--kld-lambda-1', type=real(0), default=1.0, metavar='X', help='weight of the edge term')
-  add(group, RESULT, '--kld-lambda-2', type=real(0), default=1.0, metavar='X', help='weight of the non-edge term')
-  neighbours = 'distances of the neighbours, in pixels of the logits'
-  add(group, RESULT, '--kld-sizes', type=distances, default=sizes, metavar='S,...', help=neighbours)
-  decay = 'both terms shrink to 1 / this over the run; 1: not at all'
-  add(group, RESULT, '--kld-decay', type=real(1), default=10.0, metavar='X', help=decay)
+    add(group, RESULT, '--kld-weight-rate', type=real(0), default=1.0, help=rate)
 
 
 def _add_optimisation_flags(group):
   schedules, rules = ('poly', 'cosine', 'constant'), ('momentum', 'adamw')
   add(group, RESULT, '--schedule', choices=schedules, default='poly', help='of the learning rate')
-  add(group, RESULT, '--power', type=real(0), default=0.9, metavar='X', help='of --schedule poly')
-  add(group, RESULT, '--warmup-steps', type=whole(0), default=0, metavar='N', help='steps of linear warm-up')
-  add(group, RESULT, '--head-rate-multiple', type=real(0), default=10.0, metavar='X', help="of the head's rate")
+  add(group, RESULT, '--power', type=real(0), default=0.9, help='of --schedule poly')
+  add(group, RESULT, '--warmup-steps', type=whole(0), default=0, help='steps of linear warm-up')
+  add(group, RESULT, '--head-rate-multiple', type=real(0), default=10.0, help="of the head's rate")
   add(group, RESULT, '--optimizer', choices=rules, default='momentum', help='update rule')
   momentum = 'of --optimizer momentum, and of the edge weights'
-  add(group, RESULT, '--momentum', type=real(0, 1, below=True), default=0.9, metavar='X', help=momentum)
+  add(group, RESULT, '--momentum', type=real(0, 1, below=True), default=0.9, help=momentum)
   decay = 'of convolution weights; norms and biases: none'
-  add(group, RESULT, '--weight-decay', type=real(0), default=5e-4, metavar='X', help=decay)
-  joint = 'batches whose joint loss one update minimises'
-  add(group, RESULT, '--iter-size', type=whole(1), default=10, metavar='N', help=joint)
+  add(group, RESULT, '--weight-decay', type=real(0), default=5e-4, help=decay)
+  add(group, RESULT, '--iter-size', type=whole(1), default=10, help='batches whose joint loss one update minimises')
   averages = 'validate and save averages of the weights too, which prediction reads'
-  add(group, RESULT, '--ema-decay', type=real(0, 1, below=True), metavar='X', help=averages)
-  add(group, RESULT, '--clip-norm', type=real(0, above=True), metavar='X', help='clip the global norm of the gradients')
+  add(group, RESULT, '--ema-decay', type=real(0, 1, below=True), help=averages)
+  add(group, RESULT, '--clip-norm', type=real(0, above=True), help='clip the global norm of the gradients')
 
 
 def _add_numerical_flags(group):
   add(group, RESULT, '--use-global-status', help='freeze batch norm as it is in the checkpoint')
   decay = 'of the averages; short runs need less [0.9997 in the backbone, 0.99 in the head]'
-  add(group, RESULT, '--batch-norm-decay', type=real(0, 1, below=True), metavar='X', help=decay)
+  add(group, RESULT, '--batch-norm-decay', type=real(0, 1, below=True), help=decay)
   add_precision_flag(group)
   add(group, FREE, '--xla', help='compile the whole step with XLA (one GPU; slow on a CPU)')
   add(group, FREE, '--deterministic', help='bit-identical runs on one machine')
@@ -169,11 +158,9 @@ def _add_numerical_flags(group):
 
 def _add_validation_flags(group):
   add(group, FREE, '--val-list', default='', metavar='LIST', help='validation images, one line each: `image label`')
-  add(group, WORKERS, '--val-every', type=whole(1), default=1000, metavar='N', help='steps between validations')
-  stop = 'stop after that many validations without a gain in mIoU'
-  add(group, WORKERS, '--early-stop', type=whole(1), metavar='N', help=stop)
-  strides = 'of the windows [two thirds of --input-size]'
-  add(group, WORKERS, '--val-strides', type=height_width, metavar='H,W', help=strides)
+  add(group, WORKERS, '--val-every', type=whole(1), default=1000, help='steps between validations')
+  add(group, WORKERS, '--early-stop', type=whole(1), help='stop after that many validations without a gain in mIoU')
+  add(group, WORKERS, '--val-strides', type=height_width, help='of the windows [two thirds of --input-size]')
 
 
 def _add_start_flags(group):
@@ -190,17 +177,15 @@ def _add_start_flags(group):
 
 
 def _add_record_flags(group):
-  add(group, FREE, '--save-pred-every', type=whole(1), default=10000, metavar='N', help='steps between checkpoints')
-  add(group, FREE, '--save-minutes', type=real(0, above=True), metavar='X', help='save every X minutes too')
-  add(group, FREE, '--keep', type=whole(1), default=10, metavar='N', help='newest checkpoints kept, and the best one')
-  add(
-    group, FREE, '--update-tb-every', type=whole(1), default=20, metavar='N', help='steps between TensorBoard entries'
-  )
-  add(group, FREE, '--profile-steps', type=first_last, metavar='A,B', help='TensorBoard profile of steps A to B')
+  add(group, FREE, '--save-pred-every', type=whole(1), default=10000, help='steps between checkpoints')
+  add(group, FREE, '--save-minutes', type=real(0, above=True), help='save every X minutes too')
+  add(group, FREE, '--keep', type=whole(1), default=10, help='newest checkpoints kept, and the best one')
+  add(group, FREE, '--update-tb-every', type=whole(1), default=20, help='steps between TensorBoard entries')
+  add(group, FREE, '--profile-steps', type=first_last, help='TensorBoard profile of steps A to B')
 
 
 def _add_several_gpus_flags(group):
-  add(group, WORKERS, '--num-gpu', type=whole(1, 1024), default=2, metavar='N', help='GPUs of this machine to train on')
+  add(group, WORKERS, '--num-gpu', type=whole(1, 1024), default=2, help='GPUs of this machine to train on')
   add(group, FREE, '--cluster', choices=('tf_config', 'slurm'), help='how several machines find each other')
   silence = 'a worker that is silent for that long is taken for dead; give more than a step and a checkpoint take'
   add(group, WORKERS, '--worker-timeout', type=real(0, above=True), default=600.0, metavar='SECONDS', help=silence)
