@@ -30,17 +30,26 @@ class Finding(NamedTuple):
   size: tuple[int, int] | None  # of the image: width, height
 
 
-def check_pairs(pairs: list[Pair], num_classes: int, ignore_label: int, thorough: bool = False) -> None:
+def check_pairs(
+  pairs: list[Pair], num_classes: int, ignore_label: int, thorough: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
   """Checks every pair; decodes labels, and of images reads header and end. `thorough` decodes images too.
+
+  Returns what it counted meanwhile: the pixels of each class, and the labelled pixels of the images that hold it.
 
   Raises:
     InputError: for the first faulty pair, in the list's order, or for an `ignore_label` that is a class.
   """
   check_ignore_label(num_classes, ignore_label)
+  pixels, around = np.zeros([2, num_classes])
   inspect_pair = functools.partial(inspect, num_classes=num_classes, ignore_label=ignore_label, thorough=thorough)
   for finding in parallel.in_threads(inspect_pair, pairs, 'checking data', 'pair'):
     if finding.fault:
       raise InputError(finding.fault)
+    of_image = np.array([finding.counts.get(c, 0) for c in range(num_classes)])
+    pixels += of_image
+    around += np.where(of_image, of_image.sum(), 0)
+  return pixels, around
 
 
 def check_ignore_label(num_classes: int, ignore_label: int) -> None:

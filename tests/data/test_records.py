@@ -8,8 +8,7 @@ import pytest
 from dataset import check, make_records
 from seg_models.image_reader import training_dataset
 from tests.data import trees
-from utils import errors, files, lists, records
-from utils.train import class_weights
+from utils import checks, errors, files, lists, records
 
 
 @pytest.fixture
@@ -53,13 +52,13 @@ def test_records_train_as_the_list_does_bit_for_bit(listed, capsys):
   (listed / 'lists' / 'classes.txt').write_text('p\nq\nr\nother\n')
   assert 'are those of other data' in make(listed, capsys, '--out', file)[1]
   assert check.main(['--data-list', str(file)]) == 0
-  from_records, weights = batches(of_records), class_weights.count(of_records, 4)
+  from_records, weights = batches(of_records), checks.check_pairs(of_records, 4, 255)
   for path in (listed / 'lists').glob('*.*g'):
     path.rename(listed / 'data' / path.name)
   for one, other in zip(from_records, batches(of_list), strict=True):
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[1], other[1])
-  np.testing.assert_array_equal(weights, class_weights.count(of_list, 4))
+  np.testing.assert_array_equal(weights, checks.check_pairs(of_list, 4, 255))
 
 
 def test_a_damaged_record_file_is_one_line(listed, capsys):

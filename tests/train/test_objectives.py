@@ -15,7 +15,7 @@ from seg_models.names import build
 from tests import tiny
 from tests.network import slow_pixel_losses
 from tests.tiny import CLASSES, arguments, last_checkpoint, toy, train
-from utils import checkpoint, lists
+from utils import checkpoint, checks, lists
 from utils.errors import InputError
 from utils.train import class_weights
 from utils.train.loop import named
@@ -122,7 +122,7 @@ def test_counts_are_those_of_the_labels(data):
   pairs = lists.read_list(str(data / 'list.txt'), str(data), need_label=True)
   labels = [np.asarray(Image.open(pair.label)) for pair in pairs]
   of_images = np.array([[np.sum(label == c) for c in range(CLASSES)] for label in labels])
-  pixels, around = class_weights.count(pairs, CLASSES)
+  pixels, around = checks.check_pairs(pairs, CLASSES, 255)
   np.testing.assert_array_equal(pixels, of_images.sum(0))
   np.testing.assert_array_equal(around, [of_images[of_images[:, c] > 0].sum() for c in range(CLASSES)])
 
@@ -158,23 +158,11 @@ def test_a_file_of_weights(tmp_path):
       class_weights.read(str(path), names)
 
 
-def test_a_run_that_goes_on_has_the_weights_that_it_was_started_with(data, tmp_path, capsys, monkeypatch):
-  flags = {'class_weights': 'balanced', 'num_steps': 1}
-  train(data, tmp_path, **flags)
+def test_a_run_says_and_keeps_its_weights(data, tmp_path, capsys):
+  train(data, tmp_path, class_weights='balanced', num_steps=1)
   assert 'class weights: class 0 ' in capsys.readouterr().out
   weights = json.loads((tmp_path / 'config').read_text())['class_weight_values']
   assert len(weights) == CLASSES and min(weights) > 0
-  with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):  # of a run without a checkpoint they are
-    patch.setattr(class_weights, 'count', lambda *_: 1 / 0)
-    (tmp_path / 'new').mkdir()
-    (tmp_path / 'new/config').write_text((tmp_path / 'config').read_text())
-    class_weights.of_run(arguments(data, tmp_path / 'new', resume=True, **flags), [])
-  monkeypatch.setattr(class_weights, 'count', None)  # nothing is counted again
-  assert class_weights.of_run(arguments(data, tmp_path, resume=True, **flags), []) == tuple(weights)
-  file, config = tmp_path / 'weights', json.loads((tmp_path / 'config').read_text())
-  file.write_text('1\n2\n4\n')  # a file is read again
-  (tmp_path / 'config').write_text(json.dumps({**config, 'class_weights': str(file)}))
-  assert class_weights.of_run(arguments(data, tmp_path, resume=True, class_weights=file), []) == (1, 2, 4)
 
 
 # Distances of the affinity losses, uniform against adaptive weights, decay.

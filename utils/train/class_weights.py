@@ -14,43 +14,28 @@ import argparse
 
 import numpy as np
 
-from utils import arguments, labels, runs
-from utils.checks import label_counts
+from utils import arguments, labels
 from utils.errors import InputError
 from utils.files import read_text
-from utils.parallel import in_threads
 
 RULES = ('balanced', 'median', 'enet')
 
 
-def of_run(args, pairs) -> tuple[float, ...] | None:
-  """The weights that `--class-weights` asks for, or None. A run that goes on has those that it was started with.
+def of_run(args, pixels: np.ndarray, around: np.ndarray) -> tuple[float, ...] | None:
+  """The weights that `--class-weights` asks for, or None; the counts are those of `utils.checks.check_pairs`.
 
   Raises:
     InputError: the file of weights cannot be read, has not one number a class, or has nothing but zeros.
   """
   if not args.class_weights:
     return None
-  if args.class_weights not in RULES:
-    return read(args.class_weights, labels.choose_classes(args.num_classes, args.class_names, args.data_list).names)
-  before = runs.recorded(args.snapshot_dir) if args.resume and runs.steps_in(args.snapshot_dir) else {}
-  if before.get('class_weights') == args.class_weights and before.get('class_weight_values'):
-    return tuple(before['class_weight_values'])
-  return by_rule(args.class_weights, *count(pairs, args.num_classes))
-
-
-def count(pairs, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-  """Over the labels of `pairs`: the pixels of each class, and the labelled pixels of the images that hold it."""
-  pixels, around = np.zeros([2, num_classes])
-  for _, counts, _ in in_threads(lambda pair: label_counts(pair.label), pairs, 'counting classes', 'label'):
-    of_image = np.array([counts.get(c, 0) for c in range(num_classes)])
-    pixels += of_image
-    around += np.where(of_image, of_image.sum(), 0)
-  return pixels, around
+  if args.class_weights in RULES:
+    return by_rule(args.class_weights, pixels, around)
+  return read(args.class_weights, labels.choose_classes(args.num_classes, args.class_names, args.data_list).names)
 
 
 def by_rule(rule: str, pixels: np.ndarray, around: np.ndarray) -> tuple[float, ...]:
-  """The weights, to six digits, from what `count` returns."""
+  """The weights, to six digits, from the counts of `utils.checks.check_pairs`."""
   there = pixels > 0
   weights = np.zeros(len(pixels))
   if rule == 'balanced':

@@ -57,8 +57,8 @@ def train(args, make_objective) -> None:
   """Runs a training script: `args` from flags.parse, `make_objective(args, class_weights)` as `from_flags`."""
   pairs = read_list(args.data_list, args.data_dir, need_label=True)
   val_pairs = read_list(args.val_list, args.data_dir, need_label=True) if args.val_list else []
-  check_pairs(pairs + val_pairs, args.num_classes, args.ignore_label)
-  weights = class_weights.of_run(args, pairs)
+  weights = class_weights.of_run(args, *check_pairs(pairs, args.num_classes, args.ignore_label))
+  check_pairs(val_pairs, args.num_classes, args.ignore_label)
   strategy = devices.choose(args, flags.names(Role.DECISIVE | Role.WORKERS))
   if args.deterministic:
     tf.config.experimental.enable_op_determinism()
