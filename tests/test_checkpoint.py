@@ -106,7 +106,7 @@ def test_death_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path, monkey
     assert contents(checkpoint.path_of(folder, s))['v'] == [s]
   newest = tf.train.latest_checkpoint(folder)
   assert newest in [checkpoint.path_of(folder, s) for s in checkpoint.steps_in(folder)]
-  checkpoint.remove_unfinished(folder)
+  checkpoint.remove_all_but(folder, checkpoint.steps_in(folder))
   files = {name for name in os.listdir(folder) if re.match(r'model|\.writing', name)}
   assert files == {f'model.ckpt-{s}{part}' for s in checkpoint.steps_in(folder) for part in checkpoint.PARTS}
 
@@ -247,5 +247,5 @@ def test_any_names_in_a_folder(tmp_path_factory, names):
     (folder / name).write_bytes(b'')
   whole = {'model.ckpt-1.index', 'model.ckpt-1.data-00000-of-00001'}
   assert checkpoint.steps_in(str(folder)) == ([1] if whole <= names else [])
-  checkpoint.remove_unfinished(str(folder))
+  checkpoint.remove_all_but(str(folder), checkpoint.steps_in(str(folder)))
   assert names - set(os.listdir(folder)) <= whole - (whole if whole <= names else set())

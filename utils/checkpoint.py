@@ -10,13 +10,14 @@ import glob
 import os
 import re
 import shutil
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
 
 from utils.errors import InputError, RunError, one_line
 from utils.files import write_text
-from utils.runs import PARTS, PREFIX, path_of, steps_in
+from utils.runs import PARTS, PREFIX, path_of, steps_in  # noqa: F401 (path_of is for callers)
 
 WRITING = '.writing'  # the folder in which a checkpoint is written before its parts are renamed
 STATE = 'training/'  # begins the names of the run's own state: step counts, loss scale, best score
@@ -175,23 +176,13 @@ def keep_newest(folder: str, keep: int, best: int) -> None:
   lines = [f'model_checkpoint_path: "{PREFIX}-{steps[-1]}"']
   lines += [f'all_model_checkpoint_paths: "{PREFIX}-{step}"' for step in kept]
   write_text(os.path.join(folder, 'checkpoint'), '\n'.join(lines) + '\n')
-  for step in set(steps) - set(kept):
-    _remove_parts(path_of(folder, step))
+  remove_all_but(folder, kept)
 
 
-def clear(folder: str) -> None:
-  """Removes the checkpoints of a folder."""
-  with contextlib.suppress(FileNotFoundError):
-    os.remove(os.path.join(folder, 'checkpoint'))
-  for step in steps_in(folder):
-    _remove_parts(path_of(folder, step))
-
-
-def remove_unfinished(folder: str) -> None:
-  """Removes what a run killed while it wrote or removed a checkpoint has left: no whole checkpoint is touched."""
-  steps = steps_in(folder)
+def remove_all_but(folder: str, kept: Collection[int]) -> None:
+  """Removes the checkpoints of other steps, and what a run killed while it wrote or removed a checkpoint has left."""
   shutil.rmtree(os.path.join(folder, WRITING), ignore_errors=True)
-  for name in os.listdir(folder):
+  for name in sorted(os.listdir(folder), reverse=True):  # the index before the data: the rest is not a checkpoint
     part = re.fullmatch(rf'{re.escape(PREFIX)}-(\d+)({"|".join(map(re.escape, PARTS))})', name)
-    if part and int(part[1]) not in steps:
+    if part and int(part[1]) not in kept:
       os.remove(os.path.join(folder, name))

@@ -195,11 +195,13 @@ def has_stalled(run: Run) -> bool:
 
 def save(run: Run, s: int) -> str:
   """Writes checkpoint s, on the worker that writes, and returns its prefix."""
-  if not run.folder.writes:
-    return checkpoint.path_of(run.folder.folder, s)
-  tensors = {name: np.asarray(v) for name, v in run.state.saved().items()}
-  check_variables(s, tensors, run)
-  return run.folder.save(s, {**tensors, **run.history.saved()}, run.history)
+  prefix = checkpoint.path_of(run.folder.folder, s)
+  if run.folder.writes:
+    tensors = {name: np.asarray(v) for name, v in run.state.saved().items()}
+    check_variables(s, tensors, run)
+    checkpoint.save(prefix, {**tensors, **run.history.saved()})
+    run.folder.tidy(run.history)
+  return prefix
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ from utils.labels import choose_classes, colour, write_classes
 from utils.lists import list_digest
 from utils.train import flags
 
-LOGS = ('best', 'log.csv', 'validation.csv', 'summary.json')  # besides checkpoints and events
+OF_ONE_RUN = ('start', 'checkpoint', 'best', 'log.csv', 'validation.csv', 'summary.json')  # a new run removes these
 PANEL_HEIGHT = 512  # pixels, of a picture in TensorBoard
 FORECAST_AFTER = 20  # steps that are timed, after the first, which TensorFlow compiles
 
@@ -88,11 +88,13 @@ class RunFolder:
     if not self.writes:
       return
     if self.flags['overwrite']:
-      self._clear()
-    for name in ('start', *LOGS) if not self.resumed else ():
+      shutil.rmtree(self.path('nonfinite'), ignore_errors=True)
+      for path in glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*')):
+        os.remove(path)
+    for name in OF_ONE_RUN if not self.resumed else ():
       with contextlib.suppress(FileNotFoundError):
         os.remove(self.path(name))
-    checkpoint.remove_unfinished(self.folder)
+    checkpoint.remove_all_but(self.folder, checkpoint.steps_in(self.folder) if self.resumed else [])
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     write_classes(self.folder, self.classes)
     if not self.resumed:
@@ -135,20 +137,6 @@ class RunFolder:
     the longer run."""
     constant = before['schedule'] == 'constant' and before.get('kld_decay', 1) == 1
     return constant and now['num_steps'] > before['num_steps']
-
-  def _clear(self):
-    """Removes what an earlier run wrote here."""
-    checkpoint.clear(self.folder)
-    shutil.rmtree(self.path('nonfinite'), ignore_errors=True)
-    for path in glob.glob(os.path.join(glob.escape(self.folder), 'events.out.tfevents.*')):
-      os.remove(path)
-
-  def save(self, step: int, tensors: dict, history) -> str:
-    """Writes checkpoint `step`, tidies up (see there), and returns its prefix."""
-    prefix = checkpoint.path_of(self.folder, step)
-    checkpoint.save(prefix, tensors)
-    self.tidy(history)
-    return prefix
 
   def tidy(self, history) -> None:
     """Brings the files `best` and `checkpoint` up to date and removes the checkpoints that --keep does not keep."""
