@@ -30,7 +30,7 @@ from network.common.layers import MEAN, resize_bilinear
 from utils import checkpoint, runs
 from utils.arguments import FACTS, Role
 from utils.errors import InputError, RunError
-from utils.files import claim, make_folder, write_csv, write_text
+from utils.files import write_csv, write_text
 from utils.labels import choose_classes, colour, write_classes
 from utils.lists import list_digest
 from utils.train import flags
@@ -41,44 +41,32 @@ FORECAST_AFTER = 20  # steps that are timed, after the first, which TensorFlow c
 
 
 class RunFolder:
-  """Opens the folder of a run (use as a context manager: it is claimed for one process at a time).
+  """The folder of a run; its `chief` has claimed it, and alone writes.
 
   `start` is the step to begin with, `resumed` the checkpoint's prefix to go on from or None.
 
   Raises:
-    InputError: it holds checkpoints and neither --resume nor --overwrite is given; another process is writing it; a
-      resumed run's decisive flags differ; it cannot be written.
+    InputError: it holds checkpoints and neither --resume nor --overwrite is given, or a resumed run's decisive flags
+      differ.
   """
 
-  def __init__(self, args, objective, chief: bool = True):
+  def __init__(self, args, objective, chief: bool):
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
     self.flags = vars(args)
     self.classes = choose_classes(args.num_classes, args.class_names, args.data_list)
     contents = [list_digest(path) if path else None for path in (args.data_list, args.val_list)]
     facts = (type(objective).__name__, objective.options.class_weights, *contents)
     self.config = {**self.flags, **dict(zip(FACTS, facts, strict=True))}
-    self._stack = contextlib.ExitStack()
-    with self._stack:
-      if chief:
-        make_folder('--snapshot-dir', self.folder)
-        self._stack.enter_context(claim(self.folder, 'lock'))
-      steps = checkpoint.steps_in(self.folder)
-      if steps and not (args.resume or args.overwrite):
-        raise InputError(
-          f'{self.folder}: holds {checkpoint.PREFIX}-{steps[-1]} already; give --resume, --overwrite or another folder'
-        )
-      steps = [] if args.overwrite else self._whole(steps)
-      self.resumed = checkpoint.path_of(self.folder, steps[-1]) if steps else None
-      self.start = steps[-1] + 1 if steps else 0
-      if steps:
-        self._compare_config()
-      self._stack = self._stack.pop_all()
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *exception):
-    self._stack.close()
+    steps = checkpoint.steps_in(self.folder)
+    if steps and not (args.resume or args.overwrite):
+      raise InputError(
+        f'{self.folder}: holds {checkpoint.PREFIX}-{steps[-1]} already; give --resume, --overwrite or another folder'
+      )
+    steps = [] if args.overwrite else self._whole(steps)
+    self.resumed = checkpoint.path_of(self.folder, steps[-1]) if steps else None
+    self.start = steps[-1] + 1 if steps else 0
+    if steps:
+      self._compare_config()
 
   def begin(self, weights) -> None:
     """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before.
