@@ -114,7 +114,7 @@ def machine() -> str:
 
 # The network, its data and its step.
 
-LOSS = {'kld_margin': 3.0, 'lambda_edge': 1.0, 'lambda_nonedge': 1.0}  # as training's flags by default
+LOSS = {'margin': 3.0, 'lambda_1': 1.0, 'lambda_2': 1.0}  # as training's flags by default
 OBJECTIVES = {
   'cross-entropy': CrossEntropy,
   'affinity': functools.partial(Affinity, **LOSS),
@@ -288,7 +288,7 @@ def loss_call(name: str, shape: tuple) -> Callable:
   def call():
     with tf.GradientTape() as tape:
       tape.watch([logits, weights])
-      terms = LOSSES[name](labels, tf.nn.softmax(logits), classes, LOSS['kld_margin'], *map(tf.nn.softmax, weights))
+      terms = LOSSES[name](labels, tf.nn.softmax(logits), classes, LOSS['margin'], *map(tf.nn.softmax, weights))
       total = tf.add_n([tf.reduce_sum(term) for term in terms])
     return [total, *map(tf.norm, tape.gradient(total, [logits, *weights]))]
 

@@ -37,15 +37,14 @@ class CrossEntropy(tf.Module):
 
   @classmethod
   def from_flags(cls, args, class_weights: tuple[float, ...] | None = None):
-    """The objective that a training script's flags ask for; `class_weights` are those of `--class-weights`."""
-    options = Options(args.ohem_threshold, args.ohem_min_kept, class_weights, args.label_smoothing)
-    extra = {'extra_loss': args.extra_loss, 'extra_weight': args.extra_weight}
-    return cls(args.num_classes, *cls.own_flags(args), options=options, **extra)
+    """The objective that a training script's flags ask for; `class_weights` are those of `--class-weights`.
 
-  @staticmethod
-  def own_flags(args) -> tuple:
-    """The arguments behind `num_classes` that this objective alone has."""
-    return ()
+    Only the affinity scripts have flags --kld-NAME; NAME is an argument of `Affinity` or `AdaptiveAffinity`.
+    """
+    options = Options(args.ohem_threshold, args.ohem_min_kept, class_weights, args.label_smoothing)
+    flags = {name.removeprefix('kld_'): value for name, value in vars(args).items() if name.startswith('kld_')}
+    extra = {'extra_loss': args.extra_loss, 'extra_weight': args.extra_weight}
+    return cls(args.num_classes, **flags, options=options, **extra)
 
   def counts(self, labels) -> dict:
     """Float32 tensors by name; those of several batches are to be added up."""
@@ -92,20 +91,16 @@ class Affinity(CrossEntropy):
   def __init__(
     self,
     num_classes: int,
-    kld_margin: float,
-    lambda_edge: float,
-    lambda_nonedge: float,
+    margin: float,
+    lambda_1: float,
+    lambda_2: float,
     sizes: tuple[int, ...] | None = None,
     decay: float = DECAY,
     **kwargs,
   ):
     super().__init__(num_classes, **kwargs)
-    self.kld_margin, self.lambdas, self.decay = kld_margin, (lambda_edge, lambda_nonedge), decay
+    self.margin, self.lambdas, self.decay = margin, (lambda_1, lambda_2), decay
     self.sizes = tuple(sizes or self.sizes)
-
-  @staticmethod
-  def own_flags(args) -> tuple:
-    return args.kld_margin, args.kld_lambda_1, args.kld_lambda_2, args.kld_sizes, args.kld_decay
 
   def counts(self, labels) -> dict:
     edge, nonedge = affinity_counts(labels, self.num_classes, self.sizes)
@@ -113,7 +108,7 @@ class Affinity(CrossEntropy):
 
   def terms(self, labels, logits, counts, decay) -> dict:
     probs = tf.nn.softmax(logits)
-    sums = affinity_sums(labels, probs, self.num_classes, self.kld_margin, self.sizes)
+    sums = affinity_sums(labels, probs, self.num_classes, self.margin, self.sizes)
     edge, nonedge = (
       tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(w * s, 0), counts[name]))
       for w, s, name in zip(self.entry_weights(), sums, ('edge', 'nonedge'), strict=True)
@@ -135,17 +130,12 @@ class AdaptiveAffinity(Affinity):
 
   term, sizes = 'aaf_loss', SIZES
 
-  def __init__(self, num_classes: int, *args, **kwargs):
+  def __init__(self, num_classes: int, *args, weight_rate: float = 1.0, **kwargs):
     super().__init__(num_classes, *args, **kwargs)
+    self.weight_rate = weight_rate
     shape = (1, 1, 1, num_classes, 1, len(self.sizes))
     self.edge_w = tf.Variable(lambda: tf.zeros(shape), name='edge_w')
     self.nonedge_w = tf.Variable(lambda: tf.zeros(shape), name='nonedge_w')
-
-  @classmethod
-  def from_flags(cls, args, class_weights=None):
-    objective = super().from_flags(args, class_weights)
-    objective.weight_rate = args.kld_weight_rate
-    return objective
 
   def entry_weights(self):
     shape = [self.num_classes, len(self.sizes)]
