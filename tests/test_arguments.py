@@ -146,7 +146,7 @@ def test_prediction_takes_its_flags_from_a_file_too(tmp_path):
     ('run.yaml', 'learning_rate: true', 'learning_rate: true is not a value; give one'),
     ('run.yaml', 'num_steps: [1, 2]', "num_steps: '1,2' is not a whole number"),
     ('run.yaml', 'random_crop: 1', 'random_crop: give true or false'),
-    ('run.yaml', 'model: none', "model: 'none' is none of pspnet, deeplab, "),
+    ('run.yaml', 'model: none', "model: invalid choice: 'none' (choose from "),
     ('run.yaml', 'a: [', 'is not YAML: while parsing'),
     ('run.yaml', '- 1', 'does not hold `flag: value` pairs'),
     ('run.json', 'num_steps: 1', 'is not JSON (YAML files end in .yaml): Expecting value'),

@@ -119,27 +119,22 @@ def set_defaults(parser, actions: dict[str, argparse.Action], values: dict, path
       raise InputError(f'--config {path}: {name} is not a flag of {parser.prog}; did you mean {nearest}?')
     if value is not None:
       try:
-        parser.set_defaults(**{name: converted(actions[name], value)})
-      except (argparse.ArgumentTypeError, ValueError, TypeError) as e:
-        raise InputError(f'--config {path}: {name}: {e}') from None
+        parser.set_defaults(**{name: converted(parser, actions[name], value)})
+      except argparse.ArgumentError as e:
+        raise InputError(f'--config {path}: {name}: {e.message}') from None
       actions[name].required = False
 
 
-def converted(action: argparse.Action, value):
-  """The value of a flag from a file, as the command line's would be; ValueError where it is none."""
+def converted(parser, action: argparse.Action, value):
+  """The value of a flag from a file, as the command line's would be; ArgumentError where it is none."""
   switch = action.nargs == 0
   if switch != isinstance(value, bool):
-    raise ValueError('give true or false' if switch else f'{str(value).lower()} is not a value; give one')
+    says = 'give true or false' if switch else f'{str(value).lower()} is not a value; give one'
+    raise argparse.ArgumentError(action, says)
   if switch:
     return value
   texts = list(map(str, value)) if isinstance(value, list) else [str(value)]
-  if action.nargs != '+':  # `H,W` and the like
-    texts = [','.join(texts)]
-  values = [action.type(text) if action.type else text for text in texts]
-  for text, one in zip(texts, values, strict=True):
-    if action.choices is not None and one not in action.choices:
-      raise ValueError(f'{text!r} is none of {", ".join(map(str, action.choices))}')
-  return values if action.nargs == '+' else values[0]
+  return parser._get_values(action, texts if action.nargs == '+' else [','.join(texts)])  # `H,W` and the like
 
 
 def read_config(path: str) -> dict:
@@ -148,16 +143,13 @@ def read_config(path: str) -> dict:
   Raises:
     InputError: it cannot be read, or holds anything but `flag: value` pairs whose values are plain or plain lists.
   """
+  import yaml  # here, as few commands need it
+
   is_yaml = path.lower().endswith(('.yaml', '.yml'))
   text = files.read_text(path, 'a --config of `flag: value` pairs', LARGEST_CONFIG)
   try:
-    if is_yaml:
-      import yaml  # here, as it is needed for these files alone
-
     values = yaml.safe_load(text) if is_yaml else json.loads(text)
-  except ImportError:
-    raise InputError(f'--config {path}: reading YAML needs PyYAML; run `pip install pyyaml`, or write JSON') from None
-  except Exception as e:  # PyYAML's errors cannot be named without it
+  except (yaml.YAMLError, ValueError) as e:
     kind = 'YAML' if is_yaml else 'JSON (YAML files end in .yaml)'
     raise InputError(f'--config {path}: is not {kind}: {" ".join(str(e).split())}') from None
   if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
