@@ -36,7 +36,6 @@ def main(argv=None):
   out = pathlib.Path(args.out_dir)
   if (out / 'VOCdevkit').exists() and not (out / 'classes.txt').exists():
     raise errors.InputError(f'{out}: holds a VOCdevkit that is not demo data; give another --out-dir')
-  files.make_folder('--out-dir', out)
   with files.claim(out, 'drawing'):
     labels.write_classes(out, labels.Classes(list(CLASSES), labels.voc_colours(len(CLASSES))))
     files.write_text(out / 'classes.txt', '\n'.join(CLASSES) + '\n')

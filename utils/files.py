@@ -117,14 +117,6 @@ def write_png(path, array: np.ndarray, palette: np.ndarray | None = None, info: 
     image.save(temporary, format='PNG', pnginfo=info)
 
 
-def make_folder(flag: str, folder) -> None:
-  """Makes an output folder, which was given by `flag`; raises an InputError if it cannot be made."""
-  try:
-    os.makedirs(folder, exist_ok=True)
-  except OSError as e:
-    raise InputError(f'{flag} {folder}: cannot be made ({e.strerror}); name another folder') from None
-
-
 def check_output_file(flag: str, path: str) -> None:
   """Checks before long work that its result can be written to `path` (empty: nothing to write), given by `flag`.
 

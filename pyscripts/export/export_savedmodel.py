@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors, files
+from utils import arguments, errors
 from utils.predict import flags
 
 
@@ -23,7 +23,7 @@ def main(argv=None) -> None:
       f'--save-dir {args.save_dir}: is there already; name a new folder, for example the next number'
     )
   parent = os.path.dirname(os.path.abspath(args.save_dir))
-  files.make_folder('--save-dir', parent)
+  os.makedirs(parent, exist_ok=True)
   with errors.quiet_start():
     import tensorflow as tf
 

@@ -62,7 +62,7 @@ FLAGS = {
   'batches of whole images': (['--whole-image', '--batch-size', '2'], ['--batch-size 2', 'one image at a time']),
   'cut flag': (['--over'], ['--over']),
   'output of no name': (['--save-dir', ''], ['--save-dir is empty']),
-  'output is a file': (lambda f: ['--save-dir', f / 'a.png'], ['a.png: cannot be made', 'another']),
+  'output is a file': (lambda f: ['--save-dir', f / 'a.png'], ['a.png: cannot be written (File exists)', 'another']),
   'output cannot be written': (['--save-dir', '/proc'], ['/proc: cannot be written']),
   'colour map missing': (['--colormap', 'none.mat'], ['none.mat', 'misc/colormapvoc.mat']),
   'colour map is a picture': (lambda f: ['--colormap', f / 'a.png'], ['a.png', 'a file of classes']),

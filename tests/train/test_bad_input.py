@@ -102,7 +102,10 @@ REFUSED = {
     ['lacks toy/', 'it holds no backbone of these scripts'],
   ),
   # Folders.
-  'snapshot folder is a file': (lambda f: {'snapshot_dir': image(f / 'a.png')}, ['--snapshot-dir', 'cannot be made']),
+  'snapshot folder is a file': (
+    lambda f: {'snapshot_dir': image(f / 'a.png')},
+    ['a.png: cannot be written (File exists)', 'another'],
+  ),
   'snapshot folder unwritable': (lambda f: {'snapshot_dir': '/proc'}, ['/proc: cannot be written', 'another']),
 }
 

@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from utils.errors import InputError
-from utils.files import Held, claim, make_folder, whole_file, write_png
+from utils.files import Held, claim, whole_file, write_png
 from utils.images import list_images
 from utils.labels import VOID, Classes, blend, classes_beside, colour, read_colormap, write_classes
 from utils.lists import read_list
@@ -104,7 +104,6 @@ class Outputs:
     """Holds the folder, made if need be, for the process that predicts this part of the images. Other parts may be
     predicted at the same time, but not parts of another number of parts: they would overlap."""
     part, parts = shard or (1, 1)
-    make_folder('--save-dir', self.folder)
     with claim(self.folder, f'part-{part}-of-{parts}'):
       for other in self.folder.glob('.part-*-of-*'):
         if not other.name.endswith(f'-of-{parts}'):

@@ -28,7 +28,7 @@ from utils import checkpoint, devices
 from utils.arguments import Role
 from utils.checks import check_pairs
 from utils.errors import InputError, RunError, Stopped
-from utils.files import claim, make_folder
+from utils.files import claim
 from utils.lists import Pair, read_list
 from utils.train import class_weights, flags
 from utils.train.optimizers import REVERSED_SLOTS, TrainingState
@@ -78,8 +78,6 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
     state = TrainingState(model, objective, args)
   devices.apply(model, args.precision)
   chief = devices.worker(strategy)[0] == 0
-  if chief:
-    make_folder('--snapshot-dir', args.snapshot_dir)
   with claim(args.snapshot_dir, 'lock') if chief else contextlib.nullcontext():
     folder, history = RunFolder(args, objective, chief), ValidationHistory()
     origin = set_initial_values(state, history, folder, args)
