@@ -108,20 +108,10 @@ def steps_in(folder: str) -> list[int]:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-  """The argument `checkpoint` of tools, or --run in its place; `checkpoint_of` reads them."""
-  parser.add_argument('checkpoint', nargs='?', help='such as SNAPSHOTS/model.ckpt-30000')
-  parser.add_argument('--run', metavar='DIR', help="a training's folder: its best checkpoint")
-
-
-def checkpoint_of(args: argparse.Namespace) -> str:
-  """The prefix of the checkpoint that a tool is to read.
-
-  Raises:
-    InputError: none is named, or two, or --run names no run.
-  """
-  if bool(args.run) == bool(args.checkpoint):
-    raise InputError('name a checkpoint, or a training by --run' + (', not both' if args.run else ''))
-  return of_flag(args.run).checkpoint if args.run else args.checkpoint
+  """The argument `checkpoint` of tools, or --run in its place."""
+  group = parser.add_mutually_exclusive_group(required=True)
+  group.add_argument('checkpoint', nargs='?', help='such as SNAPSHOTS/model.ckpt-30000')
+  group.add_argument('--run', metavar='DIR', help="a training's folder: its best checkpoint")
 
 
 def named(argv) -> Run | None:

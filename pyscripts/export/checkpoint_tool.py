@@ -23,7 +23,7 @@ def main(argv=None) -> int | None:
   commands.choices['compare'].add_argument('other')
   commands.choices['strip'].add_argument('output', help='prefix of the new checkpoint, for example model.ckpt')
   args = parser.parse_args(argv)
-  args.checkpoint = runs.checkpoint_of(args)
+  args.checkpoint = args.checkpoint or runs.of_flag(args.run).checkpoint
   with errors.quiet_start():
     from utils import checkpoint
 

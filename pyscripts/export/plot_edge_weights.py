@@ -32,7 +32,7 @@ def main(argv=None) -> None:
   parser.add_argument('--kld-sizes', type=flags.distances, default=(), metavar='S,...', help=where)
   parser.add_argument('--names', default='', help='file of class names, one a line [that beside the checkpoint]')
   args = parser.parse_args(argv)
-  args.checkpoint = runs.checkpoint_of(args)
+  args.checkpoint = args.checkpoint or runs.of_flag(args.run).checkpoint
   weights = read_weights(args.checkpoint)
   names = choose_classes(len(weights['edge']), args.names, args.checkpoint).names
   number = weights['edge'].shape[1]
