@@ -285,24 +285,17 @@ def set_initial_values(state, history, folder, args) -> str:
       history.restore(folder.resumed)
     source = f'all {len(variables)} variables from {folder.resumed}, going on at step {folder.start}'
   elif args.restore_from:
-    head, held = named(model.head_variables), checkpoint.Reader(args.restore_from).shapes
-    backbone = {name: v for name, v in named(model.variables).items() if name not in head}
+    held = checkpoint.Reader(args.restore_from).shapes
     ema = any(name.endswith(checkpoint.AVERAGE) for name in held)  # they were validated, not the weights
-    checkpoint.restore(args.restore_from, backbone, f'check --backbone {args.backbone}', ema)
     left_out = named(model.auxiliary_variables).keys() - held.keys()
     left_out |= shaped_by_classes(model, args) if args.not_restore_logits else set()
-    head = {} if args.not_restore_classifier else {name: v for name, v in head.items() if name not in left_out}
-    checkpoint.restore(
-      args.restore_from,
-      head,
-      'check --model and --num-classes, or leave the layers to classes as initialised by --not-restore-logits, the '
-      'whole head by --not-restore-classifier',
-      ema and bool(head),
-    )
-    rest = len(state.saved()) - len(backbone) - len(head)
-    kind = 'averages of weights' if ema else 'variables'
-    source = f'{len(backbone) + len(head)} {kind} from {args.restore_from}, the other {rest} (momentum included) as '
-    source += 'initialised'
+    left_out |= named(model.head_variables).keys() if args.not_restore_classifier else set()
+    variables = {name: v for name, v in named(model.variables).items() if name not in left_out}
+    advice = f'check --backbone {args.backbone}; for the head check --model and --num-classes, or leave its layers to '
+    advice += 'classes as initialised by --not-restore-logits, all of it by --not-restore-classifier'
+    checkpoint.restore(args.restore_from, variables, advice, ema)
+    kind, rest = 'averages of weights' if ema else 'variables', len(state.saved()) - len(variables)
+    source = f'{len(variables)} {kind} from {args.restore_from}, the other {rest} (momentum included) as initialised'
   else:
     source = f'all {len(state.saved())} variables as initialised (seed {args.random_seed})'
   if state.averages and not folder.resumed:
