@@ -157,58 +157,42 @@ def read_config(path: str) -> dict:
   return {name.replace('-', '_'): value for name, value in values.items()}
 
 
+def checked(metavar: str, kind: Callable, right: Callable, rule: str):
+  """An argparse type: `kind(text)`, of which `right` holds; for any other text the error says to give `rule`."""
+
+  def parse(text: str):
+    with contextlib.suppress(ValueError, TypeError):
+      value = kind(text)
+      if right(value):
+        return value
+    raise argparse.ArgumentTypeError(f'{text!r}: give {rule}')
+
+  parse.metavar = metavar
+  return parse
+
+
 LARGEST = 2**31 - 1  # of whole numbers: the product of two fits into 64 bits
 
 
 def whole(low: int, high: int = LARGEST):
   """An argparse type: a whole number from `low` to `high`."""
-
-  def parse(text: str) -> int:
-    try:
-      value = int(text)
-    except ValueError:
-      raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
-    if not low <= value <= high:
-      span = f'at least {low}' if high == LARGEST and value < low else f'from {low} to {high}'
-      raise argparse.ArgumentTypeError(f'{value} is out of range; give a whole number {span}')
-    return value
-
-  parse.metavar = 'N'
-  return parse
+  return checked('N', int, lambda value: low <= value <= high, f'a whole number from {low} to {high}')
 
 
 def real(low: float = -math.inf, high: float = math.inf, above: bool = False, below: bool = False):
   """An argparse type: a finite number from `low` (or above it) to `high` (or below it)."""
+  bounds = [f'{"above" if above else "at least"} {low:g}'] if low > -math.inf else []
+  bounds += [f'{"below" if below else "at most"} {high:g}'] if high < math.inf else []
 
-  def parse(text: str) -> float:
-    try:
-      value = float(text)
-    except ValueError:
-      raise argparse.ArgumentTypeError(f'{text!r} is not a number') from None
-    too_low = value <= low if above else value < low
-    too_high = value >= high if below else value > high
-    if not math.isfinite(value) or too_low or too_high:
-      span = [f'{"above" if above else "at least"} {low:g}'] if low > -math.inf else []
-      span += [f'{"below" if below else "at most"} {high:g}'] if high < math.inf else []
-      raise argparse.ArgumentTypeError(f'{text} is out of range; give a finite number {" and ".join(span)}'.rstrip())
-    return value
+  def right(value: float) -> bool:
+    return math.isfinite(value) and low <= value <= high and not (above and value == low or below and value == high)
 
-  parse.metavar = 'X'
-  return parse
+  return checked('X', float, right, f'a finite number {" and ".join(bounds)}')
 
 
 def numbers(metavar: str, kind: type, right: Callable[..., bool], rule: str):
   """An argparse type: numbers of `kind` (int or float) with commas between them, of which `right(*numbers)` holds."""
-
-  def parse(text: str) -> tuple:
-    with contextlib.suppress(ValueError, TypeError):  # no numbers; not as many as `right` takes
-      values = tuple(kind(part) for part in text.split(','))
-      if right(*values):
-        return values
-    raise argparse.ArgumentTypeError(f'{text!r}: give {rule}')
-
-  parse.metavar = metavar
-  return parse
+  return checked(metavar, lambda text: tuple(map(kind, text.split(','))), lambda values: right(*values), rule)
 
 
 height_width = numbers(

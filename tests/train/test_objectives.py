@@ -148,8 +148,8 @@ def test_a_file_of_weights(tmp_path):
   assert class_weights.read(str(path), ['sky', *['traffic light'] * 2]) == (0.5, 2, 0.3)
   for text, words in {
     '1\n2': 'has 2 class weights',
-    '1\n2\nsky': "the class weight 'sky' is not a number",
-    '1\n2\n-1': 'the class weight -1 is out of range',
+    '1\n2\nsky': "the class weight 'sky': give a finite number at least 0",
+    '1\n2\n-1': "the class weight '-1': give",
     'traffic light 1\nsky 2\ncar 3': 'traffic light is line 1 and class 2',
     '0\n0\n0': 'every class weight is 0',
   }.items():
