@@ -28,7 +28,7 @@ def main(argv=None):
   parser.add_argument('--seed', type=arguments.whole(0), default=0, help='another seed draws other scenes')
   parser.add_argument('--num-train', type=arguments.whole(1, 100_000), default=240, help='training scenes')
   parser.add_argument('--num-val', type=arguments.whole(1, 100_000), default=40, help='validation scenes')
-  size = arguments.numbers(
+  size = arguments.separated(
     'H,W', int, lambda h, w: 64 <= min(h, w) <= max(h, w) <= 4096, 'height,width from 64 to 4096 pixels'
   )
   parser.add_argument('--image-size', type=size, default=(144, 144), help='height,width in pixels')

@@ -190,12 +190,12 @@ def real(low: float = -math.inf, high: float = math.inf, above: bool = False, be
   return checked('X', float, right, f'a finite number {" and ".join(bounds)}')
 
 
-def numbers(metavar: str, kind: type, right: Callable[..., bool], rule: str):
-  """An argparse type: numbers of `kind` (int or float) with commas between them, of which `right(*numbers)` holds."""
-  return checked(metavar, lambda text: tuple(map(kind, text.split(','))), lambda values: right(*values), rule)
+def separated(metavar: str, kind: type, right: Callable[..., bool], rule: str, by: str = ','):
+  """An argparse type: values of `kind` with commas (or `by`) between them, of which `right(*values)` holds."""
+  return checked(metavar, lambda text: tuple(map(kind, text.split(by))), lambda values: right(*values), rule)
 
 
-height_width = numbers(
+height_width = separated(
   'H,W',
   int,
   lambda height, width: 1 <= min(height, width) <= max(height, width) <= 65536,

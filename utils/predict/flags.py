@@ -16,6 +16,7 @@ from utils.arguments import (
   names_of,
   parse_with_config,
   real,
+  separated,
   whole,
 )
 from utils.errors import InputError, quiet_start
@@ -24,6 +25,7 @@ from utils.predict.tiff import is_tiff, tifffile
 
 STRIDES = (320, 320)  # of windows, where no run says others
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of --scale-aug
+shard = separated('I/N', int, lambda part, parts: 1 <= part <= parts, 'I/N, I from 1 to N, for example 1/4', by='/')
 
 
 def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespace:
@@ -39,7 +41,7 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
   group.add_argument('--image-dir', metavar='DIR', help='all images of a folder and its sub-folders')
   group.add_argument('--video', metavar='FILE', help='a video, by frames: gray/NAME_000001.png ... and video/NAME.mp4')
-  group.add_argument('--shard', type=shard, metavar='I/N', help='the I-th of N parts of the images, I from 1')
+  group.add_argument('--shard', type=shard, help='the I-th of N parts of the images, I from 1')
   group = add_prediction_flags(parser, multi_scale)
   group.add_argument('--batch-size', type=whole(1), help='windows at a time; default: 4 on a CPU, 16 on a GPU')
   group.add_argument('--whole-image', **SWITCH, help='no windows: an image in one piece, padded as needed')
@@ -59,17 +61,6 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   args = parse_described(parser, argv)
   _check(args)
   return args
-
-
-def shard(text: str) -> tuple[int, int]:
-  """An argparse type: `I/N` -> (I, N), I from 1 to N."""
-  try:
-    part, parts = (int(number) for number in text.split('/'))
-  except ValueError:
-    raise argparse.ArgumentTypeError(f'{text!r} is not I/N, for example 1/4') from None
-  if not 1 <= part <= parts:
-    raise argparse.ArgumentTypeError(f'{text!r}: I must be from 1 to N')
-  return part, parts
 
 
 def parse_described(parser: Parser, argv) -> argparse.Namespace:

@@ -1,6 +1,5 @@
 """Which ground truth belongs to which prediction. Loads no TensorFlow."""
 
-import argparse
 import os
 import pathlib
 import re
@@ -8,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from utils import images, lists
+from utils import arguments, images, lists
 from utils.errors import InputError
 
 SUFFIXES = (*images.SUFFIXES, '.pgm')
@@ -84,12 +83,9 @@ def stem(path: str) -> str:
   return pathlib.PurePath(path).stem
 
 
-def replacement(text: str) -> tuple[str, str]:
-  """An argparse type: `old,new`."""
-  old, comma, new = text.partition(',')
-  if not comma or ',' in new or (new and not old):
-    raise argparse.ArgumentTypeError(f'{text!r}: write old,new (`,` replaces nothing)')
-  return old, new
+replacement = arguments.separated(
+  'OLD,NEW', str, lambda old, new: bool(old or not new), 'old,new (`,` replaces nothing)'
+)
 
 
 def predictions(pred_dir: str, data_list: str = '') -> list[str]:

@@ -17,25 +17,25 @@ from utils.arguments import (
   add_precision_flag,
   height_width,
   names_of,
-  numbers,
   parse_with_config,
   real,
+  separated,
   whole,
 )
 from utils.checks import check_ignore_label
 from utils.errors import InputError
 
 RESULT, WORKERS, FREE = Role.RESULT, Role.WORKERS, Role.FREE
-distances = numbers(
+distances = separated(
   'S,...',
   int,
   lambda *values: len(set(values)) == len(values) and 1 <= min(values) <= max(values) <= 65536,
   'different distances in pixels of the logits, at least 1 and up to 65536, for example 1,2,3',
 )
-scale_range = numbers(
+scale_range = separated(
   'LOW,HIGH', float, lambda low, high: 0 < low <= high <= 1000, 'two factors, LOW,HIGH with 0 < LOW <= HIGH <= 1000'
 )
-first_last = numbers('A,B', int, lambda first, last: 0 <= first <= last, 'two steps, A,B with 0 <= A <= B')
+first_last = separated('A,B', int, lambda first, last: 0 <= first <= last, 'two steps, A,B with 0 <= A <= B')
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
 
