@@ -62,7 +62,7 @@ def test_checkpoint_without_config_is_no_run_and_other_folders_are_refused(folde
   for name in ('config', 'best'):
     before = (folder / name).read_text()
     (folder / name).write_text('{')
-    with pytest.raises(InputError, match=f'{name}: cannot be read as JSON'):
+    with pytest.raises(InputError, match=f'{name}: is not JSON'):
       runs.read(folder)
     (folder / name).write_text(before)
   (folder / 'config').unlink()

@@ -143,17 +143,18 @@ def read_config(path: str) -> dict:
   Raises:
     InputError: it cannot be read, or holds anything but `flag: value` pairs whose values are plain or plain lists.
   """
-  import yaml  # here, as few commands need it
+  text, kind = files.read_text(path, 'a file of `flag: value` pairs', LARGEST_CONFIG), 'JSON (YAML files end in .yaml)'
+  load, faults = json.loads, ValueError
+  if path.lower().endswith(('.yaml', '.yml')):
+    import yaml  # here, as it is needed for these files alone
 
-  is_yaml = path.lower().endswith(('.yaml', '.yml'))
-  text = files.read_text(path, 'a --config of `flag: value` pairs', LARGEST_CONFIG)
+    load, faults, kind = yaml.safe_load, (yaml.YAMLError, ValueError), 'YAML'
   try:
-    values = yaml.safe_load(text) if is_yaml else json.loads(text)
-  except (yaml.YAMLError, ValueError) as e:
-    kind = 'YAML' if is_yaml else 'JSON (YAML files end in .yaml)'
-    raise InputError(f'--config {path}: is not {kind}: {" ".join(str(e).split())}') from None
+    values = load(text)
+  except faults as e:
+    raise InputError(f'{path}: is not {kind}: {" ".join(str(e).split())}; mend it') from None
   if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-    raise InputError(f'--config {path}: does not hold `flag: value` pairs; write for example {{"num_steps": 1000}}')
+    raise InputError(f'{path}: does not hold `flag: value` pairs; write for example {{"num_steps": 1000}}')
   return {name.replace('-', '_'): value for name, value in values.items()}
 
 

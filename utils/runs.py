@@ -6,15 +6,13 @@ checkpoints `model.ckpt-STEP`. Checkpoints without a `config` beside them (of 20
 
 import argparse
 import contextlib
-import json
 import os
 import re
 from typing import NamedTuple
 
-from utils import arguments, files, labels
+from utils import arguments, labels
 from utils.errors import InputError
 
-LARGEST_CONFIG = 2**24  # bytes
 PREFIX = 'model.ckpt'  # of checkpoints; -STEP follows
 PARTS = ('.data-00000-of-00001', '.index')  # of a checkpoint, in the order in which they are put in place
 
@@ -70,21 +68,14 @@ def recorded(folder: str) -> dict:
     InputError: it is not JSON.
   """
   path = os.path.join(folder, 'config')
-  return _json(path) if os.path.isfile(path) else {}
-
-
-def _json(path: str) -> dict:
-  try:
-    return dict(json.loads(files.read_text(path, 'the JSON of a run', LARGEST_CONFIG)))
-  except (ValueError, TypeError):
-    raise InputError(f'{path}: cannot be read as JSON; mend it, or delete it and give all flags') from None
+  return arguments.read_config(path) if os.path.isfile(path) else {}
 
 
 def _checkpoint(folder: str) -> str:
   """The prefix of the best checkpoint, else of the newest whole one."""
   steps = steps_in(folder)
   if os.path.isfile(best := os.path.join(folder, 'best')):
-    step = _json(best).get('step')
+    step = arguments.read_config(best).get('step')
     if step in steps:
       return path_of(folder, step)
   if not steps:
