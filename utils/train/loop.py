@@ -87,8 +87,9 @@ def train_on(strategy, args, make_objective, pairs, val_pairs) -> None:
       print(devices.described(args.precision))
       if objective.options.class_weights:
         print(class_weights.described(objective.options.class_weights, folder.classes.names))
-    check_equal_starts(strategy, folder, state)
-    folder.begin(lambda: digest(model))
+    weights = digest(model)
+    check_equal_starts(strategy, folder, weights, objective.options.class_weights)
+    folder.begin(f'CRC {weights:08x}')
     log = RunLog(folder, args, objective, history.last, quiet=not folder.writes)
     validator = Validator(strategy, model, val_pairs, args) if val_pairs else None
     try:
@@ -103,21 +104,18 @@ def build_model(args, num_classes: int):
   return build(args.model, args.backbone, num_classes, args.random_seed, args.output_stride, args.aux_weight > 0)
 
 
-def check_equal_starts(strategy, folder, state) -> None:
+def check_equal_starts(strategy, folder, weights: int, class_weights) -> None:
   """Checks that all workers start at the same step, which they do not if each sees a snapshot folder of its own, from
   the same weights, of which each keeps a copy that no step would make equal, and with the same class weights."""
-  options = zlib.crc32(repr(state.objective.options.class_weights).encode())
-  mine = folder.start, int(digest(state.model).split()[1], 16), options
-  starts, weights, of_classes = zip(*devices.of_all_workers(strategy, mine), strict=True)
-  if len(set(starts)) > 1:
-    raise InputError(
-      f'--snapshot-dir {folder.folder}: the workers would start at steps {list(starts)}; it must be a folder that all '
-      'machines share'
-    )
-  if len(set(weights)) > 1:
-    raise InputError('--restore-from: the workers start from different weights; give all of them the same checkpoint')
-  if len(set(of_classes)) > 1:
-    raise InputError('--class-weights: the workers have different ones; give all of them the same file or labels')
+  own = folder.start, weights, zlib.crc32(repr(class_weights).encode())
+  faults = (
+    f'--snapshot-dir {folder.folder}: the workers would start at different steps; give one that all machines share',
+    '--restore-from: the workers start from different weights; give all of them the same checkpoint',
+    '--class-weights: the workers have different ones; give all of them the same file or labels',
+  )
+  for fault, *of_workers in zip(faults, *devices.of_all_workers(strategy, own), strict=True):
+    if len(set(of_workers)) > 1:
+      raise InputError(fault)
 
 
 def loop(run: Run) -> None:
@@ -312,12 +310,12 @@ def shaped_by_classes(model, args) -> set[str]:
   return {name for name, v in named(model.variables).items() if v.shape != shapes[name]}
 
 
-def digest(model) -> str:
+def digest(model) -> int:
   """A checksum of the model's variables, without an auxiliary head: runs with and without one have equal starts."""
   crc, auxiliary = 0, {id(v) for v in model.auxiliary_variables}
   for name, variable in sorted(named(v for v in model.variables if id(v) not in auxiliary).items()):
     crc = zlib.crc32(np.asarray(variable).tobytes(), zlib.crc32(name.encode(), crc))
-  return f'CRC {crc:08x}'
+  return crc
 
 
 def named(variables) -> dict:

@@ -68,11 +68,9 @@ class RunFolder:
     if steps:
       self._compare_config()
 
-  def begin(self, weights) -> None:
-    """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before.
-
-    `weights()`: the digest of the model's, asked for where a run begins.
-    """
+  def begin(self, weights: str) -> None:
+    """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before. A new
+    run notes the checksum of its `weights`."""
     if not self.writes:
       return
     if self.flags['overwrite']:
@@ -86,7 +84,7 @@ class RunFolder:
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     write_classes(self.folder, self.classes)
     if not self.resumed:
-      write_text(self.path('start'), json.dumps({'weights': weights()}) + '\n')
+      write_text(self.path('start'), json.dumps({'weights': weights}) + '\n')
 
   def _whole(self, steps: list[int]) -> list[int]:
     """The steps without the newest checkpoints that are damaged (disk errors, broken copies); these are renamed."""
