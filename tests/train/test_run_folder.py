@@ -253,7 +253,7 @@ def test_early_stop_ends_the_run_for_good(data, tmp_path, monkeypatch, capsys):
     return steps(folder)[-1], json.loads((folder / 'summary.json').read_text()).get('stopped_early_after_step')
 
   assert end(early_stop=2) == (8, 8)
-  assert 'stopped early after step 8: no validation since step 4 brought a gain' in capsys.readouterr().out
+  assert f'best checkpoint {folder}/model.ckpt-4, best miou 0.5, stopped early after step 8' in capsys.readouterr().out
   assert end(early_stop=2, resume=True) == (8, 8)
   assert end(early_stop=3, resume=True) == (10, 10)
   assert next(mious) == 0.6

@@ -132,7 +132,6 @@ def loop(run: Run) -> None:
     saved = finish_step(run)
   for s in range(folder.start, args.num_steps):
     if has_stalled(run):
-      log.stopped_early(run.history.last, run.history.best_step)
       break
     log.profile(s)
     begun = time.monotonic()
@@ -153,7 +152,7 @@ def loop(run: Run) -> None:
     if due or has_stalled(run) or (args.save_minutes and time.monotonic() - last_save > 60 * args.save_minutes):
       last_save, saved = time.monotonic(), save(run, s)
     stop_after(s, signum, saved, run)
-  log.summary(last_checkpoint=saved, **run.history.summary(folder))
+  log.summary(saved, run.history, stopped_early=has_stalled(run) and run.history.last < args.num_steps - 1)
 
 
 def finish_step(run: Run) -> str:

@@ -154,7 +154,7 @@ class RunLog:
     self.names = names if unique else [f'{name} {i}' for i, name in enumerate(names)]
     self.steps = CsvLog(folder.path('log.csv'), folder.start)
     self.validations = CsvLog(folder.path('validation.csv'), validated + 1)
-    self.profiling, self.early_end = False, {}
+    self.profiling = False
 
   def step(self, s: int, metrics: dict, seconds: float, waited: float) -> None:
     """`metrics` {name: float} of step s, which took `seconds`, of which `waited` for data."""
@@ -241,19 +241,18 @@ class RunLog:
     tf.profiler.experimental.stop()
     self.profiling = False
 
-  def stopped_early(self, last: int, best: int) -> None:
-    """--early-stop ends the run after the validation of step `last`; that of step `best` was the best (-1: none)."""
-    self.early_end = {'stopped_early_after_step': last}
-    if not self.quiet:
-      tqdm.write(f'stopped early after step {last}: no validation since step {max(best, 0)} brought a gain')
-
-  def summary(self, **results) -> None:
+  def summary(self, last_checkpoint: str, history, stopped_early: bool) -> None:
     """Prints how the run ended and writes summary.json."""
     if self.quiet:
       return
     self.events.flush()
-    seconds = time.time() - self.begun
-    results = {'steps_done_now': self.rows, 'seconds': round(seconds, 1), **results, **self.early_end}
+    results = {'steps_done_now': self.rows, 'seconds': round(time.time() - self.begun, 1)}
+    results |= {'last_checkpoint': last_checkpoint, 'best_checkpoint': None, 'best_miou': None}
+    if history.best_step >= 0:
+      results['best_checkpoint'] = checkpoint.path_of(self.folder.folder, history.best_step)
+      results['best_miou'] = round(history.best_miou, 6)
+    if stopped_early:
+      results['stopped_early_after_step'] = history.last
     write_text(self.folder.path('summary.json'), json.dumps(results, indent=2) + '\n')
     tqdm.write(', '.join(f'{k.replace("_", " ")} {v}' for k, v in results.items() if v is not None))
 

@@ -126,11 +126,3 @@ class ValidationHistory:
     reader = checkpoint.Reader(prefix)
     last, step, miou = (reader.get(name) for name in self.saved())
     self.last, self.best_step, self.best_miou = int(last), int(step), float(miou)
-
-  def summary(self, folder) -> dict:
-    if self.best_step < 0:
-      return {'best_checkpoint': None, 'best_miou': None}
-    return {
-      'best_checkpoint': checkpoint.path_of(folder.folder, self.best_step),
-      'best_miou': round(self.best_miou, 6),
-    }
