@@ -358,17 +358,18 @@ def test_images_that_vanish_or_decay_are_named(data, tmp_path, monkeypatch, faul
   assert steps(tmp_path / 'run') == [failed_at - 1] and 'Traceback' not in str(e.value)
 
 
-def test_a_validation_that_fails_costs_no_step(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(('name', 'says'), [('0.jpg', 'cannot be read any more'), ('0.png', 'no such file')])
+def test_a_validation_that_fails_costs_no_step(data, tmp_path, monkeypatch, name, says):
   shutil.copytree(data, tmp_path / 'val')
   shutil.copytree(data, tmp_path / 'val/val')
   (tmp_path / 'val/val.txt').write_text('val/0.jpg val/0.png\n')
   flags = {'val_list': tmp_path / 'val/val.txt', 'val_every': 3, 'save_pred_every': 100}
   with monkeypatch.context() as patch:
-    at_step(patch, 3, (tmp_path / 'val/val/0.jpg').unlink)
-    with pytest.raises(errors.RunError, match='0.jpg: cannot be read any more'):
+    at_step(patch, 3, (tmp_path / 'val/val' / name).unlink)
+    with pytest.raises((errors.RunError, errors.InputError), match=f'{name}: {says}'):
       train(tmp_path / 'val', tmp_path / 'run', **flags)
   assert steps(tmp_path / 'run') == [3]
-  shutil.copy(data / '0.jpg', tmp_path / 'val/val')
+  shutil.copy(data / name, tmp_path / 'val/val')
   train(tmp_path / 'val', tmp_path / 'run', resume=True, **flags)
   assert [row['step'] for row in rows(tmp_path / 'run/validation.csv')] == ['3', '5']
 

@@ -208,7 +208,7 @@ def saved_on_failure(run: Run, s: int):
   """Saves checkpoint s if files that cannot be read any more end the run here, so that none of its steps is lost."""
   try:
     yield
-  except RunError:
+  except (RunError, InputError):  # this one of a validation label
     if s >= run.folder.start and s not in checkpoint.steps_in(run.folder.folder):
       save(run, s)
     raise
