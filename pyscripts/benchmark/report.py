@@ -32,14 +32,12 @@ def main(argv=None) -> None:
   folder_names = own_names(args.pred_dir, args.name)
   classes = benchmark.chosen_classes(args, args.pred_dir)
   files.check_output_file('--out', args.out)
-  found_files = [benchmark.find_files(folder, args) for folder in args.pred_dir]
+  found_files = [benchmark.find_files(folder, args, image_dir=args.image_dir) for folder in args.pred_dir]
   report.check_same_images(args.pred_dir, found_files)
-  photos = {file.truth: file.image for file in found_files[0] if file.image}
-  photos = report.photos(args.image_dir, found_files[0]) or photos
   pairs = zip(folder_names, found_files, strict=True)
   folders = [report.Folder(name, found, args.num_classes) for name, found in pairs]
   benchmark.check_truth(args, *(folder.sums for folder in folders))
-  strips = report.Strips(folders, classes, photos, args.picture_width)
+  strips = report.Strips(folders, classes, args.picture_width)
   content = report.content(args.title, folders, classes, args.num_images, strips)
   files.write_text(args.out, report.page(content))
   print(f'{args.out}: {content["images"]} images, {len(folders)} folders')

@@ -24,7 +24,7 @@ from dataset.formats.classes import background_of
 from utils import arguments, errors, files, images, labels, parallel
 from utils.errors import InputError
 from utils.predict import tiff
-from utils.score import pairs, report
+from utils.score import pairs
 
 
 class Traced(NamedTuple):
@@ -56,11 +56,12 @@ def main(argv=None) -> None:
   names = pathlib.Path(os.path.abspath(args.out)).parent / labels.TEXT
   if names.exists() and labels.read_classes(names).names != classes.names:
     raise InputError(f'{names}: names other classes than the predictions have; give an --out elsewhere, or remove it')
-  paths = images.list_images('--pred-dir', args.pred_dir)
-  found = [pairs.Files(os.path.relpath(path, args.pred_dir), path, path) for path in paths]
-  photos = report.photos(args.image_dir, found) if args.format != 'geojson' else {}
+  found, photos = pairs.predictions(args.pred_dir), []
+  paths = [os.path.join(args.pred_dir, name) for name in found]
+  if args.format != 'geojson':
+    photos, _ = pairs.in_folder('--image-dir', args.image_dir, args.pred_dir, found)
   suffix = '.geojson' if args.format == 'geojson' else '.json'
-  outputs = [args.out] if args.format == 'coco' else [out_path(args, file.pred, suffix) for file in found]
+  outputs = [args.out] if args.format == 'coco' else [out_path(args, path, suffix) for path in paths]
   if there := [path for path in outputs if os.path.exists(path)]:
     raise InputError(f'{there[0]}: is there already, corrected perhaps ({len(there)} files); give another --out')
   trace = functools.partial(traced, classes=classes, tolerance=args.tolerance)
@@ -128,8 +129,8 @@ def write_coco(args, classes, photos, done) -> None:
   used = sorted({*range(len(classes.names)), *(value for image in done for value, _ in image.polygons)})
   content = {'images': [], 'annotations': []}
   content['categories'] = [{'id': value + 1, 'name': shown(classes, value)[0]} for value in used]
-  for number, image in enumerate(done, 1):
-    name = os.path.relpath(photos[image.path], args.image_dir)
+  for number, (image, photo) in enumerate(zip(done, photos, strict=True), 1):
+    name = os.path.relpath(photo, args.image_dir)
     content['images'].append({'id': number, 'file_name': name, 'height': image.size[0], 'width': image.size[1]})
     for value, rings in image.polygons:
       ring, box = joined(rings), np.concatenate([rings[0].min(0), np.ptp(rings[0], 0)]).tolist()
@@ -145,7 +146,7 @@ def shown(classes: labels.Classes, value: int) -> tuple[str, list[int]]:
 
 
 def write_labelme(args, classes, photos, done) -> None:
-  for image in done:
+  for image, photo in zip(done, photos, strict=True):
     path = out_path(args, image.path, '.json')
     shapes = [
       {'label': shown(classes, value)[0], 'points': joined(rings).astype(float).tolist()}
@@ -153,7 +154,7 @@ def write_labelme(args, classes, photos, done) -> None:
       for value, rings in image.polygons
     ]
     content = {'version': '5.5.0', 'flags': {}, 'shapes': shapes, 'imageData': None}
-    content |= {'imagePath': os.path.relpath(photos[image.path], os.path.dirname(path))}
+    content |= {'imagePath': os.path.relpath(photo, os.path.dirname(path))}
     files.write_text(path, json.dumps(content | {'imageHeight': image.size[0], 'imageWidth': image.size[1]}))
 
 

@@ -107,7 +107,7 @@ def test_geojson_lies_where_the_tiff_does(tmp_path, is_point):
 # what is done to the predictions, format, what the line holds
 BAD = [
   (lambda f: (f / 'out' / 'classes.csv').unlink(), 'coco', 'no classes.csv is in it or beside it'),
-  (lambda f: (f / 'images/street/one.jpg').unlink(), 'coco', 'no image carries its name in --image-dir'),
+  (lambda f: (f / 'images/street/one.jpg').unlink(), 'coco', 'one.png: has no image: neither street/one nor'),
   (lambda f: (f / 'classes.txt').write_text('a\nb\n'), 'labelme', 'classes.txt: names other classes'),
   (lambda f: trees.save(f / 'out/gray/street/one.png', [[7]]), 'coco', 'one.png: holds class 7, and classes.csv has 3'),
   (lambda f: on_earth(f, False), 'geojson', 'blobs.png: is no TIFF with a georeference'),

@@ -15,7 +15,7 @@ from PIL import Image
 from pyscripts.benchmark import benchmark_by_mIoU, report
 from tests.data.trees import photo, save, turned
 from tests.score import scored
-from utils import labels
+from utils import images, labels
 from utils.score import pairs
 from utils.score import report as reports
 
@@ -104,11 +104,18 @@ def test_pictures_show_truth_prediction_and_errors(data):
 def test_photos_of_one_name_are_told_apart_by_folders_and_shown_upright(tmp_path):
   for folder in ('v1', 'v2'):
     photo(tmp_path / folder / 'a.jpg', 20, 30, exif=turned(6))
-  found = reports.photos(str(tmp_path), [pairs.Files(f'{v}/a.png', 'p', f'truth {v}') for v in ('v1', 'v2')])
-  assert found == {f'truth {v}': f'{tmp_path}/{v}/a.jpg' for v in ('v1', 'v2')}
+  found, _ = pairs.in_folder('--image-dir', str(tmp_path), 'pred', ['v1/a.png', 'v2/a.png'])
+  assert found == [f'{tmp_path}/{v}/a.jpg' for v in ('v1', 'v2')]
+  for path in found:  # labels that are drawn on the photos as they are stored
+    stored, name = scored.blobs(np.random.default_rng(0), 20, 30, range(3)), path[len(str(tmp_path)) : -4]
+    save(f'{tmp_path}/new/gray{name}.png', images.upright(stored, 6))
+    save(f'{tmp_path}/gt{name}.png', stored)
+  (tmp_path / 'names.txt').write_text('a\nb\nc\n')
+  page = data_of(page_of(tmp_path, '--image-dir', tmp_path, preds=['new']))
+  assert [strip['iou'] for strip in page['strips']] == [[100], [100]]
   ramp = np.arange(0, 60000, 100, np.uint16).reshape(20, 30)
   Image.fromarray(ramp).save(tmp_path / 'deep.png')
-  strips = reports.Strips([], labels.numbered(3), {}, 320)
+  strips = reports.Strips([], labels.numbered(3), 320)
   assert strips._photo(str(tmp_path / 'v1/a.jpg')).size == (20, 30)
   np.testing.assert_array_equal(np.asarray(strips._photo(str(tmp_path / 'deep.png')))[..., 0], ramp // 256)
 
@@ -150,8 +157,8 @@ REFUSED = [
   ('a name too few', lambda f: args(f, '--name', 'one'), ['--name', '1 names for 2 folders']),
   ('other images', lambda f: args(f, preds=('old', 'few')), ['few/gray: has no prediction', 'b.png', '--data-list']),
   ('one name for two', lambda f: args(f, '--name', 'a', 'a'), ["--name: 'a' stands for two folders"]),
-  ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['no image carries its name', '--image-dir']),
-  ('image twice', lambda f: args(f, '--image-dir', f), ['carry its name', '--image-dir']),
+  ('image missing', lambda f: args(f, '--image-dir', f / 'few'), ['has no image', '--image-dir']),
+  ('image twice', lambda f: args(f, '--image-dir', f), ['have the same name', '--image-dir']),
   ('output a folder', lambda f: args(f, out='gt'), ['--out', 'is a folder']),
   (
     'truth of more classes',

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-from utils import arguments, checks, files, labels, metrics
+from utils import arguments, checks, files, labels, lists, metrics
 from utils.errors import InputError
 from utils.score import boundaries, calibration, cityscapes, instances, pairs, scoring
 
@@ -46,24 +46,27 @@ def add_truth_flags(flags: arguments.Parser) -> None:
   add('--data-list', default='', metavar='FILE', help='score exactly the images of this list; each needs a prediction')
 
 
-def find_files(pred_dir: str, args, inst_dir: str = '') -> list[pairs.Files]:
+def find_files(pred_dir: str, args, inst_dir: str = '', image_dir: str = '') -> list[pairs.Files]:
   """The files to score; notes on standard error how many ground truth files have no prediction."""
   for value in args.ignore_label:
     checks.check_ignore_label(args.num_classes, value)
   if bool(args.gt_dir) == bool(args.data_dir) or args.data_dir and not args.data_list:
     raise InputError('give the ground truth: --gt-dir, or --data-dir with --data-list, whose lines name it')
   names = pairs.predictions(pred_dir, args.data_list)
-  instances, photos, unused = {}, {}, 0
+  photos, instances, unused = [None] * len(names), [None] * len(names), 0
   if args.data_dir:
-    listed = pairs.in_list(args.data_list, args.data_dir, names)
-    truths = {name: pair.label for name, pair in listed.items()}
-    photos = {name: pair.image for name, pair in listed.items()}
+    listed = lists.read_list(args.data_list, args.data_dir, need_label=True)
+    if len(listed) != len(names):
+      raise InputError(f'{args.data_list}: names an image twice; name every image once')
+    photos, truths = zip(*listed, strict=True)
   else:
-    truths, unused = pairs.in_folder('--gt-dir', args.gt_dir, args.string_replace, names, pred_dir)
+    truths, unused = pairs.in_folder('--gt-dir', args.gt_dir, pred_dir, names, args.string_replace)
+  if image_dir:
+    photos, _ = pairs.in_folder('--image-dir', image_dir, pred_dir, names)
   if inst_dir:
     replacement = args.inst_string_replace or args.string_replace
-    instances, _ = pairs.in_folder('--inst-dir', inst_dir, replacement, names, pred_dir)
-  found = pairs.find(names, pred_dir, truths, instances, photos)
+    instances, _ = pairs.in_folder('--inst-dir', inst_dir, pred_dir, names, replacement)
+  found = pairs.find(pred_dir, names, truths, instances, photos)
   if unused:
     print(f'note: {unused} files in {args.gt_dir} have no prediction; scored: {len(found)}', file=sys.stderr)
   return found

@@ -1,7 +1,6 @@
 """Which ground truth belongs to which prediction. Loads no TensorFlow."""
 
 import os
-import pathlib
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,8 +10,12 @@ from utils import arguments, images, lists
 from utils.errors import InputError
 
 SUFFIXES = (*images.SUFFIXES, '.pgm')
-# The flag of a folder of label images -> what they hold, and the flag that turns a prediction's path into theirs.
-FOLDERS = {'--gt-dir': ('ground truth', '--string-replace'), '--inst-dir': ('instances', '--inst-string-replace')}
+# The flag of a folder -> what its files are to a prediction, and what to check where a prediction has none.
+FOLDERS = {
+  '--gt-dir': ('ground truth', 'the folders and --string-replace old,new'),
+  '--inst-dir': ('instances', 'the folders and --inst-string-replace old,new'),
+  '--image-dir': ('image', 'the folders'),
+}
 
 
 class Files(NamedTuple):
@@ -28,47 +31,35 @@ class Files(NamedTuple):
 
 
 def in_folder(
-  flag: str, root: str, replacement: tuple[str, str], names: list[str], pred_dir: str
-) -> tuple[dict[str, str], int]:
-  """The only file in a folder of label images that belongs to each prediction in `names`, by its path and, failing
-  that, by its name; and the number of files there that belong to none.
+  flag: str, root: str, pred_dir: str, names: list[str], replacement: tuple[str, str] = ('', '')
+) -> tuple[list[str], int]:
+  """The only file of a folder that belongs to each prediction in `names`, by its path and, failing that, by its name;
+  and the number of files there that belong to none.
 
-  `flag`: --gt-dir or --inst-dir, which gave the folder. `replacement`: (old, new) turns the prediction's path into that
-  of the file.
+  `flag`: the one of `FOLDERS` that gave the folder; of an image the suffix does not count. `replacement`: (old, new)
+  turns the prediction's path into that of the file.
   """
-  content, replace_flag = FOLDERS[flag]
+  (content, mend), (old, new) = FOLDERS[flag], replacement
+  key = without_suffix if flag == '--image-dir' else str
   paths = images.walk(images.check_folder(flag, root), SUFFIXES)
-  by_name, found, (old, new) = grouped(paths, os.path.basename), {}, replacement
+  by_name, found = grouped(paths, lambda path: os.path.basename(key(path))), []
   for name in names:
-    path = os.path.normpath(name.replace(old, new) if old else name)
-    same_name = by_name.get(os.path.basename(path), [])
-    if os.path.isfile(os.path.join(root, path)):
-      same_name = [path]
+    wanted = key(os.path.normpath(name.replace(old, new) if old else name))
+    same_name = by_name.get(os.path.basename(wanted), [])
+    there = os.path.isfile(os.path.join(root, wanted))
+    same_name = [wanted] if there else [path for path in same_name if key(path) == wanted] or same_name
     if not same_name:
       raise InputError(
-        f'{os.path.join(pred_dir, name)}: has no {content}: neither {path} nor any other {os.path.basename(path)} is '
-        f'in {flag} {root}; check the folders and {replace_flag} old,new'
+        f'{os.path.join(pred_dir, name)}: has no {content}: neither {wanted} nor any other {os.path.basename(wanted)} '
+        f'is in {flag} {root}; check {mend}'
       )
     if same_name[1:]:
       raise InputError(
         f'{os.path.join(pred_dir, name)}: its {content} is ambiguous: {" and ".join(same_name[:2])} in {flag} {root} '
         f'have the same name; keep the predictions in the same sub-folders, or give a smaller {flag}'
       )
-    found[name] = same_name[0]
-  unused = len(set(paths) - set(found.values()))
-  return {name: os.path.join(root, path) for name, path in found.items()}, unused
-
-
-def in_list(data_list: str, data_dir: str, names: list[str]) -> dict[str, lists.Pair]:
-  """The image and the ground truth of each prediction in `names` as the list has them.
-
-  Raises:
-    InputError: a line's files are not there, or an image is listed twice.
-  """
-  listed = lists.read_list(data_list, data_dir, need_label=True)
-  if len(listed) != len(names):
-    raise InputError(f'{data_list}: names an image twice; name every image once')
-  return dict(zip(names, listed, strict=True))
+    found += same_name
+  return [os.path.join(root, path) for path in found], len(set(paths) - set(found))
 
 
 def grouped(paths: list[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -78,9 +69,13 @@ def grouped(paths: list[str], key: Callable[[str], str]) -> dict[str, list[str]]
   return groups
 
 
+def without_suffix(path: str) -> str:
+  return os.path.splitext(path)[0]
+
+
 def stem(path: str) -> str:
   """The file name without folder and suffix."""
-  return pathlib.PurePath(path).stem
+  return os.path.basename(without_suffix(path))
 
 
 replacement = arguments.separated(
@@ -127,8 +122,8 @@ def prediction_of(image: str, names: list[str], pred_dir: str) -> str:
   """The one of `names`, predictions with the image's stem, that is the image's."""
   if len(names) == 1:
     return names[0]
-  path = '/' + os.path.splitext(image)[0]
-  same_path = [name for name in names if path.endswith('/' + os.path.splitext(name)[0])]
+  path = '/' + without_suffix(image)
+  same_path = [name for name in names if path.endswith('/' + without_suffix(name))]
   if not same_path:
     raise InputError(
       f'--pred-dir {pred_dir}: {names[0]} and {names[1]} could both be the prediction of {image}; keep the sub-folders '
@@ -144,20 +139,16 @@ def listed_images(data_list: str) -> list[str]:
   return list(dict.fromkeys(found))
 
 
-def find(
-  names: list[str], pred_dir: str, truths: dict[str, str], instances: dict[str, str], photos: dict[str, str]
-) -> list[Files]:
-  """The files of each prediction in `names`, which is the key of the rest; an InputError if two have the same truth.
+def find(pred_dir: str, names: list[str], truths, instances, photos) -> list[Files]:
+  """The files of each prediction in `names`, given its other ones; an InputError if two have the same truth.
 
   Confidences lie in a folder `confidence` beside that of the predictions, under their names."""
-  files, pred_of = [], {}
   beside = os.path.join(os.path.dirname(os.path.abspath(pred_dir)), 'confidence')
-  known = set(images.walk(beside)) if os.path.isdir(beside) else set()
-  for name in names:
-    pred, truth = os.path.join(pred_dir, name), truths[name]
+  preds, confidences = ([os.path.join(folder, name) for name in names] for folder in (pred_dir, beside))
+  confidences = [path if os.path.isfile(path) else None for path in confidences]
+  pred_of = {}
+  for pred, truth in zip(preds, truths, strict=True):
     if truth in pred_of:
       raise InputError(f'{pred}: has the same ground truth as {pred_of[truth]}: {truth}; keep one prediction an image')
     pred_of[truth] = pred
-    confidence = os.path.join(beside, name) if name in known else None
-    files.append(Files(name, pred, truth, instances.get(name), confidence, photos.get(name)))
-  return files
+  return list(map(Files, names, preds, truths, instances, confidences, photos))

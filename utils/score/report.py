@@ -5,7 +5,6 @@ import io
 import itertools
 import json
 import math
-import os
 import pathlib
 import string
 
@@ -98,8 +97,8 @@ def image_groups(folders: list[Folder], number: int) -> dict[str, list[str]]:
 class Strips:
   """Makes the strip of pictures of an image: photo, ground truth, and each folder's prediction and errors."""
 
-  def __init__(self, folders: list[Folder], classes: labels.Classes, photos: dict[str, str], width: int):
-    self.folders, self.num_classes, self.photos, self.width = folders, len(classes.names), photos, width
+  def __init__(self, folders: list[Folder], classes: labels.Classes, width: int):
+    self.folders, self.num_classes, self.width = folders, len(classes.names), width
     self.colours = np.vstack([classes.colours, np.array([OUTSIDE], np.uint8)])
 
   def of(self, truth_path: str) -> dict:
@@ -115,8 +114,9 @@ class Strips:
 
   def pictures(self, truth_path: str) -> dict[str, Picture.Image]:
     """Label -> picture, at most `width` pixels wide."""
-    truth = self._ids(ScoredImage(self.folders[-1].files[truth_path], self.num_classes).truth)
-    pictures = {'image': self._photo(self.photos[truth_path])} if self.photos else {}
+    file = self.folders[-1].files[truth_path]
+    truth = self._ids(ScoredImage(file, self.num_classes).truth)
+    pictures = {'image': self._photo(file.image)} if file.image else {}
     pictures['truth'] = Picture.fromarray(self.colours[truth])
     for folder in self.folders:
       pred = self._ids(images.read_label(folder.files[truth_path].pred))
@@ -155,23 +155,6 @@ def data_uri(picture: Picture.Image, kind: str) -> str:
   stream = io.BytesIO()
   picture.save(stream, kind, optimize=True, quality=85)  # PNG has no quality
   return f'data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}'
-
-
-def photos(image_dir: str, files: list[pairs.Files]) -> dict[str, str]:
-  """Ground truth path -> the image, anywhere in `image_dir`, with the prediction's name; empty without a folder."""
-  if not image_dir:
-    return {}
-  images.check_folder('--image-dir', image_dir)
-  by_stem = pairs.grouped(images.walk(image_dir), pairs.stem)
-  found = {}
-  for file in files:
-    paths = by_stem.get(pairs.stem(file.name), [])
-    paths = [path for path in paths if os.path.splitext(path)[0] == os.path.splitext(file.name)[0]] or paths
-    if len(paths) != 1:
-      problem = f'both {paths[0]} and {paths[1]} carry its name' if paths else 'no image carries its name'
-      raise InputError(f'{file.pred}: {problem} in --image-dir {image_dir}; give the folder of exactly these images')
-    found[file.truth] = os.path.join(image_dir, paths[0])
-  return found
 
 
 def page(data: dict) -> str:
