@@ -76,11 +76,7 @@ def main(argv=None) -> None:
 
 
 def traced(path: str, classes: labels.Classes, tolerance: float) -> Traced:
-  if tiff.is_tiff(path):
-    with tiff.TiffReader(path, class_ids=True) as reader:
-      ids = np.concatenate(list(reader.bands()))[..., 0]
-  else:
-    ids = images.read_label(path)
+  ids = images.read_label(path)
   background, polygons, lost = background_of(classes.names), [], 0
   for value in np.unique(ids).tolist():
     if len(classes.names) <= value != labels.VOID:
@@ -182,8 +178,8 @@ def georeference(path: str):
   """(pixel corners [n, 2] -> coordinates [n, 2], EPSG code or None) of a GeoTIFF (OGC GeoTIFF 1.1, section 7)."""
   tags = {}
   if tiff.is_tiff(path):
-    with tiff.TiffReader(path, class_ids=True) as reader:
-      tags = reader.page.geotiff_tags or {}
+    with tiff.tifffile().TiffFile(path) as file:
+      tags = file.pages[0].geotiff_tags or {}
   if 'ModelTransformation' in tags:
     matrix = np.reshape(tags['ModelTransformation'], (4, 4))
   elif 'ModelPixelScale' in tags and 'ModelTiepoint' in tags:

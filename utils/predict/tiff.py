@@ -45,14 +45,11 @@ class TiffReader:
 
   `size` is (height, width), `georeference` the tags of that name. A context manager, which closes the file.
 
-  Args:
-    class_ids: whether it may have a palette, whose indices are read.
-
   Raises:
     InputError: no such picture, or one that cannot be read in bands.
   """
 
-  def __init__(self, path: str, class_ids: bool = False):
+  def __init__(self, path: str):
     self.path, self.library = path, tifffile()
     with contextlib.ExitStack() as stack:
       with self.decoding():
@@ -60,7 +57,7 @@ class TiffReader:
         stream = stack.enter_context(open(path, 'rb'))
         self.file = self.library.TiffFile(stream)
         self.page = self.file.pages[0]
-        problem = self.problem(class_ids)
+        problem = self.problem()
       if problem:
         raise InputError(f'{path}: {problem}')
       self.opened = stack.pop_all()
@@ -73,13 +70,12 @@ class TiffReader:
   def __exit__(self, *error):
     self.opened.close()
 
-  def problem(self, class_ids: bool) -> str | None:
+  def problem(self) -> str | None:
     """Why it cannot be read here, and how to convert it; None if it can."""
     page, kinds = self.page, self.library.PHOTOMETRIC
-    readable = {kinds.MINISBLACK, kinds.RGB, kinds.YCBCR} | ({kinds.PALETTE} if class_ids else set())
     if page.dtype != np.uint8 or page.bitspersample != 8:
       return images.DEEP.format(page.bitspersample)
-    if page.samplesperpixel > 4 or page.photometric not in readable:
+    if page.samplesperpixel > 4 or page.photometric not in (kinds.MINISBLACK, kinds.RGB, kinds.YCBCR):
       kind = getattr(page.photometric, 'name', page.photometric)
       return f'has {page.samplesperpixel} samples a pixel ({kind}), not grey or RGB; convert it'
     if page.planarconfig != self.library.PLANARCONFIG.CONTIG and page.samplesperpixel > 1:
