@@ -53,14 +53,9 @@ class ScoredImage:
     return self.of_same_size(self.files.instances)
 
   @functools.cached_property
-  def runs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Predictions, ground truth and lengths of the runs of both."""
-    return list(metrics.runs(self.pred, self.truth))
-
-  @functools.cached_property
   def confusion(self) -> np.ndarray:
     """The confusion matrix, int64 [C, C + 1]."""
-    return metrics.confusion_of_runs(self.runs, self.num_classes)
+    return metrics.confusion(self.pred, self.truth, self.num_classes)
 
   @functools.cached_property
   def regions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -95,16 +90,16 @@ def add(sums: Sums, more: Sums) -> Sums:
 
 def count(image: ScoredImage) -> Sums:
   """The confusion matrix, and of an image that has them: truth values outside the classes, truth that is void only."""
-  strays = []  # (path, value, its pixels, those of them that are predicted as that value)
-  for pred, truth, lengths in image.runs:
-    outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
-    values, index = np.unique(truth[outside], return_inverse=True)
-    pixels, same = (np.bincount(index, x[outside], len(values)) for x in (lengths, lengths * (pred == truth)))
-    strays += zip([image.files.truth] * len(values), values.tolist(), pixels.tolist(), same.tolist(), strict=True)
+  truth, path = image.truth, image.files.truth
+  outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
+  values, index = np.unique(truth[outside], return_inverse=True)
+  same = image.pred[outside] == truth[outside]
+  pixels, predicted = (np.bincount(index, weights, len(values)).tolist() for weights in (None, same))
   return {
     'confusion': image.confusion,
-    'strays': strays,
-    'void_only': [] if image.confusion.any() else [image.files.truth],
+    # (path, value, its pixels, those of them that are predicted as that value)
+    'strays': list(zip([path] * len(values), values.tolist(), pixels, predicted, strict=True)),
+    'void_only': [] if image.confusion.any() else [path],
   }
 
 
@@ -125,7 +120,7 @@ def check_truth(sums: Sums, num_classes: int, ignored: list[int]) -> list[str]:
   if strays:
     found = Counter()
     for _, value, pixels, _ in strays:
-      found[value] += int(pixels)
+      found[value] += pixels
     values = sorted(found)
     first = next(path for path, value, *_ in strays if value == values[0])
     share = found.total() / (found.total() + int(sums['confusion'].sum()))
