@@ -4,7 +4,6 @@ import contextlib
 import functools
 import itertools
 import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +16,7 @@ from utils.errors import InputError, RunError, one_line, report
 from utils.files import whole_file
 from utils.images import open_picture, orientation, upright
 from utils.predict.predictor import load_network
-from utils.predict.tiff import TILE, TiffReader, as_rgb, is_tiff, regrouped, write_tiff
+from utils.predict.tiff import TILE, TiffReader, is_tiff, write_tiff
 from utils.predict.windows import class_bands, scores
 
 
@@ -77,13 +76,13 @@ def predict_tiff(path: str, outputs, windows: dict) -> None:
   Class ids and confidence wait in a file until the whole image is predicted, so memory does not grow with the height.
   """
   with TiffReader(path) as image, tempfile.TemporaryFile(dir=outputs.folder) as waiting:
-    for found in class_bands(rgb_bands(image), image.size, **windows):
+    for found in class_bands(image.bands(), image.size, **windows):
       waiting.write(np.stack(outputs.labels(*found), -1).tobytes())
 
     def pictures(kind):
       waiting.seek(0)
       bands = iter(lambda: waiting.read(TILE * image.size[1] * 2), b'')
-      pixels = rgb_bands(image) if kind == 'overlay' else itertools.repeat(None)
+      pixels = image.bands() if kind == 'overlay' else itertools.repeat(None)
       for data, rgb in zip(bands, pixels, strict=False):
         labels, confidence = np.moveaxis(np.frombuffer(data, np.uint8).reshape(-1, image.size[1], 2), -1, 0)
         yield outputs.picture(kind, labels, confidence, rgb)
@@ -92,10 +91,6 @@ def predict_tiff(path: str, outputs, windows: dict) -> None:
     for kind in outputs.kinds:
       with whole_file(outputs.path(kind, path)) as temporary:
         write_tiff(temporary, pictures(kind), image.size, image, outputs.palette if kind == 'gray' else None)
-
-
-def rgb_bands(image: TiffReader) -> Iterator[np.ndarray]:
-  return regrouped(map(as_rgb, image.bands()), TILE)
 
 
 def write(outputs, predicted: tuple[tuple[str, np.ndarray], np.ndarray]) -> None:

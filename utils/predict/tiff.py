@@ -113,12 +113,12 @@ class TiffReader:
       raise InputError(f'{self.path}: cannot be decoded ({one_line(e)[:200]}); replace the file') from None
 
   def bands(self) -> Iterator[np.ndarray]:
-    """Yields uint8 [n, w, samples] from top to bottom, n as the file has it."""
+    """Yields uint8 RGB [TILE, w, 3] from top to bottom, the last of any height; grey is repeated, alpha dropped."""
     rows = 0
     with self.decoding():
-      for band in self.plain_bands() if self.is_plain() else self.decoded_bands():
+      for band in regrouped(self.plain_bands() if self.is_plain() else self.decoded_bands()):
         rows += len(band)
-        yield band
+        yield band[..., :3] if band.shape[-1] > 2 else band[..., :1].repeat(3, -1)
       if rows < self.size[0]:
         raise EOFError(f'it ends after {rows} of {self.size[0]} rows')
 
@@ -143,22 +143,17 @@ class TiffReader:
       yield band
 
 
-def as_rgb(pixels: np.ndarray) -> np.ndarray:
-  """uint8 [n, w, samples] -> [n, w, 3]: grey repeated, alpha dropped."""
-  return pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., :1].repeat(3, -1)
-
-
-def regrouped(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-  """The same rows in bands of `rows` rows; the last may have fewer."""
+def regrouped(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+  """The same rows in bands of TILE rows; the last may have fewer."""
   waiting, number = [], 0
   for band in bands:
-    for start in range(0, len(band), rows):
-      waiting.append(band[start : start + rows])
+    for start in range(0, len(band), TILE):
+      waiting.append(band[start : start + TILE])
       number += len(waiting[-1])
-      if number >= rows:
+      if number >= TILE:
         joined = np.concatenate(waiting)
-        yield joined[:rows]
-        waiting, number = [joined[rows:]], number - rows
+        yield joined[:TILE]
+        waiting, number = [joined[TILE:]], number - TILE
   if number:
     yield np.concatenate(waiting)
 
