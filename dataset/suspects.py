@@ -66,10 +66,10 @@ def main(argv=None) -> None:
 
   args.whole_image, args.batch_size = False, None
   most = run.affordable_pixels(args.num_classes, (1.0,))
-  keyed = (((pair, image), image) for pair in pairs for image in [run.read_image(pair.image, most)])
-  found = windows.scores(keyed, **load_network(args, (1.0,), False))
+  images = ((pair, run.read_image(pair.image, most)) for pair in pairs)
+  found = windows.scores(images, **load_network(args, (1.0,), False))
   ranked, worst = [], []
-  for (pair, image), score in tqdm(found, total=len(pairs), desc='ranking', unit='image'):
+  for pair, image, score in tqdm(found, total=len(pairs), desc='ranking', unit='image'):
     label, score = read_truth(pair), score / score.sum(-1, keepdims=True)  # upright; probabilities
     prediction, quality = np.argmax(score, -1), pixel_scores(score, label)
     valid = label < args.num_classes

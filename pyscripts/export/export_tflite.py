@@ -62,7 +62,7 @@ def main(argv=None) -> None:
   def miou(probabilities) -> float:
     matrix = np.zeros((args.num_classes, args.num_classes + 1), np.int64)
     images = map(validation.read, pairs)
-    for (pair, _), score in windows.scores(images, probabilities, args.input_size, args.strides):
+    for pair, _, score in windows.scores(images, probabilities, args.input_size, args.strides):
       matrix += metrics.confusion(outputs.class_map(score), validation.read_truth(pair), args.num_classes)
     return metrics.mean(metrics.iou(matrix))
 

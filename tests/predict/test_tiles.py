@@ -46,7 +46,7 @@ def bands_of(image, rows):
 def test_bands_of_rows_give_what_the_whole_image_gives(size, window, strides, band):
   """To the last bit, whatever the bands and the batches."""
   image = picture(*size)
-  ((_, score),) = scores([(0, image)], stand_in, window, strides, batch_size=3)
+  ((*_, score),) = scores([(0, image)], stand_in, window, strides, batch_size=3)
   got = class_bands(bands_of(image, band), size, stand_in, window, strides, batch_size=3)
   for parts, whole in zip(zip(*got, strict=True), decided(score), strict=True):
     np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -102,9 +102,9 @@ def slow_scores(image, window, strides, scales, flip):
 )
 def test_scores_are_their_definition(size, window, strides, scales, flip):
   image = picture(*size)
-  ((key, got),) = scores([('a', image)], stand_in, window, strides, scales, flip, batch_size=3)
+  ((key, same, got),) = scores([('a', image)], stand_in, window, strides, scales, flip, batch_size=3)
   want = slow_scores(image, window, strides, scales, flip)
-  assert key == 'a' and got.shape == want.shape and got.dtype == np.float32
+  assert key == 'a' and same is image and got.shape == want.shape and got.dtype == np.float32
   np.testing.assert_allclose(got, want, atol=2e-5)
   np.testing.assert_allclose(got.sum(-1), len(scales) * (1 + flip), atol=1e-4)
 
@@ -136,12 +136,12 @@ def test_batches_across_images_scales_and_flips_change_nothing(batch_size):
     sizes.append(len(windows))
     return stand_in(windows)
 
-  alone = [next(scores([one], counted, *settings))[1] for one in images]
+  alone = [next(scores([one], counted, *settings))[2] for one in images]
   number = len(sizes)
   sizes.clear()
   together = list(scores(images, counted, *settings, batch_size=batch_size))
-  assert [key for key, _ in together] == [0, 1, 2, 3, 4]
-  for (_, got), want in zip(together, alone, strict=True):
+  assert [key for key, *_ in together] == [0, 1, 2, 3, 4]
+  for (*_, got), want in zip(together, alone, strict=True):
     np.testing.assert_allclose(got, want, atol=1e-6)
   assert sizes == [batch_size] * math.ceil(number / batch_size)
 
@@ -151,11 +151,11 @@ def test_whole_image_is_a_window_that_covers_it(size):
   """At every scale, mirrored or not: the window of the padded size gives the same."""
   image = picture(*size)
   whole = functools.partial(padded_size, 'fcn8s')
-  ((_, got),) = scores([(0, image)], stand_in, whole, (8, 8), SCALES, flip=True)
+  ((*_, got),) = scores([(0, image)], stand_in, whole, (8, 8), SCALES, flip=True)
   want = 0
   for scale in SCALES:
     window = whole(*(max(1, int(side * scale)) for side in size))
-    ((_, score),) = scores([(0, image)], stand_in, window, window, (scale,), flip=True)
+    ((*_, score),) = scores([(0, image)], stand_in, window, window, (scale,), flip=True)
     want = want + score
   np.testing.assert_allclose(got, want, atol=1e-5)
 
@@ -207,7 +207,7 @@ def recorded_network():
 def test_recorded_predictions(recorded_network, script, names, scales, flip):
   """What the 2018 scripts predicted, near ties apart."""
   images = [(name, read_image(str(recorded.GOLDEN / 'images' / f'{name}.jpg'), math.inf)) for name in names]
-  for name, score in scores(images, recorded_network, (96, 96), (64, 64), scales, flip, batch_size=8):
+  for name, _, score in scores(images, recorded_network, (96, 96), (64, 64), scales, flip, batch_size=8):
     want = read_label(str(recorded.GOLDEN / script / f'{name}.png'))
     assert np.mean(class_map(score) == want) > 0.998
 

@@ -50,7 +50,7 @@ class Predictor:
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape[2:] != (3,):
       raise InputError(f'the image is {image.dtype} {list(image.shape)}; give uint8 RGB [h, w, 3]')
-    [(_, score)] = scores([(None, image)], **self.windows)
+    [(_, _, score)] = scores([(None, image)], **self.windows)
     classes, confidence = decided(score)
     return certain(classes, confidence, self.least), confidence
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import tempfile
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from seg_models import image_reader
 from utils import parallel
 from utils.checks import image_size
-from utils.errors import InputError, RunError, one_line, report
+from utils.errors import InputError, RunError, one_line, os_error_line, report
 from utils.files import whole_file
 from utils.images import open_picture, orientation, upright
 from utils.predict.predictor import load_network
@@ -32,38 +33,43 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
 
 
 def run(paths: list[str], read, windows: dict, outputs) -> list[str]:
-  """Reads ahead, predicts and writes behind; returns a line for each image that failed.
-
-  Raises:
-    RunError: an output cannot be written: the rest would fail alike.
-  """
+  """Reads ahead, predicts and writes behind; returns a line for each image that failed, and raises as `predicted`."""
   failed = []
   with tqdm(total=len(paths), desc='predicting', unit='image', disable=not paths) as bar:
 
     def images():
-      """((path, image), image) of those that can be read."""
+      """(path, image) of those that can be read."""
       for reading in parallel.in_background(lambda path: (path, read(path)), paths):
         try:
-          path, image = reading.result()
+          yield reading.result()
         except InputError as e:
           failed.append(one_line(e))
           bar.update()
-        else:
-          yield (path, image), image
 
-    for writing in parallel.in_background(functools.partial(write, outputs), scores(images(), **windows)):
-      writing.result()
+    for _ in predicted(images(), windows, outputs):
       bar.update()
   return failed
 
 
+def predicted(images: Iterable[tuple[str, np.ndarray]], windows: dict, outputs) -> Iterator[None]:
+  """Predicts each (path, image) with the arguments `windows` of `scores`, and writes its outputs while the next is
+  predicted; yields when an image's are written.
+
+  Raises:
+    RunError: an output cannot be written: the rest would fail alike.
+  """
+  with writing(outputs):
+    for written in parallel.in_background(lambda found: outputs.write(*found), scores(images, **windows)):
+      yield written.result()
+
+
 def run_tiffs(paths: list[str], windows: dict, outputs) -> list[str]:
-  """Predicts TIFF images in bands of rows; returns a line for each image that failed, and raises as `run` does."""
+  """Predicts TIFF images in bands of rows; returns a line for each image that failed, and raises as `predicted`."""
   failed = []
   in_bands = {name: windows[name] for name in ('probabilities', 'window', 'strides', 'batch_size')}
   for path in paths:
     try:
-      with writing(outputs, path):
+      with writing(outputs):
         predict_tiff(path, outputs, in_bands)
     except InputError as e:
       failed.append(one_line(e))
@@ -93,22 +99,15 @@ def predict_tiff(path: str, outputs, windows: dict) -> None:
         write_tiff(temporary, pictures(kind), image.size, image, outputs.palette if kind == 'gray' else None)
 
 
-def write(outputs, predicted: tuple[tuple[str, np.ndarray], np.ndarray]) -> None:
-  """Writes one image's outputs, given ((path, image), score) as `scores` yields them."""
-  (path, image), score = predicted
-  with writing(outputs, path):
-    outputs.write(path, image, score)
-
-
 @contextlib.contextmanager
-def writing(outputs, path: str):
-  """Turns an OSError of the block, which writes the outputs of an image, into a RunError."""
+def writing(outputs):
+  """Turns an OSError of the block, which writes outputs, into a RunError."""
   try:
     yield
   except OSError as e:
     raise RunError(
-      f'--save-dir {outputs.folder}: the prediction of {path} cannot be written ({e.strerror or one_line(e)}); '
-      'what is there is whole: fix it and go on with --skip-existing'
+      f'--save-dir {outputs.folder}: cannot be written ({os_error_line(e)}); what is there is whole: fix it and go on '
+      'with --skip-existing'
     ) from None
 
 

@@ -4,7 +4,6 @@ Conventions: frames are uint8 RGB [h, w, 3], numbered from 1. The frames' class 
 made from them, so that an interrupted run goes on with the frames that it lacks.
 """
 
-import functools
 import itertools
 import os
 import tempfile
@@ -14,14 +13,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from utils import parallel
 from utils.errors import InputError, RunError
 from utils.files import whole_file
 from utils.images import read_label
 from utils.labels import blend, colour
 from utils.predict import run
 from utils.predict.predictor import load_network
-from utils.predict.windows import scores
 
 # Quiet: what is wrong with a file is one line from here.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
@@ -85,25 +82,21 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   run.check_memory(path, *video.size, run.affordable_pixels(args.num_classes, scales))
   with tempfile.TemporaryDirectory() as folder:
     open_writer(f'{folder}/test.mp4', video).release()  # before long work
-  predict_frames(video, outputs, load_network(args, scales, flip), args.skip_existing)
+
+  def frames():
+    """Those whose outputs are to be written."""
+    for number, image in video.frames('predicting'):
+      name = outputs.frame(number)
+      if not (args.skip_existing and outputs.all_there(name)):
+        yield name, image
+
+  for _ in run.predicted(frames(), load_network(args, scales, flip), outputs):
+    pass
   count = write_overlay(video, outputs)
   if count < video.frame_count:
     print(f'{path}: {count} of the {video.frame_count} frames that the file names could be decoded')
   print(f'{count} frames predicted: {outputs.video}')
   return 0
-
-
-def predict_frames(video: Video, outputs, windows: dict, skip_existing: bool) -> None:
-  """Writes the class ids of every frame, or of those that lack them."""
-
-  def images():
-    for number, image in video.frames('predicting'):
-      name = outputs.frame(number)
-      if not (skip_existing and outputs.all_there(name)):
-        yield (name, image), image
-
-  for writing in parallel.in_background(functools.partial(run.write, outputs), scores(images(), **windows)):
-    writing.result()
 
 
 def write_overlay(video: Video, outputs) -> int:

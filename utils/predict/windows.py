@@ -161,8 +161,8 @@ def scores(
   scales=(1.0,),
   flip: bool = False,
   batch_size: int = 1,
-) -> Iterator[tuple[object, np.ndarray]]:
-  """Yields (key, score [h, w, C]) for every (key, image), in order. What else is predicted does not change a score.
+) -> Iterator[tuple[object, np.ndarray, np.ndarray]]:
+  """Yields (key, image, score [h, w, C]) for every (key, image), in order; no image changes another's score.
 
   Args:
     probabilities: from `probability_function`.
@@ -171,11 +171,11 @@ def scores(
     batch_size: windows a run of the network.
   """
   views = list(itertools.product(scales, (False, True) if flip else (False,)))
-  waiting = collections.deque()  # key and size of the images whose windows are being computed
+  waiting = collections.deque()  # key and image whose windows are being computed
 
   def views_of_images():
     for key, image in images:
-      waiting.append((key, image.shape[:2]))
+      waiting.append((key, image))
       for scale, mirrored in views:
         pixels = at_scale(image, scale, mirrored)
         size = pixels.shape[:2]
@@ -183,13 +183,14 @@ def scores(
 
   found = means(views_of_images(), probabilities, batch_size)
   for mean in found:
-    key, size = waiting.popleft()
+    key, image = waiting.popleft()
+    size = image.shape[:2]
     score = resize_scores(mean, size)
     for (_, mirrored), mean in zip(views[1:], found, strict=False):
       mean = resize_scores(mean, size)
       np.add(score, mean[:, ::-1] if mirrored else mean, out=score)
-    yield key, score
-    del mean, score  # their memory is free before the next image's
+    yield key, image, score
+    del image, mean, score  # their memory is free before the next image's
 
 
 def means(views: Iterable[View], probabilities: Callable, batch_size: int) -> Iterator[np.ndarray]:

@@ -49,7 +49,7 @@ class Validator:
     images = itertools.takewhile(lambda _: not stop.signum, map(read, self.pairs))
     found = scores(images, self.probabilities, **self.windows)
     bar = tqdm(found, 'validation', len(self.pairs), leave=False, disable=self.quiet, mininterval=0.5, unit='image')
-    for (pair, image), score in bar:
+    for pair, image, score in bar:
       truth, predicted = read_truth(pair), class_map(score)
       matrix += metrics.confusion(predicted, truth, classes)
       loss += cross_entropy(score, truth)
@@ -80,12 +80,12 @@ def cross_entropy(score: np.ndarray, truth: np.ndarray) -> float:
 
 
 def read(pair):
-  """-> ((pair, its image), its image): what is known of an image when it is scored, and what is predicted."""
+  """-> (pair, its image)."""
   try:
     image = read_image(pair.image)
   except (InputError, OSError, tf.errors.OpError) as e:
     raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); fix it and --resume') from None
-  return (pair, image), image
+  return pair, image
 
 
 def read_truth(pair) -> np.ndarray:
