@@ -73,7 +73,7 @@ class Outputs:
   def write(self, path: str, image: np.ndarray, score: np.ndarray) -> None:
     """Writes all outputs of one image, class ids last, so that what has class ids has everything."""
     self.remove_others(path)
-    labels, confidence = self.labels(*decided(score))
+    labels, confidence = self.labels(score)
     for kind in self.kinds:
       target = self.path(kind, path)
       if kind == 'probs':
@@ -95,9 +95,10 @@ class Outputs:
     pixels = colour(labels, self.colours)
     return blend(image, pixels) if kind == 'overlay' else pixels
 
-  def labels(self, classes: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Class ids, void where the confidence is below --min-confidence, and the confidence in 255ths, uint8 [h, w]."""
-    return certain(classes, confidence, self.least), np.rint(255 * confidence).astype(np.uint8)
+  def labels(self, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `decided` says with --min-confidence, the confidence in 255ths: two uint8 [h, w]."""
+    labels, confidence = decided(score, self.least)
+    return labels, np.rint(255 * confidence).astype(np.uint8)
 
   @contextlib.contextmanager
   def claim(self, shard: tuple[int, int] | None):
@@ -124,16 +125,13 @@ def class_map(score: np.ndarray) -> np.ndarray:
   return np.argmax(score, -1).astype(np.uint8)
 
 
-def decided(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Scores [h, w, C] -> the best class of each pixel, uint8 [h, w], and its confidence, float32 [h, w]: its share
-  of the pixel's scores, which is the mean softmax probability over windows, scales and flips.
+def decided(score: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+  """Scores [h, w, C] -> the best class of each pixel, void where its confidence is below `least`, uint8 [h, w]; and the
+  confidence, float32 [h, w]: its share of the pixel's scores, which is the mean softmax probability over windows,
+  scales and flips.
   """
-  return class_map(score), np.max(score, -1) / np.sum(score, -1)
-
-
-def certain(classes: np.ndarray, confidence: np.ndarray, least: float) -> np.ndarray:
-  """The class ids, void where the confidence is below `least`: uint8 [h, w]."""
-  return np.where(confidence < least, np.uint8(VOID), classes)
+  confidence = np.max(score, -1) / np.sum(score, -1)
+  return np.where(confidence < least, np.uint8(VOID), class_map(score)), confidence
 
 
 def images_to_do(args, outputs: Outputs) -> list[str]:

@@ -12,7 +12,7 @@ from seg_models.names import build, padded_size
 from utils import checkpoint, devices
 from utils.errors import InputError
 from utils.predict import flags
-from utils.predict.outputs import certain, decided
+from utils.predict.outputs import decided
 from utils.predict.windows import freeze, probability_function, scores, whole_image_function, windows_at_once
 
 
@@ -51,8 +51,7 @@ class Predictor:
     if image.dtype != np.uint8 or image.shape[2:] != (3,):
       raise InputError(f'the image is {image.dtype} {list(image.shape)}; give uint8 RGB [h, w, 3]')
     [(_, _, score)] = scores([(None, image)], **self.windows)
-    classes, confidence = decided(score)
-    return certain(classes, confidence, self.least), confidence
+    return decided(score, self.least)
 
 
 def load_network(args, scales, flip: bool) -> dict:

@@ -18,7 +18,7 @@ from utils.files import whole_file
 from utils.images import open_picture, orientation, upright
 from utils.predict.predictor import load_network
 from utils.predict.tiff import TILE, TiffReader, is_tiff, write_tiff
-from utils.predict.windows import class_bands, scores
+from utils.predict.windows import score_bands, scores
 
 
 def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
@@ -77,13 +77,13 @@ def run_tiffs(paths: list[str], windows: dict, outputs) -> list[str]:
 
 
 def predict_tiff(path: str, outputs, windows: dict) -> None:
-  """Writes the outputs of one TIFF image as TIFF, class ids last; `windows` are the arguments of `class_bands`.
+  """Writes the outputs of one TIFF image as TIFF, class ids last; `windows` are the arguments of `score_bands`.
 
   Class ids and confidence wait in a file until the whole image is predicted, so memory does not grow with the height.
   """
   with TiffReader(path) as image, tempfile.TemporaryFile(dir=outputs.folder) as waiting:
-    for found in class_bands(image.bands(), image.size, **windows):
-      waiting.write(np.stack(outputs.labels(*found), -1).tobytes())
+    for score in score_bands(image.bands(), image.size, **windows):
+      waiting.write(np.stack(outputs.labels(score), -1).tobytes())
 
     def pictures(kind):
       waiting.seek(0)

@@ -21,7 +21,6 @@ from tqdm import tqdm
 from network.common.layers import EPSILON, MEAN, Conv, resize_bilinear
 from utils import parallel
 from utils.errors import RunError
-from utils.predict.outputs import decided
 
 OPENCV_CHANNELS = 128  # the most that an image of OpenCV may have
 
@@ -223,20 +222,19 @@ def compute(probabilities: Callable, windows: np.ndarray) -> np.ndarray:
     ) from None
 
 
-def class_bands(
+def score_bands(
   bands: Iterable[np.ndarray],
   size: tuple[int, int],
   probabilities: Callable,
   window: tuple[int, int],
   strides: tuple[int, int],
   batch_size: int,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Yields the class ids uint8 [n, w] and their confidence float32 [n, w] (see `decided`) of an image from top to
-  bottom, given its pixels, uint8 RGB [n, w, 3], in bands of rows.
+) -> Iterator[np.ndarray]:
+  """Yields the scores [n, w, C] of an image from top to bottom, given its pixels, uint8 RGB [n, w, 3], in bands of
+  rows. The next band takes the memory of the one before.
 
   Memory grows with the width, not with the height. At one scale, not mirrored, this gives what `scores` gives, to the
   last bit.
   """
   view = View(size, bands, window, strides, by_rows=True)
-  for mean in tqdm(means([view], probabilities, batch_size), 'predicting', len(view.known), unit='row of windows'):
-    yield decided(mean)
+  yield from tqdm(means([view], probabilities, batch_size), 'predicting', len(view.known), unit='row of windows')
