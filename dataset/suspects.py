@@ -64,10 +64,9 @@ def main(argv=None) -> None:
   from utils.predict.predictor import load_network
   from utils.train.validation import read_truth
 
-  args.whole_image, args.batch_size = False, None
-  most = run.affordable_pixels(args.num_classes, (1.0,))
+  most = run.affordable_pixels(args.num_classes, args.scales)
   images = ((pair, run.read_image(pair.image, most)) for pair in pairs)
-  found = windows.scores(images, **load_network(args, (1.0,), False))
+  found = windows.scores(images, **load_network(args))
   ranked, worst = [], []
   for pair, image, score in tqdm(found, total=len(pairs), desc='ranking', unit='image'):
     label, score = read_truth(pair), score / score.sum(-1, keepdims=True)  # upright; probabilities

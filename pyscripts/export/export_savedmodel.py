@@ -30,8 +30,7 @@ def main(argv=None) -> None:
   from utils.predict.export import Predictor
   from utils.predict.predictor import restored
 
-  scales = flags.SCALES if args.scale_aug else (1.0,)
-  predictor = Predictor(restored(args), args.num_classes, args.input_size, args.strides, scales, args.flip_aug)
+  predictor = Predictor(restored(args), args.num_classes, args.input_size, args.strides, args.scales, args.flip_aug)
   signatures = {'serving_default': predictor.__call__.get_concrete_function()}
   with tempfile.TemporaryDirectory(prefix='.writing-', dir=parent) as folder:
     try:

@@ -10,8 +10,7 @@ from utils.predict import flags
 
 
 def main(argv=None):
-  args = flags.parse(__doc__, argv, multi_scale=True)
-  return flags.run(args, flags.SCALES if args.scale_aug else (1.0,), args.flip_aug)
+  return flags.run(flags.parse(__doc__, argv, multi_scale=True))
 
 
 if __name__ == '__main__':

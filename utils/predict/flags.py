@@ -64,7 +64,8 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
 
 
 def parse_described(parser: Parser, argv) -> argparse.Namespace:
-  """Parses flags of which the run named by --run or --restore-from says the defaults; `args.classes` are its classes.
+  """Parses flags of which the run named by --run or --restore-from says the defaults; `args.classes` are its classes,
+  `args.scales` those of the views.
 
   Raises:
     InputError: neither is given, a flag contradicts the run's network, --save-dir is empty where the script has it, or
@@ -82,6 +83,7 @@ def parse_described(parser: Parser, argv) -> argparse.Namespace:
     _check_network(args, run, names_of(parser, Role.NETWORK))
     print(f'{run.folder}: {args.restore_from}{", the averages of its weights" if args.ema else ""}', file=sys.stderr)
   args.classes = run.classes if run and run.classes else labels.numbered(args.num_classes)
+  args.scales = SCALES if args.scale_aug else (1.0,)
   if getattr(args, 'save_dir', None) == '':
     raise InputError('--save-dir is empty; name a folder')
   if problem := size_problem(args.model, *args.input_size, args.output_stride):
@@ -109,6 +111,7 @@ def _check_network(args: argparse.Namespace, run: runs.Run, names: list[str]) ->
 
 def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True, precision: bool = True):
   """The network and its windows: the same in prediction and export. Returns the group of the windows' flags."""
+  parser.set_defaults(flip_aug=False, scale_aug=False, whole_image=False, batch_size=None)  # where they are no flags
   add_network_flags(parser)
   if precision:
     add_precision_flag(parser)
@@ -126,11 +129,11 @@ def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True
   return group
 
 
-def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
+def run(args: argparse.Namespace) -> int:
   """Runs a prediction script on what `parse` returned. Returns the exit code: 1 if an image failed or is missing."""
   outputs = Outputs(args)
   paths = images_to_do(args, outputs)
-  _check_tiffs(args, paths, scales, flip)
+  _check_tiffs(args, paths)
   with outputs.claim(args.shard):
     if args.skip_existing:
       paths = [path for path in paths if not outputs.done(path)]
@@ -141,19 +144,17 @@ def run(args: argparse.Namespace, scales=(1.0,), flip: bool = False) -> int:
       from utils.predict import run as images
       from utils.predict import video
 
-    return (video if args.video else images).predict(args, paths, outputs, scales, flip)
+    return (video if args.video else images).predict(args, paths, outputs)
 
 
-def _check_tiffs(args, paths: list[str], scales, flip: bool) -> None:
-  tiffs = list(filter(is_tiff, paths))
-  if not tiffs:
-    return
-  refused = {'scale-aug': scales != (1.0,), 'flip-aug': flip, 'whole-image': args.whole_image}
-  for flag in [flag for flag, given in {**refused, 'save-probs': args.save_probs}.items() if given]:
-    raise InputError(
-      f'--{flag} does not go with {tiffs[0]}: TIFF images are predicted in bands of windows, at one scale'
-    )
-  tifffile()
+def _check_tiffs(args, paths: list[str]) -> None:
+  tiff = next(filter(is_tiff, paths), None)
+  for flag in ('scale_aug', 'flip_aug', 'whole_image', 'save_probs'):
+    if tiff and getattr(args, flag):
+      flag = flag.replace('_', '-')
+      raise InputError(f'--{flag} does not go with {tiff}: TIFF images are predicted in bands of windows, at one scale')
+  if tiff:
+    tifffile()
 
 
 def _check(args):

@@ -43,8 +43,8 @@ class Predictor:
     parser = argparse.ArgumentParser()
     flags.add_prediction_flags(parser, multi_scale=False)
     args = flags.parse_described(parser, words)
-    args.whole_image, args.batch_size = whole_image, None
-    self.classes, self.windows, self.least = args.classes, load_network(args, scales, flip), min_confidence
+    args.whole_image, args.scales, args.flip_aug = whole_image, scales, flip
+    self.classes, self.windows, self.least = args.classes, load_network(args), min_confidence
 
   def __call__(self, image) -> tuple[np.ndarray, np.ndarray]:
     image = np.asarray(image)
@@ -54,13 +54,13 @@ class Predictor:
     return decided(score, self.least)
 
 
-def load_network(args, scales, flip: bool) -> dict:
+def load_network(args) -> dict:
   """The network of the flags, ready to predict, and its windows: the arguments of `windows.scores`."""
   devices.grow_memory()
   model = restored(args)
   freeze(model)
   print(devices.described(args.precision))
-  windows = {'strides': args.strides, 'scales': scales, 'flip': flip}
+  windows = {'strides': args.strides, 'scales': args.scales, 'flip': args.flip_aug}
   if args.whole_image:
     size = functools.partial(padded_size, args.model, output_stride=args.output_stride)
     return windows | {'probabilities': whole_image_function(model), 'window': size, 'batch_size': 1}

@@ -21,11 +21,11 @@ from utils.predict.tiff import TILE, TiffReader, is_tiff, write_tiff
 from utils.predict.windows import score_bands, scores
 
 
-def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
+def predict(args, paths: list[str], outputs) -> int:
   """Predicts the images `paths`; `args` from `flags.parse`. One bad image does not stop the others. Returns the exit
   code: 1 if an image failed."""
-  windows = load_network(args, scales, flip)
-  read = functools.partial(read_image, most_pixels=affordable_pixels(args.num_classes, scales))
+  windows = load_network(args)
+  read = functools.partial(read_image, most_pixels=affordable_pixels(args.num_classes, args.scales))
   failed = run([path for path in paths if not is_tiff(path)], read, windows, outputs)
   failed += run_tiffs([path for path in paths if is_tiff(path)], windows, outputs)
   print(f'{len(paths) - len(failed)} of {len(paths)} images predicted: {args.save_dir}')

@@ -70,7 +70,7 @@ class Video:
       yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
-def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) -> int:
+def predict(args, paths: list[str], outputs) -> int:
   """Predicts the one video in `paths`; `args` from `flags.parse`. Returns the exit code.
 
   Raises:
@@ -79,7 +79,7 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
   """
   [path] = paths
   video = Video(path)
-  run.check_memory(path, *video.size, run.affordable_pixels(args.num_classes, scales))
+  run.check_memory(path, *video.size, run.affordable_pixels(args.num_classes, args.scales))
   with tempfile.TemporaryDirectory() as folder:
     open_writer(f'{folder}/test.mp4', video).release()  # before long work
 
@@ -90,7 +90,7 @@ def predict(args, paths: list[str], outputs, scales=(1.0,), flip: bool = False) 
       if not (args.skip_existing and outputs.all_there(name)):
         yield name, image
 
-  for _ in run.predicted(frames(), load_network(args, scales, flip), outputs):
+  for _ in run.predicted(frames(), load_network(args), outputs):
     pass
   count = write_overlay(video, outputs)
   if count < video.frame_count:
