@@ -13,7 +13,7 @@ from PIL import Image
 
 from network.common.layers import MEAN
 from tests.predict import predicted
-from tests.predict.predicted import LIGHT, NETWORK, WINDOWS, files, flags, gray, pixels, run
+from tests.predict.predicted import LIGHT, NETWORK, WINDOWS, flags, gray, pixels, run
 from utils import checkpoint as checkpoints
 from utils import labels
 from utils.predict import flags as inference_flags
@@ -63,12 +63,6 @@ for model in ('one', 'several'):
       assert np.mean(out['classes'][0] == want) > 0.999
       np.testing.assert_allclose(out['probabilities'][0], probs, atol=2e-3)
       np.testing.assert_allclose(out['probabilities'].sum(-1), 1, atol=1e-5)
-
-
-def test_an_export_replaces_nothing(checkpoint, tmp_path, capsys):
-  assert run(flags(checkpoint, tmp_path), 'export.export_savedmodel') == 2
-  err = capsys.readouterr().err
-  assert 'is there already' in err and err.count('\n') == 1 and files(tmp_path) == {}
 
 
 def of_windows(words, checkpoint):
@@ -130,20 +124,21 @@ def test_tflite_model_is_the_network_of_a_window(
 @pytest.mark.parametrize(
   ('script', 'more', 'words'),
   [
-    ('onnx', [], 'pip install tf2onnx'),
-    ('tflite', [], 'pip install ai-edge-litert'),
-    ('tflite', ['--precision', 'int8'], '--precision int8, --calibrate (empty)'),
+    ('savedmodel', [*WINDOWS, '--save-dir', '.'], 'is there already'),
+    ('onnx', [*WINDOWS[:2], '--output', 'x'], 'pip install tf2onnx'),
+    ('tflite', [*WINDOWS, '--out', 'x'], 'pip install ai-edge-litert'),
+    ('tflite', [*WINDOWS, '--out', 'x', '--precision', 'int8'], '--precision int8, --calibrate (empty)'),
   ],
 )
-def test_converters_say_what_they_need(checkpoint, labelled, tmp_path, monkeypatch, capsys, script, more, words):
+def test_exports_refuse_in_one_line(checkpoint, labelled, tmp_path, monkeypatch, capsys, script, more, words):
   monkeypatch.setitem(sys.modules, 'tf2onnx', None)
   monkeypatch.setitem(sys.modules, 'ai_edge_litert.interpreter', None)
-  out = ['--output', str(tmp_path / 'x')]
-  if script == 'tflite':
-    out = ['--out', str(tmp_path / 'x'), *WINDOWS[2:], *labelled[0], '--data-list', labelled[1]]
-  flags = [*NETWORK, *WINDOWS[:2], '--restore-from', checkpoint, *out, *more]
-  assert run(flags, f'export.export_{script}') == 2
-  assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
+  monkeypatch.chdir(tmp_path)
+  (data_dir, data_list), network = labelled, [*NETWORK, '--restore-from', checkpoint]
+  scored = [*data_dir, '--data-list', data_list] if script == 'tflite' else []
+  assert run([*network, *more, *scored], f'export.export_{script}') == 2
+  err = capsys.readouterr().err
+  assert words in err and err.count('\n') == 1 and not list(tmp_path.iterdir())
 
 
 # Checkpoints.
