@@ -48,20 +48,11 @@ def slow_starts(length, window, stride):
 
 def slow_resize(array, size, half_pixel):
   """Bilinear: TensorFlow 1's (source = target * in / out) or OpenCV's (pixel centres at half)."""
-  out = np.zeros((*size, array.shape[-1]))
-  last = [side - 1 for side in array.shape[:2]]
-  for i in range(size[0]):
-    for j in range(size[1]):
-      place = [
-        (k + 0.5 * half_pixel) * n / m - 0.5 * half_pixel for k, n, m in zip((i, j), array.shape, size, strict=False)
-      ]
-      y, x = (min(max(p, 0), end) for p, end in zip(place, last, strict=True))
-      top, left = int(y), int(x)
-      bottom, right = min(top + 1, last[0]), min(left + 1, last[1])
-      upper = array[top, left] * (1 - x + left) + array[top, right] * (x - left)
-      lower = array[bottom, left] * (1 - x + left) + array[bottom, right] * (x - left)
-      out[i, j] = upper * (1 - y + top) + lower * (y - top)
-  return out
+  for axis in (0, 1):
+    n, m = array.shape[axis], size[axis]
+    places = (np.arange(m) + 0.5 * half_pixel) * n / m - 0.5 * half_pixel  # beyond the border: the border's value
+    array = np.apply_along_axis(functools.partial(np.interp, places, np.arange(n)), axis, array)
+  return array
 
 
 def slow_scores(image, window, strides, scales, flip):
