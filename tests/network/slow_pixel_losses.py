@@ -1,8 +1,9 @@
-"""The losses as their papers write them: loops over images, classes and pixels, in float64."""
+"""The losses that no package for PyTorch holds, as their papers write them, in float64."""
 
 import itertools
 
 import numpy as np
+from scipy import ndimage
 
 from tests.network.drawn import softmax
 
@@ -27,42 +28,6 @@ def cross_entropy(labels, logits, options):
   return total, weight
 
 
-def lovasz(labels, logits):
-  """The Jaccard loss of every set of worst pixels, weighted by the steps of the sorted errors."""
-  total, classes = 0.0, logits.shape[-1]
-  for label, probs in zip(labels, softmax(logits), strict=True):
-    there = labelled(label, classes)
-    losses = []
-    for c in sorted(set(label[there])):
-      truth, errors = label[there] == c, np.abs((label[there] == c) - probs[there][:, c])
-      worst = np.argsort(-errors)
-      errors = np.append(errors[worst], 0)
-      for k in range(len(worst)):
-        wrong = np.isin(np.arange(len(truth)), worst[: k + 1])
-        jaccard = np.sum(truth & ~wrong) / np.sum(truth | wrong)
-        losses.append((errors[k] - errors[k + 1]) * (1 - jaccard))
-    total += sum(losses) / max(len(set(label[there])), 1)
-  return total
-
-
-def dice(labels, logits):
-  total, classes = 0.0, logits.shape[-1]
-  for label, probs in zip(labels, softmax(logits), strict=True):
-    there = labelled(label, classes)
-    losses = []
-    for c in set(label[there]):
-      p, t = probs[there][:, c], label[there] == c
-      losses.append(1 - 2 * np.sum(p * t) / (np.sum(p**2) + np.sum(t)))
-    total += np.mean(losses) if losses else 0
-  return total
-
-
-def focal(labels, logits):
-  there = labelled(labels, logits.shape[-1])
-  p = np.take_along_axis(softmax(logits)[there], labels[there][:, np.newaxis], -1)
-  return -np.sum((1 - p) ** 2 * np.log(p))
-
-
 def rmi(labels, logits):
   total, classes = 0.0, logits.shape[-1]
   for label, logit in zip(labels, np.asarray(logits, np.float64), strict=True):
@@ -80,42 +45,33 @@ def rmi(labels, logits):
   return total
 
 
-def abl(labels, logits, moving=None, neighbours=None):
-  """The sum and the number of the predicted boundary's pixels. `moving`, `neighbours`: those of another prediction."""
-  total, count, classes = 0.0, 0, logits.shape[-1]
-  height, width = labels.shape[1:]
-  pixels = list(itertools.product(range(height), range(width)))
-  every_p = softmax(logits)
-  every_neighbour = every_p if neighbours is None else softmax(neighbours)
-  every_moving = every_p if moving is None else softmax(moving)
-  for label, p, of_neighbour, of_moving in zip(labels, every_p, every_neighbour, every_moving, strict=True):
-    void = ~labelled(label, classes)
-    on_boundary, change = void.copy(), np.zeros(label.shape)
-    for y, x in pixels:
-      for j in ((y + 1, x), (y, x + 1)):
-        if j[0] < height and j[1] < width:
-          on_boundary[y, x] |= label[y, x] != label[j]
-          change[y, x] = max(change[y, x], np.sum(of_moving[y, x] * np.log(of_moving[y, x] / of_moving[j])))
-    epsilon = max(np.sort(change.ravel())[::-1][max(1, len(pixels) // 100)], 1e-5)
-    predicted = np.argwhere(change > epsilon)
-    true = np.argwhere(on_boundary)
-    if not len(true):
+def kl(p, q):
+  return np.sum(p * np.log(p / q), -1)
+
+
+def at(x, step, outside=None):
+  """What lies `step` (dy, dx) from each pixel of a map; beyond the border its last pixels, or `outside`."""
+  (height, width, *_), (dy, dx) = x.shape, step
+  border = {'mode': 'edge'} if outside is None else {'constant_values': outside}
+  return np.pad(x, [(1, 1), (1, 1), (0, 0)][: x.ndim], **border)[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+
+
+def abl(labels, logits, fixed=None):
+  """The sum and the number of the predicted boundary's pixels. `fixed`: the prediction that decides where the boundary
+  is and what the neighbours are."""
+  total, count, around = 0.0, 0, [step for step in itertools.product((-1, 0, 1), repeat=2) if any(step)]
+  for label, p, q in zip(labels, softmax(logits), softmax(logits if fixed is None else fixed), strict=True):
+    void = ~labelled(label, p.shape[-1])
+    true = void | (label != at(label, (1, 0))) | (label != at(label, (0, 1)))
+    if not true.any():
       continue
-
-    def distance(y, x, true=true):
-      return np.min(np.hypot(*(true - (y, x)).T))
-
-    for y, x in pixels:
-      if void[y, x] or not len(predicted) or np.min(np.max(np.abs(predicted - (y, x)), 1)) > 1:
-        continue
-      steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
-      inside = [0 <= y + dy < height and 0 <= x + dx < width for dy, dx in steps]
-      far = [distance(y + dy, x + dx) if there else np.inf for (dy, dx), there in zip(steps, inside, strict=True)]
-      clipped = [(min(max(y + dy, 0), height - 1), min(max(x + dx, 0), width - 1)) for dy, dx in steps]
-      z = np.array([np.sum(of_neighbour[j] * np.log(of_neighbour[j] / p[y, x])) for j in clipped])
-      log_q = z - np.log(np.sum(np.exp(z)))
-      target = np.full(8, 0.2 / 7)
-      target[int(np.argmin(far))] = 0.8
-      total += min(distance(y, x), 20) / 20 * -np.dot(target, log_q)
-      count += 1
+    change = np.maximum(kl(q, at(q, (1, 0))), kl(q, at(q, (0, 1))))
+    epsilon = max(np.sort(change.ravel())[::-1][max(1, change.size // 100)], 1e-5)
+    predicted = ndimage.maximum_filter(change > epsilon, 3, mode='constant') & ~void
+    distance = ndimage.distance_transform_edt(~true)
+    nearest = np.argmin([at(distance, step, np.inf) for step in around], 0)
+    likely = softmax(np.stack([kl(at(q, step), p) for step in around], -1))
+    target = np.where(np.arange(8) == nearest[..., np.newaxis], 0.8, 0.2 / 7)
+    losses = np.minimum(distance, 20) / 20 * -np.sum(target * np.log(likely), -1)
+    total, count = total + np.sum(losses[predicted]), count + np.sum(predicted)
   return total, count
