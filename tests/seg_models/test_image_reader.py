@@ -1,5 +1,5 @@
-"""What a run sees. Augmentation equals slow readings of it, loops over the pixels of the crop; the reader gives every
-image its turn, and what augmentation makes of it."""
+"""What a run sees. Augmentation equals plain readings of it in NumPy; the reader gives every image its turn, and what
+augmentation makes of it."""
 
 import colorsys
 import itertools
@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import ndimage
 
 from network.common.layers import MEAN
 from seg_models.augmentation import (
@@ -41,53 +42,31 @@ def example(i):
   return rng.integers(0, 256, (height, width, 3), np.uint8), label[:height, :width].astype(np.int32)
 
 
-def nearest(label, size):
-  """TensorFlow 1's resize: the pixel at or below target * in / out."""
-  rows, columns = (
-    (np.arange(out, dtype=np.float32) * (np.float32(side) / np.float32(out))).astype(int)
-    for side, out in zip(label.shape, size, strict=True)
-  )
-  return label[rows][:, columns]
-
-
-def scaled_size(image, scale):
-  return [max(1, int(np.float32(side) * np.float32(scale))) for side in image.shape[:2]]
-
-
-def corner(size, place):
-  """The first row and column of the crop in an image of this size."""
-  free = [max(0, side - crop) for side, crop in zip(size, SIZE, strict=True)]
-  return [f // 2 if place is None else int(np.float32(u) * (f + 1)) for f, u in zip(free, place or (0, 0), strict=True)]
-
-
 def by_hand(image, label, scale, mirror, place, degrees=0.0):
-  """Pixel by pixel: turn back about the centre of the scaled image, mirror back, and look there; between its pixels as
-  TensorFlow 1's resize does, whose source is target * in / out."""
-  height, width = scaled_size(image, scale)
-  scaled_label = nearest(label, (height, width))
-  pixels, classes = np.zeros([*SIZE, 3]), np.full(SIZE, IGNORE)
+  """Each pixel of the crop is turned back about the centre of the scaled image, mirrored back and looked up there, as
+  TensorFlow 1's resize does, whose source is target * in / out: the image between its pixels, the label below."""
+  scaled = [max(1, int(np.float32(side) * np.float32(scale))) for side in label.shape]
+  free = [max(0, side - crop) for side, crop in zip(scaled, SIZE, strict=True)]
+  start = [
+    f // 2 if place is None else int(np.float32(u) * (f + 1)) for f, u in zip(free, place or (0, 0), strict=True)
+  ]
+  y, x = np.mgrid[: SIZE[0], : SIZE[1]] + np.reshape(start, [2, 1, 1])
+  there = (y < scaled[0]) & (x < scaled[1])
   sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
-  y0, x0 = corner((height, width), place)
-  for i, j in np.ndindex(*SIZE):
-    y, x = y0 + i - (height - 1) / 2, x0 + j - (width - 1) / 2
-    y, x = y * cosine + x * sine + (height - 1) / 2, x * cosine - y * sine + (width - 1) / 2
-    x = width - 1 - x if mirror else x
-    row, column = round(y), round(x)
-    if y0 + i < height and x0 + j < width and 0 <= row < height and 0 <= column < width:
-      classes[i, j] = scaled_label[row, column]
-      y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-      pixels[i, j] = bilinear(image, y * image.shape[0] / height, x * image.shape[1] / width)
-  return pixels, classes
-
-
-def bilinear(image, y, x):
-  """Between the four pixels about a position."""
-  height, width = image.shape[:2]
-  top, left = min(int(y), height - 1), min(int(x), width - 1)
-  bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
-  y, x, image = y % 1, x % 1, image.astype(float)
-  above = image[top, left] * (1 - x) + image[top, right] * x
-  return above * (1 - y) + (image[bottom, left] * (1 - x) + image[bottom, right] * x) * y
+  y, x = (at - (side - 1) / 2 for at, side in zip((y, x), scaled, strict=True))
+  y, x = y * cosine + x * sine + (scaled[0] - 1) / 2, x * cosine - y * sine + (scaled[1] - 1) / 2
+  x = scaled[1] - 1 - x if mirror else x
+  lines, positions = [], []
+  for at, side, length in zip((y, x), scaled, label.shape, strict=True):
+    there &= (np.rint(at) >= 0) & (np.rint(at) < side)
+    line, at = np.clip([np.rint(at), at], 0, side - 1)
+    lines.append((line.astype(np.float32) * (np.float32(length) / np.float32(side))).astype(int))
+    positions.append(at * length / side)
+  pixels = [
+    ndimage.map_coordinates(channel, positions, order=1, mode='nearest')
+    for channel in np.moveaxis(image, -1, 0).astype(float)
+  ]
+  return np.stack(pixels, -1) * there[..., np.newaxis], np.where(there, label[tuple(lines)], IGNORE)
 
 
 def cropped(image, label, *args):
@@ -109,7 +88,7 @@ TURNED = [
 
 
 @pytest.mark.parametrize(('index', 'scale', 'mirror', 'place', 'degrees'), [*STRAIGHT, *TURNED])
-def test_crop_is_a_loop_over_its_pixels(index, scale, mirror, place, degrees):
+def test_crop_is_made_of_the_pixels_that_it_shows(index, scale, mirror, place, degrees):
   image, label = example(index)
   want_image, want_label = by_hand(image, label, scale, mirror, place, degrees or 0.0)
   got_image, got_label = cropped(image, label, tf.constant(scale), tf.constant(mirror), place, degrees)
