@@ -35,6 +35,14 @@ def steps(folder):
   return checkpoint.steps_in(str(folder))
 
 
+def assert_same_run(one, other):
+  assert_same(last_checkpoint(one), last_checkpoint(other))
+  for name in ('best', 'checkpoint', 'validation.csv'):
+    assert (one / name).read_text() == (other / name).read_text()
+  logs = [[(row['step'], row['loss'], row['lr']) for row in rows(run / 'log.csv')] for run in (one, other)]
+  assert logs[0] == logs[1]
+
+
 def at_step(monkeypatch, s, action):
   """Does `action` when step s has been made, before its checkpoint."""
   original = run_folder.RunLog.step
@@ -71,19 +79,20 @@ def test_a_run_that_goes_on_is_the_unbroken_run(data, tmp_path, mirrored, monkey
     path.unlink()
   assert steps(tmp_path / 'broken') == [2, 4]
   train(data, tmp_path / 'broken', resume=True, **flags)
-  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'broken'))
-  for name in ('best', 'checkpoint', 'validation.csv'):
-    assert (tmp_path / 'unbroken' / name).read_text() == (tmp_path / 'broken' / name).read_text()
-  logs = [rows(tmp_path / run / 'log.csv') for run in ('unbroken', 'broken')]
-  unbroken, broken = ([(r['step'], r['loss'], r['lr']) for r in log] for log in logs)
-  assert unbroken == broken and [step for step, _, _ in broken] == [str(s) for s in range(7)]
+  assert_same_run(tmp_path / 'unbroken', tmp_path / 'broken')
+  assert [row['step'] for row in rows(tmp_path / 'broken/log.csv')] == [str(s) for s in range(7)]
+
+
+def validated(data) -> dict:
+  """The flags of `finished`."""
+  return {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 3}
 
 
 @pytest.fixture(scope='module')
 def finished(data, tmp_path_factory):
   """The folder of a run of six steps, to be left as it is."""
   folder = tmp_path_factory.mktemp('finished') / 'run'
-  train(data, folder, deterministic=True)
+  train(data, folder, **validated(data))
   tiny.undo_determinism()
   return folder
 
@@ -96,40 +105,20 @@ def run(finished, tmp_path):
 
 @pytest.mark.usefixtures('deterministic')
 def test_a_signal_saves_and_the_run_goes_on(data, tmp_path, monkeypatch, finished):
+  """The validation that it cuts off is made then."""
+
   def ask():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0.2)
 
   with monkeypatch.context() as patch, pytest.raises(errors.Stopped) as e:
     at_step(patch, 3, ask)
-    train(data, tmp_path / 'broken', deterministic=True)
+    train(data, tmp_path / 'broken', **validated(data))
   assert e.value.exit_code == 130
   assert f'after step 3; saved {tmp_path}/broken/model.ckpt-3; go on with --resume' in str(e.value)
-  assert steps(tmp_path / 'broken') == [2, 3]
-  train(data, tmp_path / 'broken', deterministic=True, resume=True)
-  assert_same(last_checkpoint(finished), last_checkpoint(tmp_path / 'broken'))
-
-
-@pytest.mark.usefixtures('deterministic')
-def test_a_validation_that_a_signal_cuts_off_is_done_later(data, tmp_path, monkeypatch):
-  flags = {'deterministic': True, 'val_list': data / 'list.txt', 'val_every': 3, 'save_pred_every': 100}
-  train(data, tmp_path / 'unbroken', **flags)
-  original = loop.Validator.__call__
-
-  def ask_and_validate(self, stop):
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(0.2)
-    return original(self, stop)
-
-  with monkeypatch.context() as patch, pytest.raises(errors.Stopped):
-    patch.setattr(loop.Validator, '__call__', ask_and_validate)
-    train(data, tmp_path / 'broken', **flags)
-  assert steps(tmp_path / 'broken') == [3]
-  assert not (tmp_path / 'broken' / 'best').exists()
-  train(data, tmp_path / 'broken', resume=True, **flags)
-  assert_same(last_checkpoint(tmp_path / 'unbroken'), last_checkpoint(tmp_path / 'broken'))
-  for name in ('best', 'validation.csv'):
-    assert (tmp_path / 'unbroken' / name).read_text() == (tmp_path / 'broken' / name).read_text()
+  assert steps(tmp_path / 'broken') == [2, 3] and not (tmp_path / 'broken/best').exists()
+  train(data, tmp_path / 'broken', resume=True, **validated(data))
+  assert_same_run(finished, tmp_path / 'broken')
 
 
 def test_resume_of_a_folder_without_checkpoints_starts(data, tmp_path, capsys):
@@ -152,16 +141,26 @@ def test_resume_of_a_finished_run_does_nothing_but_remove_what_a_killed_one_left
   assert before == {path: path.stat().st_mtime_ns for path in run.glob('model.ckpt-*')}
 
 
-def test_a_contradicting_flag_is_refused_with_both_values(data, run, tmp_path):
-  config = (run / 'config').read_text()
-  changes = [('num_classes', 3, 4), ('num_steps', 6, 3), ('random_mirror', True, None), ('clip_norm', None, 1.0)]
-  for flag, before, now in changes:
-    message = refusal(data, run, resume=True, **{flag: now})
-    assert f'--{flag.replace("_", "-")} {before}, not {bool(now) if before is True else now}' in message
-  (tmp_path / 'weights').write_text('1\n2\n4\n')  # their values count, not the file's name
-  message = refusal(data, run, resume=True, class_weights=tmp_path / 'weights')
-  assert 'has class weight values None, not [1.0, 2.0, 4.0]' in message
+def test_what_would_be_another_run_is_refused_with_both_values(data, run, tmp_path):
+  """But lists may move, and validation may end."""
+  config, lines = (run / 'config').read_text(), (data / 'list.txt').read_text().splitlines()
+  other, weights = tmp_path / 'other.txt', tmp_path / 'weights'
+  other.write_text('\n'.join(lines[::-1]))
+  weights.write_text('1\n2\n4\n')
+  for changes, says in (
+    ({'num_classes': 4}, '--num-classes 3, not 4'),
+    ({'num_steps': 3}, '--num-steps 6, not 3'),
+    ({'random_mirror': None}, '--random-mirror True, not False'),
+    ({'clip_norm': 1.0}, '--clip-norm None, not 1.0'),
+    ({'class_weights': weights}, 'class weight values None, not [1.0, 2.0, 4.0]'),  # they count, not the file's name
+    ({'data_list': other}, 'data list contents 7 lines, CRC'),
+    ({'val_list': other}, 'val list contents 7 lines, CRC'),
+  ):
+    assert f'the run to resume has {says}' in refusal(data, run, resume=True, **changes)
   assert (run / 'config').read_text() == config
+  (tmp_path / 'moved.txt').write_text('\r\n'.join(lines))
+  train(data, run, resume=True, data_list=tmp_path / 'moved.txt')
+  assert 'val list contents' in refusal(data, run, resume=True, val_list=other)
 
 
 @pytest.mark.usefixtures('deterministic')
@@ -183,17 +182,6 @@ def test_more_steps_of_a_planned_run_are_refused_with_the_command_that_works(dat
   assert f'--restore-from {tmp_path}/run/model.ckpt-0 --num-steps 6 --snapshot-dir NEW, without --resume' in message
 
 
-def test_another_validation_list_is_refused_and_none_is_not(data, tmp_path):
-  lines = (data / 'list.txt').read_text().splitlines()
-  for name, number in (('one', 1), ('two', 2)):
-    (tmp_path / f'{name}.txt').write_text('\n'.join(lines[:number]))
-  train(data, tmp_path / 'run', num_steps=1, val_list=tmp_path / 'one.txt')
-  message = refusal(data, tmp_path / 'run', num_steps=1, val_list=tmp_path / 'two.txt', resume=True)
-  assert 'the run to resume has val list contents' in message
-  train(data, tmp_path / 'run', num_steps=1, resume=True)
-  assert message == refusal(data, tmp_path / 'run', num_steps=1, val_list=tmp_path / 'two.txt', resume=True)
-
-
 @pytest.mark.parametrize(('apart', 'says'), [
   ((1, 0, 0), 'would start at different steps'),
   ((0, 1, 0), 'different weights'),
@@ -205,20 +193,10 @@ def test_workers_that_start_apart_are_refused(monkeypatch, apart, says):
     loop.check_equal_starts(None, argparse.Namespace(start=0, folder='run'), 7, (0.5, 2.0))
 
 
-def test_another_list_is_refused_but_the_list_may_move(data, tmp_path, run):
-  lines = (data / 'list.txt').read_text().splitlines()
-  (tmp_path / 'moved.txt').write_text('\r\n'.join(lines))
-  train(data, run, resume=True, data_list=tmp_path / 'moved.txt')
-  (tmp_path / 'other.txt').write_text('\n'.join(lines[::-1]))
-  message = refusal(data, run, resume=True, data_list=tmp_path / 'other.txt')
-  assert 'data list contents 7 lines, CRC' in message
-
-
 def test_a_folder_with_checkpoints_is_refused_or_cleared(data, run):
   message = refusal(data, run)
   assert 'holds model.ckpt-5 already; give --resume, --overwrite or another folder' in message
-  for name in ('mine.txt', 'validation.csv', 'best'):
-    (run / name).write_text('')
+  (run / 'mine.txt').write_text('')
   train(data, run, overwrite=True, num_steps=1)
   names = 'mine.txt checkpoint config classes.csv start log.csv summary.json model.ckpt-0.index '
   names += 'model.ckpt-0.data-00000-of-00001'
@@ -304,7 +282,8 @@ def test_variables_that_are_not_finite_are_not_saved(data, tmp_path, monkeypatch
 def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   folder = tmp_path / 'run'
   (tmp_path / 'names.txt').write_text('step\nunused\nunused\n')
-  train(data, folder, val_list=data / 'list.txt', val_every=3, update_tb_every=2, class_names=tmp_path / 'names.txt')
+  flags = {'val_list': data / 'list.txt', 'val_every': 3, 'update_tb_every': 2, 'profile_steps': '4,5'}
+  train(data, folder, class_names=tmp_path / 'names.txt', **flags)
   table = rows(folder / 'log.csv')
   assert list(table[0]) == ['step', 'seg_loss', 'loss', 'lr', 'images_per_second', 'waited', 'memory_mb']
   assert [float(r['lr']) for r in table] == pytest.approx([1e-3 * (1 - s / 6) ** 0.9 for s in range(6)])
@@ -326,6 +305,7 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   assert tags['seg_loss'] == tags['lr'] == [0, 2, 4]
   assert tags['val/mIoU'] == tags['val/loss'] == [3, 5]
   assert all(tags[f'val/image_truth_prediction/{i}'] == [3, 5] for i in range(3))
+  assert list((folder / 'plugins/profile').glob('*/*.xplane.pb'))
 
 
 def damage(path):
@@ -409,19 +389,14 @@ def test_a_run_goes_on_from_the_newest_checkpoint_that_can_be_read(data, run, ca
   want = last_checkpoint(run)
   os.truncate(run / 'model.ckpt-5.data-00000-of-00001', 100)
   (run / 'model.ckpt-4.index').write_bytes(b'')
-  train(data, run, deterministic=True, resume=True)
+  train(data, run, resume=True, **validated(data))
   out = capsys.readouterr().out
   assert f'{run}/model.ckpt-5.damaged: is damaged and was renamed' in out
-  assert f'variables from {run}/model.ckpt-2, going on at step 3' in out
+  assert f'variables from {run}/model.ckpt-3, going on at step 4' in out
   assert_same(want, last_checkpoint(run))
   for path in run.glob('model.ckpt-?.index'):
     path.write_bytes(b'')
   assert 'none of its checkpoints can be read; give --overwrite' in refusal(data, run, resume=True)
-
-
-def test_a_profile_of_some_steps(data, tmp_path):
-  train(data, tmp_path / 'run', profile_steps='4,5')
-  assert list((tmp_path / 'run' / 'plugins' / 'profile').glob('*/*.xplane.pb'))
 
 
 def test_a_second_signal_ends_even_a_step_that_hangs():
