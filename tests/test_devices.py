@@ -230,25 +230,18 @@ def test_a_taken_port_and_an_unknown_host():
 @pytest.mark.parametrize('index', [0, 1])
 def test_a_signal_ends_the_waiting_for_workers(index):
   """Sent again after a while: where the first arrives in code whose exceptions Python drops, it is lost."""
-  ports, ended = free_ports(2), threading.Event()
-
-  def send():
-    while not ended.wait(5 if sent else 0.1):
-      sent.append(os.kill(os.getpid(), signal.SIGUSR1))
 
   def stop(signum, frame):
-    if not ended.is_set():
-      raise errors.Stopped('stopped', signum)
+    raise errors.Stopped('stopped', signum)
 
-  before, sent, thread = signal.signal(signal.SIGUSR1, stop), [], threading.Thread(target=send)
-  thread.start()
+  before = signal.signal(signal.SIGALRM, stop)
+  signal.setitimer(signal.ITIMER_REAL, 0.1, 5)
   try:
     with pytest.raises(errors.Stopped):
-      devices.meet(devices.Cluster([f'127.0.0.1:{port}' for port in ports], index), 600)
+      devices.meet(devices.Cluster([f'127.0.0.1:{port}' for port in free_ports(2)], index), 600)
   finally:
-    ended.set()
-    thread.join()
-    signal.signal(signal.SIGUSR1, before)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 # Two real processes.
@@ -272,15 +265,9 @@ def pair(data, snapshot, kind='tf_config', action='pass', step=3, of_second=None
   ports = free_ports(2)
   processes = []
   for i in range(2):
+    environment = {'TF_CONFIG': tf_config(i, [f'127.0.0.1:{port}' for port in ports])}
     if kind == 'slurm':
-      environment = {
-        'SLURM_JOB_ID': str(ports[0] % 15000),
-        'SLURM_PROCID': str(i),
-        'SLURM_STEP_NODELIST': '127.0.0.1',
-        'SLURM_STEP_TASKS_PER_NODE': '2',
-      }
-    else:
-      environment = {'TF_CONFIG': tf_config(i, [f'127.0.0.1:{port}' for port in ports])}
+      environment = dict(zip(SLURM, (str(ports[0] % 15000), str(i), '127.0.0.1', '2'), strict=True))
     before = PREPARED.format(environment=environment, step=step, action=action if i else 'pass')
     flags = {'cluster': kind, 'val_list': data / 'list.txt', 'val_every': 2, 'batch_size': 4, **changes}
     flags |= (of_second or {}) if i else {}
