@@ -1,6 +1,7 @@
 """The bash scripts: what they would run, that they resume and stop, and that some run to their end on tiny data."""
 
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -31,6 +32,11 @@ def bash(script, *args, **values):
   return subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
 
 
+def flags_of(words) -> dict:
+  keys = [i for i, word in enumerate(words) if word.startswith('--')]
+  return {words[i]: ' '.join(words[i + 1 : j]) for i, j in itertools.pairwise([*keys, None])}
+
+
 @functools.cache
 def commands(script, *args, **values) -> list[tuple[str, dict]]:
   """(script's name, its flags) for each command that a dry run prints."""
@@ -41,14 +47,8 @@ def commands(script, *args, **values) -> list[tuple[str, dict]]:
     words = shlex.split(line)
     if len(words) > 1 and words[0] != '#':
       assert (pathlib.Path(words[1])).exists(), words[1]
-      keys = [i for i, word in enumerate(words) if word.startswith('--')]
-      flags = {words[i]: ' '.join(words[i + 1 : j]) for i, j in zip(keys, [*keys[1:], None], strict=True)}
-      found.append((pathlib.Path(words[1]).stem, flags))
+      found.append((pathlib.Path(words[1]).stem, flags_of(words)))
   return found
-
-
-def trainings(script, **values) -> list[dict]:
-  return [flags for name, flags in commands(script, **values) if name.startswith('train')]
 
 
 def test_every_recipe_is_known_here():
@@ -57,51 +57,37 @@ def test_every_recipe_is_known_here():
   assert found == {*RECIPES, 'voc12/values.sh', 'cityscapes/values.sh'}
 
 
+SAME = """--model pspnet --backbone resnet_v1_101 --ignore-label 255 --iter-size 1 --weight-decay 5e-4 --resume
+  --random-mirror --random-scale --random-crop --is-training --random-seed 1234 --update-tb-every 50"""
+SCORES = [('benchmark_by_mIoU', ''), ('benchmark_by_instance', '')]
+
+
 @pytest.mark.parametrize('script', VOC + CITYSCAPES)
-def test_script_trains_by_its_own_name(script):
-  loss, gpus = script.removesuffix('.sh').split('pspnet')[1], script.endswith('_mgpu.sh')
-  names = {name for name, _ in commands(script) if name.startswith('train')}
-  assert names == {f'train{loss}'}
-  for flags in trainings(script):
-    assert ('--num-gpu' in flags) == gpus
-    assert ('--kld-margin' in flags) == (loss not in ('', '_mgpu'))
-    assert flags['--model'] == 'pspnet' and flags['--backbone'] == 'resnet_v1_101'
-
-
-@pytest.mark.parametrize('script', VOC)
-def test_voc_recipe(script):
-  first, second = trainings(script)
-  batch, crop = ('16', '480,480') if 'mgpu' in script else ('8', '336,336')
-  for flags in (first, second):
-    assert (flags['--batch-size'], flags['--input-size'], flags['--num-steps']) == (batch, crop, '30001')
-    assert (flags['--save-pred-every'], flags['--iter-size'], flags['--num-classes']) == ('30000', '1', '21')
-    assert {'--random-mirror', '--random-scale', '--random-crop', '--is-training', '--resume'} <= set(flags)
-  assert first['--data-list'].endswith('voc12/train+.txt') and second['--data-list'].endswith('voc12/train.txt')
-  assert (float(first['--learning-rate']), float(second['--learning-rate'])) == (1e-3, 1e-4)
-  assert first['--restore-from'].endswith('resnet_v1_101.ckpt') and '--not-restore-classifier' in first
-  assert second['--restore-from'] == first['--snapshot-dir'] + '/model.ckpt-30000'
-  assert '--not-restore-classifier' not in second
-  assert first['--snapshot-dir'] != second['--snapshot-dir']
-  ((one, single), (two, multi)) = [c for c in commands(script) if c[0].startswith('inference')]
-  assert (one, two) == ('inference', 'inference_msc') and {'--flip-aug', '--scale-aug'} <= set(multi)
-  assert single['--input-size'] == multi['--input-size'] == '480,480'
-  assert single['--strides'] == multi['--strides'] == '320,320'
-  assert [name for name, _ in commands(script)][2:4] == ['benchmark_by_mIoU', 'benchmark_by_instance']
-
-
-@pytest.mark.parametrize('script', CITYSCAPES)
-def test_cityscapes_recipe(script):
-  (flags,) = trainings(script)
-  assert (flags['--batch-size'], flags['--input-size'], flags['--num-steps']) == ('8', '720,720', '90001')
-  assert (float(flags['--learning-rate']), flags['--num-classes'], flags['--num-gpu']) == (1e-3, '19', '4')
-  (predict,) = [flags for name, flags in commands(script) if name == 'inference_msc']
-  assert (predict['--input-size'], predict['--strides']) == ('720,720', '480,480')
-  assert {'--flip-aug', '--scale-aug'} <= set(predict)
-
-
-def test_no_two_recipes_share_a_snapshot_folder():
-  folders = [flags['--snapshot-dir'] for script in VOC + CITYSCAPES for flags in trainings(script)]
-  assert len(set(folders)) == len(folders) == 15
+def test_recipe_is_that_of_the_paper(script):
+  """And each has a snapshot folder of its own."""
+  train, folder = pathlib.Path(script).stem, f'snapshots/{script.replace("train_", "").removesuffix(".sh")}'
+  same = SAME + ' --num-gpu 4' * ('mgpu' in script)
+  same += ' --kld-margin 3.0 --kld-lambda-1 1.0 --kld-lambda-2 1.0' * ('aff' in script or 'aaf' in script)
+  if script in VOC:
+    lists, window = 'dataset/voc12', '--input-size 480,480 --strides 320,320'
+    same += ' --num-classes 21 --data-dir data/VOCdevkit --num-steps 30001 --save-pred-every 30000 '
+    same += '--batch-size 16 --input-size 480,480' if 'mgpu' in script else '--batch-size 8 --input-size 336,336'
+  else:
+    lists, window = 'dataset/cityscapes', '--input-size 720,720 --strides 480,480'
+    same += ' --num-classes 19 --data-dir data/Cityscapes --num-steps 90001 --save-pred-every 90000 '
+    same += '--batch-size 8 --input-size 720,720'
+  first = f'{same} --learning-rate 1e-3 --snapshot-dir {folder}/stage1 --not-restore-classifier '
+  first += f'--restore-from snapshots/imagenet/resnet_v1_101.ckpt --data-list {lists}/train'
+  second = f'{same} --learning-rate 1e-4 --restore-from {folder}/stage1/model.ckpt-30000 --snapshot-dir {folder}/stage2'
+  multi_scale = ('inference_msc', f'{window} --flip-aug --scale-aug'), *SCORES
+  expected = [(train, f'{first}.txt'), *multi_scale]
+  if script in VOC:
+    expected = [(train, f'{first}+.txt'), ('inference', window), *SCORES]
+    expected += [(train, f'{second} --data-list {lists}/train.txt'), *multi_scale]
+  for (name, flags), (expected_name, words) in zip(commands(script), expected, strict=True):
+    assert name == expected_name.replace('_pspnet', '')
+    flags, want = {key: value.replace(f'{ROOT}/', '') for key, value in flags.items()}, flags_of(words.split())
+    assert want == flags if name.startswith('train') else want.items() <= flags.items()
 
 
 def test_values_come_from_the_environment():
@@ -113,8 +99,8 @@ def test_values_come_from_the_environment():
   assert (flags['--num-steps'], flags['--precision']) == ('8', 'bfloat16')
   assert not {'--restore-from', '--not-restore-classifier'} & set(flags)
   assert found[1][1]['--restore-from'].endswith('stage1/model.ckpt-7')
-  first, _ = trainings('voc12/train_pspnet.sh', BACKBONE='resnet_v1_50')
-  assert first['--restore-from'].endswith('imagenet/resnet_v1_50.ckpt')
+  (_, flags), *_ = commands('voc12/train_pspnet.sh', BACKBONE='resnet_v1_50')
+  assert flags['--restore-from'].endswith('imagenet/resnet_v1_50.ckpt')
 
 
 BY_HAND, OWN = 'cluster/by_hand.sh', 'own/finetune.sh'
