@@ -27,11 +27,12 @@ OPTIONS = {
   'all': Options(ohem_threshold=0.0, ohem_min_kept=9, class_weights=WEIGHTS, label_smoothing=0.1),
   'all kept': Options(ohem_threshold=0.3, ohem_min_kept=10**9),
 }
+OF_PYTORCH = ('lovasz', 'dice', 'focal', 'cross_entropy_plain', 'cross_entropy_smooth', 'cross_entropy_both')
 
 
 class Loss(NamedTuple):
   """Functions of (labels, logits): the sum over the batch; what it is divided by; the sum slowly, or (sum, divisor),
-  None where it is held by `OF_PYTORCH`."""
+  None where PyTorch holds it."""
 
   total: Callable
   count: Callable
@@ -41,7 +42,7 @@ class Loss(NamedTuple):
 def extra_loss(name):
   entry = EXTRA_LOSSES[name]
   count = entry.count_by_logits or (lambda labels, logits: entry.count(labels, logits.shape[-1]))
-  return Loss(entry.total, count, getattr(slow_pixel_losses, name, None))
+  return Loss(entry.total, count, None if name in OF_PYTORCH else getattr(slow_pixel_losses, name))
 
 
 def cross_entropy(options):
@@ -52,7 +53,6 @@ def cross_entropy(options):
 LOSSES = {name: extra_loss(name) for name in EXTRA_LOSSES}
 LOSSES |= {f'cross_entropy_{name}': cross_entropy(options) for name, options in OPTIONS.items()}
 SLOW = [name for name, loss in LOSSES.items() if loss.slow]
-OF_PYTORCH = ('lovasz', 'dice', 'focal', 'cross_entropy_plain', 'cross_entropy_smooth', 'cross_entropy_both')
 
 
 @pytest.fixture(params=LOSSES)
