@@ -29,15 +29,11 @@ def updated(kind, weight_decay=0.0):
 
 
 def test_momentum_is_that_of_tensorflow_1_with_a_changing_rate():
-  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    theirs = tf.compat.v1.get_variable('v', initializer=[1.0, -2.0], use_resource=True)
-    gradient, rate = tf.compat.v1.placeholder(tf.float32, [2]), tf.compat.v1.placeholder(tf.float32, [])
-    update = tf.compat.v1.train.MomentumOptimizer(rate, 0.9).apply_gradients([(gradient, theirs)])
-    session.run(tf.compat.v1.global_variables_initializer())
-    for g, r in zip(GRADIENTS, RATES, strict=True):
-      session.run(update, {gradient: g, rate: r})
-    expected = session.run(theirs)
-  np.testing.assert_allclose(updated('momentum'), expected, rtol=1e-6)
+  v, a = np.float64([1, -2]), 0
+  for g, rate in zip(np.float64(GRADIENTS), RATES, strict=True):
+    a = 0.9 * a + g
+    v = v - rate * a
+  np.testing.assert_allclose(updated('momentum'), v, rtol=1e-6)
 
 
 def test_adamw_is_the_paper_s():
@@ -100,7 +96,7 @@ def values(variables):
 
 @pytest.mark.parametrize('replicas', [1, 2])
 def test_averages_follow_every_variable(data, mirrored, replicas):
-  """Weights and batch norm's statistics; a step that is not finite updates no average."""
+  """Weights and batch norm's statistics."""
   strategy = mirrored(2) if replicas == 2 else tf.distribute.get_strategy()
   args = tiny.arguments(data, 'unused', ema_decay=DECAY, learning_rate=0.1, weight_decay=0.1)
   with strategy.scope():
@@ -108,16 +104,11 @@ def test_averages_follow_every_variable(data, mirrored, replicas):
   step = make_step(strategy, state, args)
   state.averages.begin()
   averages = values(state.model.variables)
-  for s, scale in enumerate((1, 1, np.nan, 1)):
-    images, labels = tiny.batch(seed=s, size=2)
-    batch = (tf.constant(scale * images, tf.float32), tf.constant(labels))
+  for s in range(3):
+    batch = tuple(map(tf.constant, tiny.batch(seed=s, size=2)))
     step([strategy.experimental_distribute_values_from_function(lambda _, batch=batch: batch)], tf.constant(s))
     d = min(DECAY, (1 + s) / (10 + s))
-    if np.isfinite(scale):
-      averages = {k: d * averages[k] + (1 - d) * v for k, v in values(state.model.variables).items()}
-    else:  # batch norm has seen the images
-      for v in state.model.variables:
-        v.assign(tf.where(tf.math.is_finite(v), v, 0.5))
+    averages = {name: d * averages[name] + (1 - d) * v for name, v in values(state.model.variables).items()}
   found = values(state.averages.variables)
   assert found.keys() == {f'{name}/ExponentialMovingAverage' for name in averages} <= state.saved().keys()
   for name, average in averages.items():
