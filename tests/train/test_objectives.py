@@ -18,7 +18,6 @@ from tests.tiny import CLASSES, arguments, last_checkpoint, toy, train
 from utils import checkpoint, checks, lists
 from utils.errors import InputError
 from utils.train import class_weights
-from utils.train.loop import named
 from utils.train.objectives import AdaptiveAffinity, Affinity, CrossEntropy
 from utils.train.optimizers import TrainingState
 from utils.train.step import make_step
@@ -89,9 +88,6 @@ def test_restoring_a_checkpoint_with_and_without_the_head(data, tmp_path, capsys
   assert np.any(trained[weights] != initial[weights])
   train(data, tmp_path / 'without again', restore_from=tmp_path / 'with/model.ckpt-0', num_steps=1)
   assert not any('/aux/' in name for name in last_checkpoint(tmp_path / 'without again'))
-  model = toy()  # as prediction has it
-  assert not any('/aux/' in checkpoint.name_of(v) for v in model.variables)
-  checkpoint.restore(str(tmp_path / 'with/model.ckpt-0'), named(model.variables), 'no')
 
 
 # Losses beside the cross-entropy.
@@ -183,12 +179,6 @@ def test_uniform_weights_are_the_affinity_loss_with_lambdas_divided_by_the_dista
   classes, margin, *lambdas = SETTINGS
   uniform = Affinity(classes, margin, *(x / len(sizes) for x in lambdas), sizes=sizes)
   assert affinity_term(AdaptiveAffinity(*SETTINGS, sizes=sizes)) == pytest.approx(affinity_term(uniform), rel=1e-6)
-
-
-def test_distances_add_up():
-  alone = [affinity_term(Affinity(*SETTINGS, sizes=(size,))) for size in (1, 2, 3)]
-  assert affinity_term(Affinity(*SETTINGS, sizes=(1, 2, 3))) == pytest.approx(sum(alone), rel=1e-6)
-  assert len({round(value, 3) for value in alone}) == 3
 
 
 @pytest.mark.parametrize(('decay', 'share'), [(10.0, 10**-0.5), (4.0, 0.5), (1.0, 1.0)])
