@@ -75,7 +75,7 @@ ONE, TWO = [[VERY_UNEQUAL], [EQUAL]], [[VERY_UNEQUAL, EQUAL], [EQUAL, EQUAL]]  #
 @pytest.mark.parametrize(
   ('name', 'replicas', 'steps', 'changes'),
   [
-    ('cross-entropy', 2, ONE, {}),
+    ('cross-entropy', 2, ONE, {'ema_decay': 0.5}),
     ('adaptive affinity', 2, ONE, {}),
     ('hard pixels', 3, ONE, {}),
     ('active boundary loss', 2, ONE, {}),

@@ -94,19 +94,14 @@ def values(variables):
   return {checkpoint.name_of(v): v.numpy() for v in variables}
 
 
-@pytest.mark.parametrize('replicas', [1, 2])
-def test_averages_follow_every_variable(data, mirrored, replicas):
-  """Weights and batch norm's statistics."""
-  strategy = mirrored(2) if replicas == 2 else tf.distribute.get_strategy()
+def test_averages_follow_every_variable(data):
+  """Weights and batch norm's statistics. On several devices: tests/test_devices.py."""
   args = tiny.arguments(data, 'unused', ema_decay=DECAY, learning_rate=0.1, weight_decay=0.1)
-  with strategy.scope():
-    state = TrainingState(toy(), CrossEntropy(CLASSES), args)
-  step = make_step(strategy, state, args)
-  state.averages.begin()
+  state = TrainingState(toy(), CrossEntropy(CLASSES), args)
+  step = make_step(tf.distribute.get_strategy(), state, args)
   averages = values(state.model.variables)
   for s in range(3):
-    batch = tuple(map(tf.constant, tiny.batch(seed=s, size=2)))
-    step([strategy.experimental_distribute_values_from_function(lambda _, batch=batch: batch)], tf.constant(s))
+    step([tiny.batch(seed=s, size=2)], tf.constant(s))
     d = min(DECAY, (1 + s) / (10 + s))
     averages = {name: d * averages[name] + (1 - d) * v for name, v in values(state.model.variables).items()}
   found = values(state.averages.variables)
