@@ -82,11 +82,11 @@ def test_rate_and_decay_of_each_variable(data):
   ],
 )
 def test_updates_follow_the_gradient_of_the_whole_loss(data, make_objective, stride, iter_size):
-  """By momentum; the batches of `--iter-size` are one with the images of all; frozen batch norm stays as it is."""
+  """Clipped, by momentum. The batches of `--iter-size` are one with the images of all; frozen batch norm stays."""
   batches = [batch(seed, void) for seed, void in enumerate((0.2, 0.8, 0.0)[:iter_size])]
   images, labels = (tf.concat(parts, 0) for parts in zip(*batches, strict=True))
   objective, small = make_objective(CLASSES), labels[:, ::stride, ::stride]
-  flags = {'weight_decay': 0.1, 'schedule': 'constant'}
+  flags = {'weight_decay': 0.1, 'schedule': 'constant', 'clip_norm': 0.5}
   state, step = state_and_step(data, objective, stride=stride, iter_size=iter_size, **flags)
   momentum, fixed = [0] * len(state.trained), state.model.backbone.conv.batch_norm.variables
   for s in range(2):
@@ -95,17 +95,17 @@ def test_updates_follow_the_gradient_of_the_whole_loss(data, make_objective, str
       logits = state.model(images)
       counts = {**objective.counts(small), **objective.counts_by_logits(small, logits)}
       terms = objective.terms(small, logits, counts, objective.decay ** (-s / 10))
-      decay = sum(tf.nn.l2_loss(v) for v in state.trained if 'weights' in v.name)
-      loss = sum(terms.values()) + 0.1 * decay
-    gradients = tape.gradient(loss, state.trained)
-    momentum = [0.9 * m + g for m, g in zip(momentum, gradients, strict=True)]
+      loss = sum(terms.values())
+    gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, state.trained), 0.5)
+    of_weights = zip(momentum, gradients, state.weight_decays, before, strict=True)
+    momentum = [0.9 * m + g + decay * v for m, g, decay, v in of_weights]
     metrics = step(batches, tf.constant(s))
     for v, old, m, rate in zip(state.trained, before, momentum, state.rates, strict=True):
       np.testing.assert_allclose(v, old - RATE * rate * m, rtol=2e-4, atol=1e-6)
     for old, new in zip(fixed_before, fixed, strict=True):
       np.testing.assert_array_equal(old, new)
     for name, term in terms.items():
-      np.testing.assert_allclose(metrics[name], term, rtol=1e-5)
+      np.testing.assert_allclose(metrics[name], term, rtol=1e-4)
 
 
 @pytest.mark.parametrize('options', [Options(), HARD])
