@@ -186,16 +186,3 @@ def test_both_terms_shrink_by_the_decay_over_the_run(data, flag, share):
   """That a step takes this factor: test_step.py."""
   objective = Affinity.from_flags(arguments(data, 'unused', affinity=True, kld_decay=flag))
   assert float(affinity_decay(tf.constant(5), 10, objective.decay)) == pytest.approx(share)
-
-
-def test_methods_of_a_seed_see_equal_data_from_equal_weights(data, tmp_path):
-  """At a rate of almost 0 nothing is learned, and every step's cross-entropy is that of the data alone."""
-  curves = {}
-  for seed, script in ((1, 'train'), (1, 'train_affinity'), (1, 'train_aaf'), (2, 'train')):
-    folder = tmp_path / f'{script}-{seed}'
-    train(data, folder, script, random_seed=seed, learning_rate=1e-30)
-    curves[seed, script] = [float(row['seg_loss']) for row in tiny.rows(folder / 'log.csv')]
-  for script in ('train_affinity', 'train_aaf'):
-    assert curves[1, script] == pytest.approx(curves[1, 'train'], rel=1e-5)
-  assert abs(curves[1, 'train'][0] - curves[2, 'train'][0]) > 1e-3
-  assert len({round(loss, 4) for loss in curves[1, 'train']}) == 6
