@@ -67,7 +67,6 @@ def total_and_gradient(name, labels, logits):
 @pytest.mark.parametrize('name', SLOW)
 @pytest.mark.parametrize('shape', [SHAPE, (3, 12, 16, 4)])
 def test_equals_a_slow_reading_of_the_paper(name, shape):
-  """Which adds up the images, so replicas and batches may share these as they like."""
   labels, logits, _ = draw(shape)
   total, *count = np.atleast_1d(LOSSES[name].slow(labels, logits))
   np.testing.assert_allclose(LOSSES[name].total(labels, logits), total, 1e-5)
@@ -125,6 +124,17 @@ def test_one_class_alone_and_any_certainty_are_finite(name, scale):
   for value in (0, 3):
     loss, gradient = total_and_gradient(name, np.full(SHAPE[:3], value, np.int32), scale * draw()[1])
     assert np.isfinite(loss) and np.all(np.isfinite(gradient))
+
+
+def test_a_batch_is_the_sum_of_its_images(name):
+  """So replicas and batches may share the images as they like."""
+  labels, logits, _ = draw((3, 8, 8, 4))
+  labels[1] = 255
+  *parts, whole = (
+    [function(labels[images], logits[images]) for function in LOSSES[name][:2]]
+    for images in (slice(0, 1), slice(1, 2), slice(2, 3), slice(None))
+  )
+  np.testing.assert_allclose(np.sum(parts, 0), whole, 1e-5)
 
 
 @pytest.mark.parametrize(('name', 'value'), [('rmi', np.inf), ('cross_entropy_kept', np.nan)])
