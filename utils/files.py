@@ -188,6 +188,7 @@ def claim(folder, name: str):
     InputError: it cannot be made or written, or what is in the lock's place is no file.
   """
   if fcntl is None:  # nothing to lock with on this system
+    os.makedirs(folder, exist_ok=True)
     yield
     return
   path, file = os.path.join(folder, f'.{name}'), None
