@@ -1,7 +1,6 @@
 """Pictures and lists as files, and small data sets in each official layout, for the tests of the scripts that prepare
 them."""
 
-import os
 import pathlib
 import struct
 import zlib
@@ -10,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OFFICIAL_LISTS = pathlib.Path(os.environ.get('AAF_OFFICIAL_LISTS', ROOT.parent / 'shared' / 'data' / 'lists'))
 
 
 def save(path, array, palette=None, **kwargs) -> str:
