@@ -44,7 +44,7 @@ def split(tmp_path):
   return tmp_path
 
 
-def test_pairs_are_matched_by_name_and_split_by_seed(own):
+def test_pairs_are_matched_by_name_and_split_by_seed(own, capsys):
   """Files that are added later hardly move the rest."""
   flags = [*ENDING, '--val-fraction', '0.2', '--test-fraction', '0.1']
   written = []
@@ -57,7 +57,10 @@ def test_pairs_are_matched_by_name_and_split_by_seed(own):
   for line in listed:
     image, mask = line.split('\t')
     assert mask == image.replace('images', 'masks').replace('.jpg', '_mask.png') and (own / mask).exists()
-  prepare(own, *ENDING)
+  assert prepare(own, *ENDING) == 0 and 'test.txt: is of an earlier split' in capsys.readouterr().out
+  assert (
+    not (own / 'lists/test.txt').exists() and (own / 'lists/test.txt.old').read_text().splitlines() == written[2][2]
+  )
   before = set(lines(own, 'val'))
   for i in range(20, 24):
     photo(own / 'images' / f'{i} new.jpg')
@@ -74,13 +77,6 @@ def test_what_cannot_be_listed_is_named_and_left_out(own, capsys):
   assert prepare(own, *ENDING) == 1 and len(lines(own)) == 19
   err = capsys.readouterr().err
   assert '05 né_mask.png: is 5 x 7 while' in err and 'holds a tab' in err and '1 files have no label' in err
-
-
-def test_a_list_of_an_earlier_split_is_set_aside(own, capsys):
-  prepare(own, *ENDING, '--test-fraction', '0.1')
-  old = lines(own, 'test')
-  assert prepare(own, *ENDING) == 0 and 'test.txt: is of an earlier split' in capsys.readouterr().out
-  assert not (own / 'lists/test.txt').exists() and (own / 'lists/test.txt.old').read_text().splitlines() == old
 
 
 def test_another_annotator_and_other_images_are_converted_anew(tmp_path):
@@ -331,6 +327,7 @@ def test_what_was_done_is_said(capsys, tmp_path, form, change, more, words, valu
 
 
 def test_what_the_ids_mean_is_written_down(tmp_path):
+  tick(tmp_path)
   (tmp_path / 'label_ids').mkdir()
   (tmp_path / 'label_ids' / 'conversion.txt').write_bytes(b'\xff damaged')
   prepare(tmp_path, *labelled.write(tmp_path, 'coco'))
@@ -338,6 +335,9 @@ def test_what_the_ids_mean_is_written_down(tmp_path):
   assert '--coco coco.json: pixels without a label are background' in record[0]
   assert record[1:4] == ['0 background', '1 car (category 7)', '2 tree (category 3)']
   assert read_classes(tmp_path / 'label_ids' / 'classes.csv').names == labelled.CLASSES
+  (tmp_path / 'label_ids' / 'conversion.txt').write_text('whatever a killed run left')
+  assert prepare(tmp_path, '--coco', 'coco.json', '--unlabelled', 'void') == 0  # is not taken for that of before
+  np.testing.assert_array_equal(label(tmp_path), np.array([255, 0, 1])[labelled.TRUTH])
 
 
 OUTSIDE = [[81.5, 1], [83, 1], [83, 30]]
