@@ -1,12 +1,10 @@
 """What the benchmark scripts say about bad input: one line with the cause and the fix, exit code 2 (1 for faults at run
 time), nothing printed as a score, nothing written. And what users expect to work, works."""
 
-import io
 import os
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pyscripts.benchmark import benchmark_by_instance, benchmark_by_mIoU, encode_cityscapes_testid
 from tests.data.trees import save
@@ -14,6 +12,7 @@ from tests.score.scored import outcome
 from utils import images
 
 GREY = np.tile(np.arange(4, dtype=np.uint8), (6, 2))  # [6, 8], classes 0 to 3
+RGB = np.dstack([GREY] * 3)
 
 
 def build(folder):
@@ -35,25 +34,21 @@ def flags(folder, script=benchmark_by_mIoU, **changed):
 # Changes to the data: functions of its folder.
 
 
-def encoded(picture, kind='PNG') -> bytes:
-  stream = io.BytesIO()
-  (Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture).save(stream, kind)
-  return stream.getvalue()
-
-
-def put(name, data):
-  """The file `name` becomes an array, bytes, 'folder' or nothing (None)."""
+def put(name, data=None, **options):
+  """The file `name` becomes a picture of this array, saved with these options, or these bytes, or nothing (None)."""
 
   def change(folder):
-    path = folder / name
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, (bytes, np.ndarray)):
-      path.write_bytes(data if isinstance(data, bytes) else encoded(data))
-    elif data == 'folder':
-      path.mkdir()
+    (folder / name).unlink(missing_ok=True)
+    if isinstance(data, bytes):
+      (folder / name).write_bytes(data)
+    elif data is not None:
+      save(folder / name, data, **options)
 
   return change
+
+
+def folder(name):
+  return lambda data: (data / name).mkdir()
 
 
 def all_of(*changes):
@@ -65,20 +60,10 @@ def rename(old, new):
   return lambda folder: [(folder / part / old).rename(folder / part / new) for part in ('pred', 'gt', 'inst')]
 
 
-def picture(mode, kind='PNG') -> bytes:
-  return encoded(Image.new(mode, (8, 6)), kind)
-
-
-def with_palette(array) -> bytes:
-  image = Image.fromarray(array)
-  image.putpalette([200, 3, 7] * 4)
-  return encoded(image)
-
-
 nothing = all_of()
-only_text = all_of(put('pred/a.png', None), put('pred/b.png', None), put('pred/notes.txt', b'none yet'))
-in_two_cities = all_of(put('gt/a.png', None), put('gt/ulm/a.png', GREY), put('gt/bonn/a.png', GREY))
-gray_and_color = all_of(put('pred/gray', 'folder'), put('pred/color', 'folder'))
+only_text = all_of(put('pred/a.png'), put('pred/b.png'), put('pred/notes.txt', b'none yet'))
+in_two_cities = all_of(put('gt/a.png'), put('gt/ulm/a.png', GREY), put('gt/bonn/a.png', GREY))
+gray_and_color = all_of(folder('pred/gray'), folder('pred/color'))
 # What is wrong | the change to good data | flags that differ (folder -> dict) | words in the message.
 MIOU = [
   ('no prediction folder', nothing, lambda f: {'pred-dir': f / 'none'}, ['--pred-dir', 'none', 'missing']),
@@ -86,14 +71,14 @@ MIOU = [
   ('no truth', nothing, lambda f: {'gt-dir': ''}, ['--gt-dir, or --data-dir with --data-list']),
   ('file for folder', nothing, lambda f: {'pred-dir': f / 'pred/a.png'}, ['--pred-dir', 'a.png', 'is a file']),
   ('nothing that is an image', only_text, dict, ['--pred-dir', 'holds no predictions']),
-  ('prediction without truth', put('gt/b.png', None), dict, ['b.png', 'has no ground truth', '--string-replace']),
+  ('prediction without truth', put('gt/b.png'), dict, ['b.png', 'has no ground truth', '--string-replace']),
   ('truth in two places', in_two_cities, dict, ['a.png', 'ambiguous', 'ulm', 'bonn']),
   ('two of one truth', put('pred/again/a.png', GREY), dict, ['again/a.png', 'same ground truth', 'pred/a.png']),
   ('the folder above', gray_and_color, dict, ['--pred-dir', 'colours', 'pred/gray']),
   ('other size', put('pred/a.png', GREY[:5]), dict, ['pred/a.png', '8 x 5', 'gt/a.png', '8 x 6']),
   ('label of a turned photo', put('gt/a.png', GREY.T), dict, ['gt/a.png', '6 x 8', '--data-dir with --data-list']),
-  ('RGB prediction', put('pred/a.png', picture('RGB')), dict, ['pred/a.png', 'RGB', 'class ids']),
-  ('JPEG called png', put('pred/a.png', picture('L', 'JPEG')), dict, ['pred/a.png', 'JPEG', 'PNG']),
+  ('RGB prediction', put('pred/a.png', RGB), dict, ['pred/a.png', 'RGB', 'class ids']),
+  ('JPEG called png', put('pred/a.png', GREY, format='JPEG'), dict, ['pred/a.png', 'JPEG', 'PNG']),
   ('no classes', nothing, lambda f: {'num-classes': 0}, ['--num-classes', '0', 'from 1 to 256']),
   ('replaced into nowhere', nothing, lambda f: {'string-replace': 'a,q'}, ['pred/a.png', 'no ground truth', 'q.png']),
   ('too few names', put('n', b'a\nb\n'), lambda f: {'class-names': f / 'n'}, ['2 classes', '--num-classes is 4']),
@@ -108,7 +93,7 @@ MIOU = [
 ]  # fmt: skip
 INSTANCE = [
   ('instance flag empty', nothing, lambda f: {'inst-dir': ''}, ['--inst-dir is empty']),
-  ('no instances of an image', put('inst/b.png', None), dict, ['b.png', '--inst-dir', '--inst-string-replace']),
+  ('no instances of an image', put('inst/b.png'), dict, ['b.png', '--inst-dir', '--inst-string-replace']),
   ('instances of another size', put('inst/a.png', GREY[:5]), dict, ['pred/a.png', 'inst/a.png', '8 x 5']),
 ]
 ENCODE = [
@@ -131,7 +116,7 @@ def test_refuses(tmp_path, capsys, script, change, changed, words):
   assert sorted(tmp_path.rglob('*')) == before
 
 
-@pytest.mark.parametrize('bad, words', [(GREY + 16, ['19', 'not a train id']), (picture('RGB'), ['RGB'])])
+@pytest.mark.parametrize('bad, words', [(GREY + 16, ['19', 'not a train id']), (RGB, ['RGB'])])
 def test_encodes_the_other_files(tmp_path, capsys, bad, words):
   put('pred/a.png', bad)(build(tmp_path))
   code, _, err = outcome(encode_cityscapes_testid, flags(tmp_path, encode_cityscapes_testid), capsys)
@@ -141,13 +126,13 @@ def test_encodes_the_other_files(tmp_path, capsys, bad, words):
 
 
 GOOD = {
-  'palette': put('gt/a.png', with_palette(GREY)),
-  'folder called png': put('pred/c.png', 'folder'),
+  'palette': put('gt/a.png', GREY, palette=[200, 3, 7] * 4),
+  'folder called png': folder('pred/c.png'),
   '16 bits': put('gt/a.png', GREY.astype(np.uint16)),
   'capital suffix': rename('a.png', 'a.PNG'),
   'bitmap': all_of(*(put(f'{part}/a.{kind}', data) for part in ('pred', 'gt')
-                     for kind, data in (('png', None), ('bmp', encoded(GREY, 'BMP'))))),
-  'clutter': all_of(put('pred/.hidden.png', b''), put('pred/notes.txt', b'x'), put('pred/.thumbs', 'folder')),
+                     for kind, data in (('png', None), ('bmp', GREY)))),
+  'clutter': all_of(put('pred/.hidden.png', b''), put('pred/notes.txt', b'x'), folder('pred/.thumbs')),
   **{ascii(name): rename('a.png', f'{name}.png')
      for name in (os.fsdecode(b'not UTF-8 \xff'), 'with space', 'K\u00e4fer \u864e', "quote ' % {}", '-dash')},
   **{str(shape): all_of(*(put(f'{part}/a.png', np.ones(shape, np.uint8)) for part in ('pred', 'gt')))
