@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from utils import errors
+
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 
@@ -38,6 +40,28 @@ def full_disk():
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
   yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
   resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def refused(capfd, tmp_path):
+  """`refused(main, argv, *words)`: a user's mistake is one line that holds the words and exit code 2, and nothing is
+  written, but for files and folders that are called as one of `but`. Returns the standard output."""
+
+  def there(but) -> list:
+    return sorted(path for path in tmp_path.rglob('*') if path.name not in but)
+
+  def check(main, argv, *words, but=()) -> str:
+    before = there(but)
+    capfd.readouterr()
+    code = errors.run(main, [str(word) for word in argv])
+    out, err = capfd.readouterr()
+    lines = [line for line in err.splitlines() if '%|' not in line and not line.startswith('note: ')]
+    assert code == 2 and len(lines) == 1 and lines[0].startswith('error: '), err
+    assert not [word for word in words if word not in lines[0]], err
+    assert there(but) == before
+    return out
+
+  return check
 
 
 @pytest.fixture

@@ -22,13 +22,13 @@ def pair(folder, name='a', line=None):
   return folder
 
 
-def run(capsys, script, folder, flags, home='--data-dir'):
-  """Exit code, standard error. The script gets the folder as --data-dir and writes lists to folder/lists."""
-  argv = [home, str(folder), *(str(flag).replace('HERE', str(folder)) for flag in flags)]
+def words_of(script, folder, flags) -> list[str]:
+  """The script gets the folder as --data-dir and writes lists to folder/lists."""
+  argv = ['--out-dir' if script is make_demo else '--data-dir', folder]
+  argv += [flag.replace('HERE', str(folder)) for flag in flags]
   if script.__name__.startswith('dataset.prepare') and '--list-dir' not in argv:
-    argv += ['--list-dir', str(folder / 'lists')]
-  capsys.readouterr()
-  return errors.run(script.main, argv), capsys.readouterr().err
+    argv += ['--list-dir', folder / 'lists']
+  return [*map(str, argv)]
 
 
 LIST = ['--data-list', 'HERE/list.txt']
@@ -66,15 +66,9 @@ BAD_USE = [
 
 
 @pytest.mark.parametrize(('script', 'make', 'flags', 'words'), BAD_USE)
-def test_refused_in_one_line_with_nothing_written(capsys, tmp_path, script, make, flags, words):
+def test_refused_in_one_line_with_nothing_written(refused, tmp_path, script, make, flags, words):
   make(tmp_path)
-  before = sorted(tmp_path.rglob('*'))
-  home = '--out-dir' if script is make_demo else '--data-dir'
-  code, err = run(capsys, script, tmp_path, flags, home)
-  assert code == 2
-  assert err.startswith('error: ') and err.count('\n') == 1
-  assert words in err
-  assert sorted(tmp_path.rglob('*')) == before
+  refused(script.main, words_of(script, tmp_path, flags), words)
 
 
 # What a bad file in a good folder leads to: it is named, the rest is done, the code is 1.
@@ -144,8 +138,8 @@ BAD_FILES = [
 @pytest.mark.parametrize(('script', 'make', 'flags', 'words'), BAD_FILES)
 def test_a_bad_file_is_named_and_the_rest_is_done(capsys, tmp_path, script, make, flags, words):
   make(tmp_path)
-  code, err = run(capsys, script, tmp_path, flags)
-  assert code == 1
+  assert errors.run(script.main, words_of(script, tmp_path, flags)) == 1
+  err = capsys.readouterr().err
   lines = [line for line in err.splitlines() if line.startswith('error: ')]
   assert any(words in line for line in lines) and 'Traceback' not in err
   if script is not check:
@@ -156,9 +150,10 @@ def test_a_bad_file_is_named_and_the_rest_is_done(capsys, tmp_path, script, make
 def test_a_disk_that_fills_up_is_one_line_and_leaves_no_half_file(capsys, tmp_path, full_disk):
   cityscapes(tmp_path)
   full_disk(40)
-  code, err = run(capsys, prepare_cityscapes, tmp_path, [])
+  assert errors.run(prepare_cityscapes.main, words_of(prepare_cityscapes, tmp_path, [])) == 1
+  err = capsys.readouterr().err
   last = err.splitlines()[-1]
-  assert code == 1 and last.startswith('error: ') and 'Traceback' not in err
+  assert last.startswith('error: ') and 'Traceback' not in err
   assert 'gtFineId_labelIds.png: cannot be written (File too large)' in last
   assert not [path for path in (tmp_path / 'gtFineId').rglob('*') if path.is_file()]
 

@@ -39,10 +39,13 @@ def predicted(folder, classes=STREET) -> dict[str, np.ndarray]:
   return scenes()
 
 
-def export(folder, form, *flags) -> int:
+def words_of(folder, form, *flags) -> list[str]:
   words = ['--pred-dir', folder / 'out' / 'gray', '--image-dir', folder / 'images', '--format', form]
-  words += ['--out', folder / {'coco': 'coco.json'}.get(form, form), *flags]
-  return errors.run(export_polygons.main, list(map(str, words)))
+  return [*map(str, [*words, '--out', folder / {'coco': 'coco.json'}.get(form, form), *flags])]
+
+
+def export(folder, form, *flags) -> int:
+  return errors.run(export_polygons.main, words_of(folder, form, *flags))
 
 
 @pytest.mark.parametrize('classes', [STREET, OBJECTS], ids=['street', 'objects'])
@@ -115,20 +118,17 @@ BAD = [
 
 
 @pytest.mark.parametrize(('spoil', 'form', 'words'), BAD)
-def test_what_is_wrong_is_one_line(tmp_path, capsys, spoil, form, words):
+def test_what_is_wrong_is_one_line(refused, tmp_path, spoil, form, words):
   predicted(tmp_path)
   spoil(tmp_path)
-  before = sorted(tmp_path.rglob('*'))
-  assert export(tmp_path, form) == 2
-  error = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
-  assert len(error) == 1 and words in error[0] and sorted(tmp_path.rglob('*')) == before
+  refused(export_polygons.main, words_of(tmp_path, form), words)
 
 
-def test_what_was_corrected_is_not_replaced(tmp_path, capsys):
+def test_what_was_corrected_is_not_replaced(refused, tmp_path):
   predicted(tmp_path)
   (tmp_path / 'classes.txt').write_text(''.join(f'1 2 {i} {name}\n' for i, name in enumerate(STREET.names)))
   before = (tmp_path / 'classes.txt').read_text()
   assert export(tmp_path, 'labelme') == 0 and (tmp_path / 'classes.txt').read_text() == before
   assert export(tmp_path, 'coco') == 0
   for form in ('labelme', 'coco'):
-    assert export(tmp_path, form) == 2 and 'is there already, corrected perhaps' in capsys.readouterr().err
+    refused(export_polygons.main, words_of(tmp_path, form), 'is there already, corrected perhaps')

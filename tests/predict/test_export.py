@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from network.common.layers import MEAN
+from pyscripts.export import checkpoint_tool, export_onnx, export_savedmodel, export_tflite
 from tests.predict import predicted
 from tests.predict.predicted import LIGHT, NETWORK, WINDOWS, flags, gray, pixels, run
 from utils import checkpoint as checkpoints
@@ -63,6 +64,10 @@ for model in ('one', 'several'):
       assert np.mean(out['classes'][0] == want) > 0.999
       np.testing.assert_allclose(out['probabilities'][0], probs, atol=2e-3)
       np.testing.assert_allclose(out['probabilities'].sum(-1), 1, atol=1e-5)
+
+
+def test_an_export_replaces_nothing(refused, checkpoint, tmp_path):
+  refused(export_savedmodel.main, flags(checkpoint, tmp_path), 'is there already')
 
 
 def of_windows(words, checkpoint):
@@ -124,21 +129,18 @@ def test_tflite_model_is_the_network_of_a_window(
 @pytest.mark.parametrize(
   ('script', 'more', 'words'),
   [
-    ('savedmodel', [*WINDOWS, '--save-dir', '.'], 'is there already'),
-    ('onnx', [*WINDOWS[:2], '--output', 'x'], 'pip install tf2onnx'),
-    ('tflite', [*WINDOWS, '--out', 'x'], 'pip install ai-edge-litert'),
-    ('tflite', [*WINDOWS, '--out', 'x', '--precision', 'int8'], '--precision int8, --calibrate (empty)'),
+    (export_onnx, [], 'pip install tf2onnx'),
+    (export_tflite, [], 'pip install ai-edge-litert'),
+    (export_tflite, ['--precision', 'int8'], '--precision int8, --calibrate (empty)'),
   ],
 )
-def test_exports_refuse_in_one_line(checkpoint, labelled, tmp_path, monkeypatch, capsys, script, more, words):
+def test_converters_say_what_they_need(refused, checkpoint, labelled, tmp_path, monkeypatch, script, more, words):
   monkeypatch.setitem(sys.modules, 'tf2onnx', None)
   monkeypatch.setitem(sys.modules, 'ai_edge_litert.interpreter', None)
-  monkeypatch.chdir(tmp_path)
-  (data_dir, data_list), network = labelled, [*NETWORK, '--restore-from', checkpoint]
-  scored = [*data_dir, '--data-list', data_list] if script == 'tflite' else []
-  assert run([*network, *more, *scored], f'export.export_{script}') == 2
-  err = capsys.readouterr().err
-  assert words in err and err.count('\n') == 1 and not list(tmp_path.iterdir())
+  out = ['--output', str(tmp_path / 'x')]
+  if script is export_tflite:
+    out = ['--out', str(tmp_path / 'x'), *WINDOWS[2:], *labelled[0], '--data-list', labelled[1]]
+  refused(script.main, [*NETWORK, *WINDOWS[:2], '--restore-from', checkpoint, *out, *more], words)
 
 
 # Checkpoints.
@@ -211,10 +213,9 @@ def test_compare(trained, tmp_path, capsys):
   assert out.endswith('6 tensors are the same, 4 differ\n')
 
 
-def test_bad_input_to_the_tool(capsys):
+def test_bad_input_to_the_tool(refused):
   for words in (['list', 'none'], ['list'], ['list', 'none', '--run', 'none'], ['melt']):
-    assert run(words, 'export.checkpoint_tool') == 2
-    assert capsys.readouterr().err.count('\n') == 1
+    refused(checkpoint_tool.main, words)
 
 
 def test_picture_of_the_learned_weights(trained, checkpoint, tmp_path, capsys):

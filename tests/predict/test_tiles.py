@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from dataset.formats import masks
+from pyscripts.inference import inference_msc
 from tests.predict import predicted
 from tests.predict.predicted import files, flags, pixels, run
 from tests.predict.test_windows import picture, stand_in
@@ -190,12 +191,9 @@ def test_codecs_that_are_not_there_are_named(tmp_path):
         list(reader.bands())
 
 
-def test_what_bands_cannot_do_and_a_missing_library_are_refused(checkpoint, tmp_path, monkeypatch, capsys):
-  path = tiff(tmp_path / 'a.tif', RGB)
+def test_what_bands_cannot_do_and_a_missing_library_are_refused(refused, checkpoint, tmp_path, monkeypatch):
+  words = flags(checkpoint, tmp_path / 'out', '--image', tiff(tmp_path / 'a.tif', RGB))
   for flag in ('--scale-aug', '--flip-aug', '--whole-image', '--save-probs'):
-    assert run(flags(checkpoint, tmp_path / 'out', '--image', path, flag), 'inference.inference_msc') == 2
-    err = capsys.readouterr().err
-    assert f'{flag} does not go with {path}' in err and err.count('\n') == 1 and not (tmp_path / 'out').exists()
+    refused(inference_msc.main, [*words, flag], f'{flag} does not go with {tmp_path}/a.tif')
   monkeypatch.setitem(sys.modules, 'tifffile', None)
-  assert run(flags(checkpoint, tmp_path / 'out', '--image', path)) == 2
-  assert capsys.readouterr().err == 'error: TIFF images need tifffile; install it with `pip install tifffile`\n'
+  refused(inference_msc.main, words, 'TIFF images need tifffile; install it with `pip install tifffile`')

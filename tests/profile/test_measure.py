@@ -77,9 +77,8 @@ def test_reader(tmp_path):
   (['replicas', '--batch-size', '3'], '--batch-size 3 does not divide evenly; give a multiple of 2'),
   (['loss', '--json', '/dev/full'], '--json /dev/full: is a device, not a file'),
 ])  # fmt: skip
-def test_is_refused_in_one_line(words, message, capsys):
-  assert errors.run(measure.main, words) == 2
-  assert capsys.readouterr().err.startswith(f'error: {message}')
+def test_is_refused_in_one_line(refused, words, message):
+  refused(measure.main, words, message)
 
 
 def gpu_check(*words, **values) -> subprocess.CompletedProcess:
