@@ -114,7 +114,7 @@ def test_tiff_is_predicted_as_the_png_of_its_pixels(checkpoint, tmp_path, layout
   array, settings = LAYOUTS[layout]
   path = tiff(tmp_path / 'in/a.TIFF', array, **settings)
   Image.fromarray(array[..., :3] if array.ndim == 3 else array).save(tmp_path / 'in/a.png')
-  more = ('--overlay', '--confidence', '--min-confidence', 0.6)
+  more = ('--overlay', '--confidence', '--min-confidence', 0.6, '--palette')
   assert run(flags(checkpoint, tmp_path / 'tiff', '--image', path, *more)) == 0
   assert run(flags(checkpoint, tmp_path / 'png', '--image', tmp_path / 'in/a.png', *more)) == 0
   kinds = ('gray', 'color', 'overlay', 'confidence')
@@ -129,12 +129,7 @@ def test_tiff_is_predicted_as_the_png_of_its_pixels(checkpoint, tmp_path, layout
       assert all(page.tags[code].value == value for code, _, _, value, _ in GEOREFERENCE)
   labels = [read_label(str(tmp_path / path)) for path in ('tiff/gray/a.tif', 'png/gray/a.png')]
   np.testing.assert_array_equal(*labels)
-
-
-def test_palette_tiff_shows_the_colours(checkpoint, tmp_path):
-  path = tiff(tmp_path / 'a.tif', RGB)
-  assert run(flags(checkpoint, tmp_path / 'out', '--image', path, '--palette')) == 0
-  shown, colours = (Image.open(tmp_path / f'out/{kind}/a.tif') for kind in ('gray', 'color'))
+  shown, colours = (Image.open(tmp_path / f'tiff/{kind}/a.tif') for kind in ('gray', 'color'))
   assert shown.mode == 'P'
   np.testing.assert_array_equal(np.asarray(shown.convert('RGB')), np.asarray(colours))
 
