@@ -252,25 +252,15 @@ def test_every_form_gives_the_same_masks_once_and_again_after_changes(capsys, tm
   assert classes(tmp_path) == ['tree', 'house', 'car', 'background']
 
 
-def edited(kind, **changes):
-  """A part of the scene's first image, category, annotation or shape replaced."""
+def edited(kind, more=False, **changes):
+  """A part of the scene's first image, category, annotation or shape replaced; with `more`, in one more like it."""
   path = 'json/img0.json' if kind == 'shapes' else 'coco.json'
 
   def make(folder):
     content = json.loads((folder / path).read_text())
-    content[kind][0] |= changes
+    first, *others = content[kind]
+    content[kind] = [*([first] if more else []), first | changes, *others]
     (folder / path).write_text(json.dumps(content))
-
-  return make
-
-
-def added(kind, **changes):
-  """Another image or category like COCO's first one."""
-
-  def make(folder):
-    content = labelled.coco()
-    content[kind].append(content[kind][0] | changes)
-    (folder / 'coco.json').write_text(json.dumps(content))
 
   return make
 
@@ -303,7 +293,6 @@ def renamed(**names):
 
 
 SLIVER = [[3, 3.6, 9, 3.6, 9, 4.4]]
-RENAMED = json.dumps(labelled.coco()).replace('"tree"', '"Unlabelled"')
 LINE = labelled.POLYGON + '<polyline label="car" points="1,1;2,2"/>'
 DONE = [  # form, what is done to its files, more flags, what is said, the value of background, car and tree
   ('coco', lambda f: None, '--unlabelled void', '1 labels are void everywhere', [255, 0, 1]),
@@ -311,7 +300,7 @@ DONE = [  # form, what is done to its files, more flags, what is said, the value
   ('coco', renamed(car='a|b'), '', '15.0% of the outlined pixels of a|b are covered by outlines of other', [0, 1, 2]),
   ('coco', renamed(car='void', tree='ignore'), '--drop-empty --max-void 1', '', [0, 255, 255]),
   ('coco', edited('annotations', iscrowd=1), '', '1 annotations of car are crowds (iscrowd): void', [0, 255, 2]),
-  ('coco', replace('coco.json', RENAMED), '', '', [0, 1, 255]),
+  ('coco', renamed(tree='Unlabelled'), '', '', [0, 1, 255]),
   ('cvat', replace('cvat.xml', labelled.cvat(LINE)), '', '1 classes have no annotation and are left out: tree', None),
   ('cvat', shape(LINE), '', '1 annotations of car were skipped: polyline', None),
 ]
@@ -358,9 +347,9 @@ BAD = [
   ('coco', edited('images', file_name=None), 2, 'coco.json: is not COCO JSON (file_name None is not text)'),
   ('coco', edited('categories', name='a\nb'), 2, "class name 'a\\nb': is empty, holds a line end"),
   ('coco', edited('categories', name='\ud800'), 2, "class name '\\ud800': is empty, holds a line end or is not"),
-  ('coco', added('images', file_name='b.jpg'), 2, "its images 'img0.jpg' and 'b.jpg' have the same id 10"),
-  ('coco', added('categories', name='b'), 2, "its categories 'car' and 'b' have the same id 7"),
-  ('coco', added('images', id=None), 2, "the entry 'img0.jpg' of its images has no id"),
+  ('coco', edited('images', more=True, file_name='b.jpg'), 2, "its images 'img0.jpg' and 'b.jpg' have the same id 10"),
+  ('coco', edited('categories', more=True, name='b'), 2, "its categories 'car' and 'b' have the same id 7"),
+  ('coco', edited('images', more=True, id=None), 2, "the entry 'img0.jpg' of its images has no id"),
   ('coco', replace('coco.json', 'PK\3\4rest'), 2, 'is a .zip archive'),
   ('coco', lambda f: (f / 'coco.json').write_bytes(b'{"a": "Stra\xdfe"}'), 2, 'is not UTF-8 text'),
   ('coco', edited('images', width=13), 1, 'was made for 13 x 60 while'),
