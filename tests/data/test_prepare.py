@@ -2,7 +2,6 @@
 every list, and what a second run does."""
 
 import os
-import pathlib
 import re
 import zlib
 
@@ -181,23 +180,16 @@ def test_voc_masks_and_lists(voc, tmp_path, capsys):
   assert official(capsys.readouterr().err) == numbers
 
 
-def test_voc_in_parts_warns_with_reasons_and_ids(voc, tmp_path, capsys):
-  devkit, _, _ = voc
-  (devkit / 'VOC2012' / 'JPEGImages' / '2007_000001.jpg').unlink()
-  (devkit / 'VOC2012' / 'SegmentationClass' / '2007_000003.png').unlink()
-  assert prepare_voc(devkit, None, tmp_path / 'lists') == 0
+def test_voc_in_parts_and_test_images_in_the_training_folder(voc, tmp_path, capsys):
+  devkit, home = voc[0], voc[0] / 'VOC2012'
+  (home / 'JPEGImages' / '2007_000001.jpg').unlink()
+  (home / 'SegmentationClass' / '2007_000003.png').unlink()
+  for name in ('JPEGImages/2008_000009.jpg', 'ImageSets/Segmentation/test.txt'):
+    (devkit / 'VOC2012-test' / name).rename(home / name)
+  assert prepare_voc(devkit.parent, None, tmp_path / 'lists') == 0
   err = capsys.readouterr().err
   assert '1 without an image (2007_000001)' in err and '1 without a label (2007_000003)' in err
   assert not (tmp_path / 'lists' / 'val.txt').exists()
-
-
-def test_voc_test_images_unpacked_into_the_training_folder(voc, tmp_path):
-  devkit, _, _ = voc
-  home = devkit / 'VOC2012'
-  (devkit / 'VOC2012-test' / 'JPEGImages' / '2008_000009.jpg').rename(home / 'JPEGImages' / '2008_000009.jpg')
-  split = pathlib.Path('ImageSets') / 'Segmentation' / 'test.txt'
-  (devkit / 'VOC2012-test' / split).rename(home / split)
-  prepare_voc(devkit.parent, None, tmp_path / 'lists')
   assert read_list(tmp_path / 'lists', 'test') == ['VOC2012/JPEGImages/2008_000009.jpg']
 
 
@@ -230,10 +222,8 @@ def test_merged_masks_take_the_place_of_sbd(tmp_path):
     flat_mask(root / 'VOC2012' / 'SegmentationClassAug' / f'{name}.png', 5)
   (root / 'VOC2012' / 'ImageSets' / 'Segmentation' / 'val.txt').write_text('c\n')
   assert prepare_voc12.main(['--data-dir', str(root), '--list-dir', str(tmp_path / 'lists')]) == 0
-  assert [line.split()[1] for line in read_list(tmp_path / 'lists', 'train+')] == [
-    'VOC2012/segcls/a.png',
-    'VOC2012/segcls/b.png',
-  ]
+  masks = [line.split()[1] for line in read_list(tmp_path / 'lists', 'train+')]
+  assert masks == ['VOC2012/segcls/a.png', 'VOC2012/segcls/b.png']
   assert (tmp_path / 'lists' / 'classes.csv').read_text().splitlines()[2] == '1,aeroplane,128,0,0'
 
 
