@@ -14,62 +14,52 @@ from utils import errors
 TOY = ['--model', 'fcn8s', '--backbone', 'toy', '--num-classes', '3', '--input-size', '48,48']
 
 
-@pytest.fixture
-def in_this_process(monkeypatch):
-  """No new process for each figure: it takes seconds, and does not know the network of the tests."""
-  monkeypatch.setattr(measurements, 'in_fresh_process', lambda function, *args: function(*args))
-
-
-def rows_of(tmp_path, *words) -> list[dict]:
-  path = tmp_path / 'rows.json'
-  assert errors.run(measure.main, [*words, '--repeat', '1', '--json', str(path)]) == 0
-  return json.loads(path.read_text())
-
-
-@pytest.mark.usefixtures('in_this_process')
-@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
-def test_step(precision, tmp_path):
-  forward, step = rows_of(tmp_path, 'step', *TOY, '--plain', '--precision', precision)
-  assert forward['what'] == 'forward to softmax' and step['what'] == 'cross-entropy'
-  assert step['images/s'] == pytest.approx(2 / step['s']) and step['of plain step'] == 1
+def of_step(forward, step):
+  assert step['what'] == 'cross-entropy' and step['images/s'] == pytest.approx(2 / step['s'])
+  assert step['of plain step'] == 1 and min(step['s'], step['first step s']) > 0
   assert step['of matrix product'] / forward['of matrix product'] == pytest.approx(3 * forward['s'] / step['s'])
-  assert min(step['s'], step['first step s']) > 0
   assert step['memory MB'] > 100 or not os.path.exists('/proc/self/status')
 
 
-@pytest.mark.usefixtures('in_this_process')
-def test_replicas_train_as_one(tmp_path):
-  one, two = rows_of(tmp_path, 'replicas', *TOY, '--batch-size', '2')
-  assert [one['replicas'], two['replicas']] == [1, 2]
+def of_replicas(one, two):
+  assert [one['replicas'], two['replicas']] == [1, 2] and min(one['first step s'], two['first step s']) > 0
   assert two['of 1 replica'] == pytest.approx(two['step s'] / one['step s'])
   assert 0 <= two['change differs by'] < 1e-4 and two['within']  # sums in another order: not the same to the last bit
-  assert min(one['first step s'], two['first step s']) > 0
 
 
-def test_a_fresh_process_is_another_one():
-  assert measurements.in_fresh_process(os.getpid) != os.getpid()
-
-
-@pytest.mark.usefixtures('in_this_process')
-def test_loss_equals_the_tensors_of_pairs_times_classes(tmp_path):
-  (row,) = rows_of(tmp_path, 'loss', '--shape', '1', '18', '20', '3')
+def of_loss(row):
   assert row['logits'] == '1x18x20x3' and row['differ by'] < 1e-4
   assert row['times faster than pairs x classes'] > 0 and row['first call s'] > 0
 
 
-def test_predict(tmp_path):
-  size = ['--image-size', '60,60', '--strides', '48,48', '--batch-sizes', '1', '2']
-  *of_windows, image = rows_of(tmp_path, 'predict', *TOY, *size)
-  assert [row['windows'] for row in of_windows] == [1, 2]
+def of_prediction(one, two, image):
   assert image['windows'] == 2 * (1 + 1 + 4 + 4 + 4 + 9)  # sides of 30, 45, 60, 75, 90, 105 pixels
-  assert image['s'] > 0 and image['of matrix product'] > 0
+  assert (one['windows'], two['windows']) == (1, 2) and image['s'] > 0 and image['of matrix product'] > 0
 
 
-def test_reader(tmp_path):
-  cropped, *others = rows_of(tmp_path, 'reader', '--batches', '2', '--batch-size', '2', '--input-size', '48,48')
-  assert cropped['times only cropped'] == 1 and len(others) == 4
+def of_reader(cropped, *others):
   for row in others:
     assert row['times only cropped'] == pytest.approx(cropped['images/s'] / row['images/s'])
+  assert cropped['times only cropped'] == 1 and len(others) == 4
+
+
+MEASURED = [  # a command, and what holds of its rows
+  (['step', *TOY, '--plain', '--precision', 'float32'], of_step),
+  (['step', *TOY, '--plain', '--precision', 'bfloat16'], of_step),
+  (['replicas', *TOY, '--batch-size', '2'], of_replicas),
+  (['loss', '--shape', '1', '18', '20', '3'], of_loss),
+  (['predict', *TOY, '--image-size', '60,60', '--strides', '48,48', '--batch-sizes', '1', '2'], of_prediction),
+  (['reader', '--batches', '2', '--batch-size', '2', '--input-size', '48,48'], of_reader),
+]
+
+
+@pytest.mark.parametrize(('words', 'holds'), MEASURED)
+def test_what_is_measured(words, holds, tmp_path, monkeypatch):
+  """Not in new processes, which take seconds and do not know the network of the tests."""
+  monkeypatch.setattr(measurements, 'in_fresh_process', lambda function, *args: function(*args))
+  path = tmp_path / 'rows.json'
+  assert errors.run(measure.main, [*words, '--repeat', '1', '--json', str(path)]) == 0
+  holds(*json.loads(path.read_text()))
 
 
 @pytest.mark.parametrize(('words', 'message'), [
