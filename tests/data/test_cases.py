@@ -145,17 +145,6 @@ def test_cvat_labels_that_have_no_area_are_no_classes(tmp_path, capsys):
   assert classes(tmp_path) == ['background', 'car']
 
 
-def test_absent_images_are_named_and_the_rest_is_prepared_in_sub_folders_too(tmp_path, capsys):
-  labelled.coco_file(tmp_path, labelled.coco(CAR, categories=[('car', 7)]))
-  for name in ('img1', 'img2'):
-    (tmp_path / 'images' / f'{name}.jpg').unlink()
-  (tmp_path / 'images' / 'deep').mkdir()
-  (tmp_path / 'images' / 'img3.jpg').rename(tmp_path / 'images' / 'deep' / 'img3.jpg')
-  assert prepare(tmp_path, '--coco', 'coco.json') == 0
-  assert '2 of its images are missing (img1, img2)' in capsys.readouterr().err.splitlines()[-1]
-  assert len(lines(tmp_path)) == 2 and label(tmp_path, 'deep/img3').sum() == 400
-
-
 def test_cvat_subsets_are_folders(tmp_path):
   labelled.cvat_file(tmp_path, labelled.POLYGON, subsets=('Train', 'Validation'))
   assert prepare(tmp_path, '--cvat', 'cvat.xml') == 0

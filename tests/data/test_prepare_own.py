@@ -128,12 +128,13 @@ def test_one_bit_masks_beside_black_and_white_ones_are_pointed_out(tmp_path, cap
 
 
 def test_an_image_that_is_missing_does_not_lend_its_labels(tmp_path, capsys):
-  for name in ('cam1/1', 'cam2/2'):
+  """Where the file names no folder, the only image of a name is meant."""
+  for name in ('cam1/1', 'cam2/2', 'cam3/3'):
     labelled.photo(tmp_path / 'images' / f'{name}.jpg')
-  content = labelled.coco(*labelled.SCENE, names=('cam1/1', 'cam1/2'))
+  content = labelled.coco(*labelled.SCENE, names=('cam1/1', 'cam1/2', '3'))
   (tmp_path / 'a.json').write_text(json.dumps(content))
   assert prepare(tmp_path, '--coco', 'a.json', '--val-fraction', '0') == 0
-  assert lines(tmp_path, 'train') == ['images/cam1/1.jpg label_ids/cam1/1.png']
+  assert lines(tmp_path, 'train') == [f'images/{name}.jpg label_ids/{name}.png' for name in ('cam1/1', 'cam3/3')]
   assert '1 of its images are missing (cam1/2)' in capsys.readouterr().err
 
 
