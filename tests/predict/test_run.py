@@ -3,7 +3,6 @@
 import concurrent.futures
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from PIL import Image
 from seg_models.image_reader import decode_image
 from tests.data.trees import turned
 from tests.predict import predicted
-from tests.predict.predicted import CLASSES, NETWORK, ROOT, files, flags, gray, picture, pixels, run
+from tests.predict.predicted import CLASSES, NETWORK, ROOT, files, flags, gray, pixels, run
 from utils import images, labels
 from utils.labels import voc_colours
 from utils.predict import flags as inference_flags
@@ -55,40 +54,38 @@ def test_outputs_have_their_formats_and_agree(whole, folder):
   assert len(seen) > 1  # otherwise nothing here says much
 
 
-def test_list_and_files_give_what_the_folder_gives(checkpoint, folder, whole, tmp_path):
-  (tmp_path / 'list.txt').write_text('0.png\n1.png 1.png\n\n3.png not/there.png\n')  # no label is needed
-  listed = ['--data-dir', f'{folder}/', '--data-list', tmp_path / 'list.txt']
-  assert run(flags(checkpoint, tmp_path / 'list', *listed)) == 0
-  assert run(flags(checkpoint, tmp_path / 'files', '--image', *(folder / f'{i}.png' for i in (0, 1, 3)))) == 0
-  want = {name: data for name, data in files(whole).items() if name[:5] in ('gray/', 'color') and name[-5] in '013'}
-  assert files(tmp_path / 'list') == files(tmp_path / 'files') == want
+WAYS = {  # a list, or flags that name images -> the pictures that are predicted, by the names of their outputs
+  'list': ('0.png\na/b/1.png 1.png\n\nclip1/../link.png not/there.png\n', {'0': 0, '1': 1, 'link': 3}),
+  'list of places': ('link.png\n../beside.png\nFOLDER/1.png\n', {'link': 3, 'beside': 4, '1': 1}),
+  'list of one name': ('clip0/1.png\nclip1/1.png\n', {'clip0/1': 1, 'clip1/1': 2}),
+  'files': (['--image', '0.png', 'a/b/1.png'], {'0': 0, '1': 1}),
+  'files of one name': (['--image', 'clip0/1.png', 'a/../clip1/1.png'], {'clip0/1': 1, 'clip1/1': 2}),
+  'folder': (['--image-dir', '.'], {'0': 0, 'a/0': 0, 'a/b/1': 1, 'clip0/1': 1, 'clip1/1': 2, 'link': 3}),
+}
 
 
-def test_sub_folders_are_kept_and_outputs_below_the_images_are_not_predicted(checkpoint, folder, whole, tmp_path):
-  for path in ('0.png', 'a/0.png', 'a/b/1.png', '.hidden/2.png'):
-    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-    os.link(folder / path[-5:], tmp_path / path)
-  names = ('0.png', 'a/0.png', 'a/b/1.png')
-  want = {f'{kind}/{name}': files(whole)[f'{kind}/{name[-5:]}'] for kind in ('gray', 'color') for name in names}
+@pytest.mark.parametrize('way', WAYS)
+def test_images_and_the_names_of_their_outputs(checkpoint, folder, whole, tmp_path, monkeypatch, way):
+  """Labels are not needed, links are followed. Nothing is written but below the output folder, which may lie below the
+  images, and holds the outputs of one run."""
+  words, pictures = WAYS[way]
+  places = {'0.png': 0, 'a/0.png': 0, 'a/b/1.png': 1, '.hidden/2.png': 2, 'clip0/1.png': 1, 'clip1/1.png': 2}
+  for path, i in {**places, '../beside.png': 4}.items():
+    (tmp_path / 'in' / path).parent.mkdir(parents=True, exist_ok=True)
+    os.link(folder / f'{i}.png', tmp_path / 'in' / path)
+  (tmp_path / 'in/link.png').symlink_to(folder / '3.png')
+  if isinstance(words, str):
+    (tmp_path / 'list.txt').write_text(words.replace('FOLDER', str(folder)))
+    words = ['--data-dir', './', '--data-list', '../list.txt']
+  before = {*tmp_path.rglob('*'), *folder.rglob('*')}
+  monkeypatch.chdir(tmp_path / 'in')
   for more in (['--confidence'], []):
-    assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path, *more)) == 0
-    assert {n: data for n, data in files(tmp_path / 'out').items() if not n.startswith('confidence/')} == want
-    assert bool(list(tmp_path.glob('out/confidence/*.png'))) == bool(more)  # what lies there is of one run
-
-
-def test_images_of_one_name_keep_their_folders(checkpoint, folder, whole, tmp_path, monkeypatch):
-  """Frames of several videos in one list; a list without such names goes to one folder, as in 2018."""
-  for path, image in (('clip0/1.png', '1.png'), ('clip1/1.png', '2.png')):
-    (tmp_path / 'in' / path).parent.mkdir(parents=True)
-    shutil.copy(folder / image, tmp_path / 'in' / path)
-  (tmp_path / 'list').write_text('in/clip0/1.png\nin/clip1/1.png\n')
-  words = ['--data-dir', tmp_path, '--data-list', tmp_path / 'list']
-  assert run(flags(checkpoint, tmp_path / 'out', *words)) == 0
-  want = files(whole / 'gray')
-  assert files(tmp_path / 'out/gray') == {'clip0/1.png': want['1.png'], 'clip1/1.png': want['2.png']}
-  monkeypatch.chdir(tmp_path / 'in/clip0')
-  assert run(flags(checkpoint, tmp_path / 'again', '--image', '1.png', '../clip1/1.png')) == 0
-  assert files(tmp_path / 'again') == files(tmp_path / 'out')
+    assert run(flags(checkpoint, 'out', *words, *more)) == 0
+    assert bool(list(tmp_path.glob('in/out/confidence/**/*.png'))) == bool(more)
+  want = {f'{kind}/{name}': f'{kind}/{i}.png' for kind in ('gray', 'color') for name, i in pictures.items()}
+  assert files('out') == {f'{name}.png': files(whole)[path] for name, path in want.items()}
+  new = {*tmp_path.rglob('*'), *folder.rglob('*')} - before
+  assert all(path.is_relative_to(tmp_path / 'in/out') for path in new)
 
 
 def test_uncertain_pixels_become_void(checkpoint, folder, tmp_path):
@@ -289,21 +286,6 @@ def test_picture_too_large_for_the_memory_is_listed(checkpoint, folder, tmp_path
   assert run(flags(checkpoint, tmp_path, '--image', folder / '0.png', folder / '1.png')) == 1
   assert '75 x 37 pixels do not fit into the memory' in capsys.readouterr().err
   assert (tmp_path / 'gray/0.png').exists()
-
-
-def test_links_and_dots_are_followed_and_outputs_stay_in_the_folder(checkpoint, folder, whole, tmp_path):
-  (tmp_path / 'data/deep').mkdir(parents=True)
-  (tmp_path / 'data/link.png').symlink_to(folder / '0.png')
-  picture(tmp_path / 'beside.png')
-  (tmp_path / 'list.txt').write_text(f'link.png\n../beside.png\n{folder}/1.png\ndeep/../../data/./deep/../link2.png\n')
-  (tmp_path / 'data/link2.png').symlink_to('link.png')
-  before = set(tmp_path.rglob('*')) | set(folder.rglob('*'))
-  words = flags(checkpoint, tmp_path / 'out', '--data-dir', tmp_path / 'data', '--data-list', tmp_path / 'list.txt')
-  assert run(words) == 0
-  new = set(tmp_path.rglob('*')) | set(folder.rglob('*'))
-  assert all(path.is_relative_to(tmp_path / 'out') for path in new - before)
-  assert {path.stem for path in (tmp_path / 'out/gray').iterdir()} == {'link', 'beside', '1', 'link2'}
-  assert files(tmp_path / 'out')['gray/link.png'] == files(whole)['gray/0.png']
 
 
 # Ends before the end.
