@@ -110,7 +110,7 @@ def test_shards_are_the_whole(checkpoint, folder, whole, tmp_path):
   assert run(flags(checkpoint, tmp_path / 'x', '--image', folder / '0.png', '--shard', '2/2')) == 0  # nothing to do
 
 
-@pytest.mark.parametrize(('first', 'second', 'refused'), [
+@pytest.mark.parametrize(('first', 'second', 'taken'), [
   (None, None, True),
   (None, '1/2', True),
   ('1/2', '3/4', True),
@@ -118,16 +118,16 @@ def test_shards_are_the_whole(checkpoint, folder, whole, tmp_path):
   ('1/2', '2/2', False),
 ])  # fmt: skip
 def test_two_runs_share_a_folder_only_by_parts_that_do_not_overlap(
-  checkpoint, folder, tmp_path, capsys, first, second, refused
+  checkpoint, folder, tmp_path, capsys, first, second, taken
 ):
   words = flags(checkpoint, tmp_path, '--image', folder / '0.png', folder / '1.png')
   first, second = (['--shard', part] if part else [] for part in (first, second))
   args = inference_flags.parse('', [*words, *first])
   with outputs.Outputs(args).claim(args.shard):
-    assert run([*words, *second]) == (2 if refused else 0)
+    assert run([*words, *second]) == (2 if taken else 0)
   err = capsys.readouterr().err
-  assert (f'process {os.getpid()} on ' in err and 'is writing there' in err) == refused
-  assert bool(files(tmp_path)) != refused
+  assert (f'process {os.getpid()} on ' in err and 'is writing there' in err) == taken
+  assert bool(files(tmp_path)) != taken
 
 
 def test_parts_that_start_at_once_do_not_disturb_each_other(checkpoint, folder, tmp_path):
