@@ -87,11 +87,6 @@ def test_cvat_masks_run_along_the_rows():
   np.testing.assert_array_equal(mask, [[False, True, True], [False, False, False]])
 
 
-def read_table(folder, text):
-  (folder / 'colors.txt').write_text(text)
-  return masks.read_colour_table(str(folder / 'colors.txt'))
-
-
 def test_colour_tables_of_other_tools(tmp_path):
   for text in (
     '# label:color_rgb:parts:actions\nbackground:0,0,0::\nwide road:128,64,128::\n',
@@ -100,21 +95,11 @@ def test_colour_tables_of_other_tools(tmp_path):
     'background 0 0 0\nwide road 128 64 128\n',
     '0,0,0,background\n128,64,128,wide road\n',
   ):
-    assert read_table(tmp_path, text) == {(0, 0, 0): 'background', (128, 64, 128): 'wide road'}
-
-
-@pytest.mark.parametrize(
-  ('text', 'words'),
-  [
-    ('# nothing\n', 'holds no line'),
-    ('0 0 0 a\n1 2 256 b\n', 'line 2: `1 2 256 b` is not `r g b name`'),
-    ('name,r,g,b\na,1,2\n', 'line 2: `a,1,2` is not `r g b name`'),
-    ('1 2 3 a\n1 2 3 b\n', r'line 2: the colour \(1, 2, 3\) is there already, as a'),
-  ],
-)
-def test_colour_tables_that_cannot_be_read(tmp_path, text, words):
-  with pytest.raises(InputError, match=words):
-    read_table(tmp_path, text)
+    (tmp_path / 'colors.txt').write_text(text)
+    assert masks.read_colour_table(str(tmp_path / 'colors.txt')) == {
+      (0, 0, 0): 'background',
+      (128, 64, 128): 'wide road',
+    }
 
 
 def nodes(value, path=()):
