@@ -30,24 +30,11 @@ def checkpoint(tmp_path_factory) -> str:
   return save_drawn(tmp_path_factory.mktemp('checkpoint') / 'model.ckpt-7')
 
 
-def save_drawn(prefix, model='fcn8s', backbone='toy') -> str:
-  """Saves a checkpoint of the recorded weights; returns its prefix."""
-  shapes = {checkpoints.name_of(v): v.shape for v in build(model, backbone, CLASSES).variables}
-  checkpoints.save(str(prefix), {name: recorded.weights(name, shape) for name, shape in shapes.items()})
+def save_drawn(prefix, model='fcn8s', backbone='toy', kind='') -> str:
+  """Saves a checkpoint of initial weights, and of the recorded ones where the name holds `kind`; returns its prefix."""
+  values = {checkpoints.name_of(v): np.asarray(v) for v in build(model, backbone, CLASSES, seed=3).variables}
+  checkpoints.save(str(prefix), {n: recorded.weights(n, v.shape) if kind in n else v for n, v in values.items()})
   return str(prefix)
-
-
-LIGHT = ['--model', 'deeplabv3plus', '--backbone', 'efficientnet_lite0', '--num-classes', str(CLASSES)]
-
-
-@pytest.fixture(scope='session')
-def light_checkpoint(tmp_path_factory) -> str:
-  """The prefix of a checkpoint of DeepLabv3+ on EfficientNet-Lite0, of drawn weights."""
-  prefix = str(tmp_path_factory.mktemp('light') / 'model.ckpt-7')
-  variables = build('deeplabv3plus', 'efficientnet_lite0', CLASSES, seed=3).variables
-  values = {checkpoints.name_of(v): np.asarray(v) for v in variables}
-  checkpoints.save(prefix, {n: recorded.weights(n, v.shape) if 'BatchNorm' in n else v for n, v in values.items()})
-  return prefix
 
 
 def pixels(height=20, width=30, seed=0) -> np.ndarray:

@@ -14,20 +14,28 @@ from PIL import Image
 from network.common.layers import MEAN
 from pyscripts.export import checkpoint_tool, export_onnx, export_savedmodel, export_tflite, plot_edge_weights
 from tests.predict import predicted
-from tests.predict.predicted import LIGHT, NETWORK, WINDOWS, flags, gray, pixels, run
+from tests.predict.predicted import NETWORK, WINDOWS, flags, gray, pixels, run
 from utils import checkpoint as checkpoints
 from utils import labels
 from utils.predict import flags as inference_flags
 from utils.predict import predictor, windows
 
-checkpoint, light_checkpoint, folder = predicted.checkpoint, predicted.light_checkpoint, predicted.folder
+checkpoint, folder = predicted.checkpoint, predicted.folder
 PLUS = ['--model', 'deeplabv3plus', *NETWORK[2:]]
+LIGHT = ['--model', 'deeplabv3plus', '--backbone', 'efficientnet_lite0', *NETWORK[4:]]
 
 
 @pytest.fixture(scope='session')
 def plus_checkpoint(tmp_path_factory):
   """The prefix of a checkpoint of `PLUS`, whose head has depthwise convolutions."""
   return predicted.save_drawn(tmp_path_factory.mktemp('plus') / 'model.ckpt-7', 'deeplabv3plus')
+
+
+@pytest.fixture(scope='session')
+def light_checkpoint(tmp_path_factory):
+  """That of `LIGHT`, whose averages are drawn."""
+  prefix = tmp_path_factory.mktemp('light') / 'model.ckpt-7'
+  return predicted.save_drawn(prefix, 'deeplabv3plus', 'efficientnet_lite0', 'BatchNorm')
 
 
 def test_exported_models_predict_as_the_scripts(checkpoint, plus_checkpoint, folder, tmp_path):
