@@ -175,7 +175,7 @@ def test_instance_wise_iou_equals_its_definition(deep):
   np.testing.assert_allclose(list(report.columns.values()), slow_instances(images, 4))
 
 
-# Cityscapes' rules, by the official program.
+# Cityscapes' rules: by hand, and by the official program.
 
 
 def cityscapes_case(seed, shape=(64, 128)):
@@ -193,6 +193,19 @@ def cityscapes_case(seed, shape=(64, 128)):
 def cityscapes_report(images):
   counted = scored.counted(images, cityscapes.count)
   return metrics.joined(scoring.report(counted), cityscapes.report(counted))
+
+
+def test_cityscapes_scores_of_two_cars_on_a_road():
+  road, car, truck = 0, 13, 14
+  truth = np.array([[car, car, car, car, car, car, road, road]], np.uint8)
+  pred = np.array([[car, car, car, truck, car, road, car, road]], np.uint8)
+  coded = np.array([[26001] * 4 + [26002] * 2 + [7, 999_999]], np.int32)
+  report = cityscapes_report([scored.image(pred, truth, 19, coded)])
+  (size,) = (label.instance_size for label in labels.CITYSCAPES_TRAINED if label.train_id == car)
+  # Of 4 and 2 pixels of cars 3 and 1 are predicted as cars, one as a truck; one pixel of the road as a car.
+  assert report.columns['iiou'][car] == pytest.approx(size * (3 / 4 + 1 / 2) / (2 * size + 1))
+  assert report.more['category_iiou']['vehicle'] == pytest.approx(size * (4 / 4 + 1 / 2) / (2 * size + 1))
+  assert [report.more['category_iou'][name] for name in ('vehicle', 'flat')] == pytest.approx([5 / 7, 1 / 3])
 
 
 def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
