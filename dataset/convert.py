@@ -182,11 +182,12 @@ def own_labels(
     raise InputError(f'{folder}: is there and was not written by this script; rename it, for the masks go there')
   text = [f'Made by dataset/prepare_own.py from {source.flag} {source.path}: {source.meaning}']
   text += [f'{value} {name}' + (f' ({origins[name]})' if origins.get(name) else '') for name, value in ids.items()]
-  settings = hashlib.sha256(f'{text}{resize}{source.settings}'.encode()).hexdigest()
+  settings = hashlib.sha256(f'{text}{resize}{source.settings}{source.mapping}'.encode()).hexdigest()
   with files.claim(folder, 'preparing'):
     # Until all is done the record says so; each mask holds the digest of the settings that it was made by.
     files.write_text(folder / RECORD, '\n'.join([*text, '(not complete: run the command again)', '']))
-    labelled, make = [pair for pair in pairs if pair.label is not None], source.converter(ids)
+    labelled = [pair for pair in pairs if pair.label is not None]
+    make = source.converter({name: ids.get(new, VOID) for name, new in source.mapping.items()}, names)
     jobs = [_label_job(data_dir, pair, make, settings, resize) for pair in labelled]
     failed = run(jobs, CONVERTED, root=data_dir)
     done, total = [], collections.Counter()
@@ -197,7 +198,7 @@ def own_labels(
     lines = summary(total)
     files.write_text(folder / RECORD, '\n'.join([*text, *lines, '']))
     if names:
-      write_classes(folder, Classes(names, source.colours(names)))
+      write_classes(folder, Classes(names, source.palette(names)))
   return list(failed.values()), done + [pair for pair in pairs if pair.label is None], lines
 
 

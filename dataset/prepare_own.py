@@ -71,18 +71,18 @@ def main(argv=None):
   notes = []  # warnings, which are the last lines
   source = sources.chosen(args)
   pairs, origins, faults = read_pairs(args, source, notes)
-  given = classes.read_user_names(args.data_dir)
-  origins = without_unused(pairs, origins, given, notes)
-  splits = {pair.split for pair in pairs}
+  splits, given = {pair.split for pair in pairs}, classes.read_user_names(args.data_dir)
+  if source.flag == '--masks' and not source.converter:
+    source, origins, pairs, failed = sources.of_ids(args, pairs, given, notes)
+    faults += failed
+  source, origins = sources.with_class_map(args, source, origins, notes, whole=not faults)
+  origins = without_unused(pairs, source.mapping, origins, given, notes)
   if source.has_names:  # before anything is written
     classes.class_names(list(origins), given, source.unlabelled == 'background')
   failed, pairs = convert.own_images(args.data_dir, pairs)
   faults += failed
-  if source.flag == '--masks' and not source.converter:
-    source, origins, pairs, failed = sources.of_ids(args, pairs, given, notes)
-    faults += failed
   pairs, names, lines = prepare(args, source, pairs, origins, given, notes, faults)
-  write(args, splits, pairs, names, source.colours)
+  write(args, splits, pairs, labels.Classes(names, source.palette(names)))
   for line in lines:
     print(line)
   for note in notes:
@@ -110,8 +110,6 @@ def read_pairs(args, source: sources.LabelSource, notes: list[str]):
     if split == '' and len(spellings & {folder.lower() for folder in folders}) > 1:
       shown = ', '.join(sorted(folders))
       print(f'the sub-folders {shown} are mixed and split at random; put {{split}} into the flags to keep them apart')
-  if not faults:  # which may hold the name
-    sources.check_class_map(source.unknown, origins)
   twice = [image for image, number in collections.Counter(pair.image for pair in pairs).items() if number > 1]
   if twice:
     notes.append(f'{len(twice)} images are in several splits: {listing.first_names(twice)}')
@@ -129,13 +127,14 @@ def _mask_test(args, folder: str, path: str):
   return lambda file: file.lower().endswith('.png')
 
 
-def without_unused(pairs, origins: dict[str, str], given, notes: list[str]) -> dict[str, str]:
+def without_unused(pairs, mapping, origins: dict[str, str], given, notes: list[str]) -> dict[str, str]:
   """The classes without those that an annotation file lists but no annotation has, unless the user named them."""
   annotated = [pair.label for pair in pairs if pair.label is not None and not isinstance(pair.label, str)]
   if not annotated or given is not None:
     return origins
   used = {region.name for image in annotated for region in image.regions}
   used |= {name for image in annotated for name, _ in image.skipped}
+  used = {mapping.get(name) for name in used}
   kept = (*classes.VOID_NAMES, *classes.BACKGROUND_NAMES)
   unused = [name for name in origins if name not in used and name.lower() not in kept]
   if unused:
@@ -193,7 +192,7 @@ def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], g
   return sound, names, lines
 
 
-def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], colours) -> None:
+def write(args, splits: set[str], pairs: list[pairing.Pair], found: labels.Classes) -> None:
   """Writes the list of each of `splits` and the classes; where `splits` is {''}, splits the pairs at random."""
   val, test = 0.1 if args.val_fraction is None else args.val_fraction, args.test_fraction or 0
   if splits == {''}:
@@ -217,8 +216,8 @@ def write(args, splits: set[str], pairs: list[pairing.Pair], names: list[str], c
     elif os.path.exists(old := os.path.join(args.list_dir, f'{split}.txt')):
       os.replace(old, f'{old}.old')  # or its images would be in two lists
       print(f'{old}: is of an earlier split, and is {split}.txt.old now')
-  labels.write_classes(args.list_dir, labels.Classes(names, colours(names)))
-  print(f'{os.path.join(args.list_dir, labels.CSV)}: {len(names)} classes')
+  labels.write_classes(args.list_dir, found)
+  print(f'{os.path.join(args.list_dir, labels.CSV)}: {len(found.names)} classes')
 
 
 def grouped(faults: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dataset.formats import drawing
+from dataset.formats import classes, drawing
 from dataset.formats.drawing import AnnotatedImage, Region
 from utils import files, images, parallel
 from utils.errors import InputError, one_line
@@ -69,6 +69,11 @@ def reading(path: str, kind: str):
     raise InputError(f'{path}: {what}; export it again, as {kind}') from None
 
 
+def _name(text: str) -> str:
+  """A class's name, written in one way in all files."""
+  return classes.plain(text.strip())
+
+
 def read_coco(path: str) -> Annotations:
   """Ids are compared as text: some tools write '7' for 7.
 
@@ -77,7 +82,7 @@ def read_coco(path: str) -> Annotations:
   """
   with reading(path, COCO) as data:
     content = json.loads(data)
-    categories = {key: entry['name'].strip() for key, entry in _by_id(path, content, 'categories', 'name').items()}
+    categories = {key: _name(entry['name']) for key, entry in _by_id(path, content, 'categories', 'name').items()}
     found = {}
     for key, image in _by_id(path, content, 'images', 'file_name').items():
       if not isinstance(image['file_name'], str):
@@ -184,7 +189,7 @@ def _read_or_fault(path: str, folder: str) -> AnnotatedImage | InputError:
     with reading(path, LABELME) as data:
       content = json.loads(data)
       for number, shape in enumerate(content['shapes'], 1):
-        kind, name = shape.get('shape_type') or 'polygon', shape['label'].strip()
+        kind, name = shape.get('shape_type') or 'polygon', _name(shape['label'])
         if kind in (*OUTLINES, 'rectangle', 'circle', 'mask'):
           draw = functools.partial(draw_labelme, kind, shape['points'], shape.get('mask'))
           regions.append(Region(name, f'shape {number}', draw))
@@ -233,21 +238,21 @@ def read_cvat(path: str) -> Annotations:
     if root.tag != 'annotations' or root.find('image') is None:
       what = 'is CVAT for video 1.1' if root.find('track') is not None else 'holds no annotated image'
       raise InputError(f'{path}: {what}; export it again, as {CVAT}')
-    labels = [(label.strip(), element) for element in root.iter('label') if (label := element.findtext('name'))]
+    labels = [(_name(label), element) for element in root.iter('label') if (label := element.findtext('name'))]
     known = {label for label, _ in labels}
     for image in root.iter('image'):
       name, size = image.attrib['name'], (int(image.attrib['width']), int(image.attrib['height']))
       regions, skipped = [], []
       for number, shape in enumerate(image, 1):
         if shape.tag in ATTRIBUTES:
-          label, place = shape.attrib['label'].strip(), f'{shape.tag} {number} of {name}'
+          label, place = _name(shape.attrib['label']), f'{shape.tag} {number} of {name}'
           if label not in known:
             raise InputError(f'{path}: {place} has the label {label!r}, which the file does not list; add it')
           draw = functools.partial(draw_cvat, shape.tag, shape.attrib)
           regions.append(Region(label, place, draw, int(shape.get('z_order', 0))))
           used.add(label)
         elif shape.tag != 'tag':
-          skipped.append((shape.get('label', '?').strip(), shape.tag))
+          skipped.append((_name(shape.get('label', '?')), shape.tag))
       file_name = f'{image.attrib["subset"]}/{name}' if image.get('subset') else name
       found.append(AnnotatedImage(file_name, path, size, regions, skipped))
   with_area = [

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataset.formats import classes
 from utils import checks
 from utils.errors import InputError, one_line
 from utils.labels import VOID
@@ -38,7 +37,7 @@ class Region(NamedTuple):
   """Pixels of one class. `draw(height, width)` gives a Part; it raises a ValueError that says what is wrong, and Skip
   where the region has no outline."""
 
-  name: str  # of the class, or one of `classes.VOID_NAMES`
+  name: str  # as the file has it
   place: str  # in the file, for messages: `annotation 7`
   draw: Callable[[int, int], Part]
   level: float = 0  # higher ones are on top
@@ -63,12 +62,14 @@ def paint(
   annotated: AnnotatedImage,
   image: str,
   ids: dict[str, int],
+  names: list[str],
   unlabelled: int,
   by_area: bool = True,
   resize: bool = False,
 ) -> tuple[np.ndarray, collections.Counter]:
   """Class ids, uint8 [H, W], of an image, `unlabelled` where no region is; and what was done, by reason and class.
 
+  `ids`: region's name -> class id, void for others. `names`: the classes, by id.
   Of overlapping regions the higher level is on top; of equal ones, with `by_area` and unless the tool orders them, the
   smaller; else the later. With `resize`, an image of another size gives a label of the annotated size.
 
@@ -101,16 +102,15 @@ def paint(
     held += part.mask.size
     parts.append((region.level, -area, number, part if held < LARGEST_PARTS else None))
   label, drawn = np.full((height, width), unlabelled, np.uint8), np.zeros((height, width), bool)
-  names = {}  # pixel value -> class
+  name_of = {VOID: 'void', **dict(enumerate(names))}
   for _, _, number, part in sorted(parts, key=lambda item: item[:3]):
-    name, (top, left, mask, _) = annotated.regions[number].name, part or annotated.regions[number].draw(height, width)
-    value = VOID if classes.is_void(name) else ids.get(name, VOID)
-    name = names.setdefault(value, name)  # of several names of void the first
+    region = annotated.regions[number]
+    value, (top, left, mask, _) = ids.get(region.name, VOID), part or region.draw(height, width)
     place = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
     below = label[place][mask & drawn[place]]
     for other, pixels in zip(*np.unique(below[below != value], return_counts=True), strict=True):
-      tally[f'covered|{names[int(other)]}'] += int(pixels)
-    tally[f'outlined|{name}'] += int(mask.sum()) - int((below == value).sum())
+      tally[f'covered|{name_of[int(other)]}'] += int(pixels)
+    tally[f'outlined|{name_of[value]}'] += int(mask.sum()) - int((below == value).sum())
     label[place][mask] = value
     drawn[place] |= mask
   return label, tally

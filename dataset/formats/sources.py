@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +20,10 @@ READERS = {'coco': annotations.read_coco, 'labelme': annotations.read_labelme, '
 class LabelSource(NamedTuple):
   """One kind of labels.
 
-  `read(path, images, notes)` returns three things: image name -> label (of `images`, name -> path); class name -> what
-  stands for it in the labels (`category 3`, a colour), in the order of the class ids; and one line for each file that
-  failed. `converter(class_ids)` returns the function (image path, label) -> class ids, uint8 [H, W], and what was done
-  (`convert.summary`).
+  `read(path, images, notes)` returns three things: image name -> label (of `images`, name -> path); name in the labels
+  -> what stands for it there (`category 3`, a colour), in the order of the class ids; and one line for each file that
+  failed. `converter(ids, names)`, of name in the labels -> class id and of the classes' names, returns the function
+  (image path, label) -> class ids, uint8 [H, W], and what was done (`convert.summary`).
   """
 
   flag: str
@@ -32,10 +32,18 @@ class LabelSource(NamedTuple):
   converter: Callable | None  # None: the labels are masks of class ids; `of_ids` says what is to be done with them
   meaning: str  # of the labels' values, written to conversion.txt
   has_names: bool  # classes have names
-  unknown: set = frozenset()  # names of --class-map that no file read so far holds
   unlabelled: str = 'void'  # what pixels without a label are, or background
   settings: str = ''  # what else decides the masks
-  colours: Callable[[list[str]], np.ndarray] = lambda names: voc_colours(len(names))
+  colours: dict[str, masks.Colour] = {}  # name in the labels -> the first of its colours
+  mapping: dict[str, str] = {}  # name in the labels -> class; `with_class_map` makes it
+
+  def palette(self, names: list[str]) -> np.ndarray:
+    """The classes' colours, uint8 [n, 3]: the labels', where these have any, else VOC's."""
+    palette = voc_colours(len(names))
+    for name, colour in reversed(self.colours.items()):
+      if self.mapping[name] in names:
+        palette[names.index(self.mapping[name])] = colour
+    return palette
 
 
 def chosen(args) -> LabelSource:
@@ -66,37 +74,30 @@ def _masks(args, converter: Callable | None, meaning: str, names: dict[str, str]
   return LabelSource('--masks', args.masks, read, converter, meaning, has_names=names is not None, **more)
 
 
-def _mapped_names(names: dict[str, str], class_map: dict[str, str], unknown: set | None = None) -> dict[str, str]:
-  """Name -> the class that its pixels belong to, by a class map of names, or of ids (`category 3`, `id 3`: 3).
-
-  `unknown`, if given, loses what these labels know of it, and nothing is refused.
+def with_class_map(args, source: LabelSource, origins: dict[str, str], notes: list[str], whole: bool):
+  """The source, and class name -> what stands for it in the labels, after --class-map: its lines name what the labels
+  name, or ids (`category 3`, `id 3`: 3).
 
   Raises:
-    InputError: the map holds a name that the labels do not.
+    InputError: the map holds a name that the labels do not, and these were read as a whole.
   """
-  by_id = {origin.split()[-1]: name for name, origin in names.items() if origin.startswith(('category ', 'id '))}
-  wanted = {(by_id.get(old, old) if old not in names else old): new for old, new in class_map.items()}
-  if unknown is None:
-    check_class_map(wanted.keys() - names, names)
-  else:
-    unknown.difference_update(old for old in class_map if old in names or old in by_id)
-  return {name: wanted.get(name, name) for name in names}
-
-
-def check_class_map(unknown: set[str], names: Iterable[str]) -> None:
-  for name in sorted(unknown):
-    raise InputError(
-      f'--class-map: the labels have no class {name!r}; they have {", ".join(list(names)[:20])}; correct the line'
-    )
-
-
-def _regrouped(names: dict[str, str], mapping: dict[str, str]) -> dict[str, str]:
-  """New names -> what stands for each, joined."""
-  found = {}
+  by_id = {origin.split()[-1]: name for name, origin in origins.items() if origin.startswith(('category ', 'id '))}
+  wanted = {(old if old in origins else by_id.get(old, old)): new for old, new in args.class_map.items()}
+  void, absent = {str(VOID), str(args.ignore_label)}, set()
+  for name in sorted(wanted.keys() - origins) if whole else ():
+    is_id = source.flag == '--masks' and not source.colours and name.isdigit()
+    if not is_id or name in void and not classes.is_void(wanted[name]):
+      raise InputError(
+        f'--class-map: the labels have no class {name!r}; they have {", ".join(list(origins)[:20])}; correct the line'
+      )
+    absent |= {name} - void
+  if absent:
+    notes.append(f'--class-map: no mask holds {listing.first_names(absent)}')
+  mapping, found = {name: wanted.get(name, name) for name in origins}, {}
   for old, new in mapping.items():
-    origin = names[old] if new == old else f'{old}, {names[old]}'.rstrip(', ')
+    origin = origins[old] if new == old else f'{old}, {origins[old]}'.rstrip(', ')
     found[new] = f'{found[new]}; {origin}' if new in found else origin
-  return found
+  return source._replace(mapping=mapping), found
 
 
 def _colour_masks(args) -> LabelSource:
@@ -105,54 +106,36 @@ def _colour_masks(args) -> LabelSource:
   for colour, name in table.items():
     colours.setdefault(name, []).append(colour)
   names = {name: ', '.join(' '.join(map(str, colour)) for colour in values) for name, values in colours.items()}
-  mapping, shown = _mapped_names(names, args.class_map), {}
-  for name, values in colours.items():
-    shown.setdefault(mapping[name], values[0])
 
-  def converter(ids):
-    lookup = masks.lookup_table({colour: ids[mapping[name]] for colour, name in table.items()})
+  def converter(ids, names):
+    lookup = masks.lookup_table({colour: ids[name] for colour, name in table.items()})
     advice = (
       f'add it to {args.colors} (`r g b void` if it is not a class), or was the mask smoothed when it was saved? '
       '(--color-tolerance 128 takes the nearest colour)'
     )
     return lambda image, mask: masks.read_colours(mask, lookup, advice, args.color_tolerance)
 
-  def palette(names):
-    return np.array([shown.get(n, tuple(c)) for n, c in zip(names, voc_colours(len(names)), strict=True)], np.uint8)
-
-  settings = f'{args.color_tolerance} {sorted(table.items())}'
-  origins = _regrouped(names, mapping)
-  return _masks(args, converter, f'colours of {args.colors}', origins, settings=settings, colours=palette)
+  settings, first = f'{args.color_tolerance} {sorted(table.items())}', {name: c[0] for name, c in colours.items()}
+  return _masks(args, converter, f'colours of {args.colors}', names, settings=settings, colours=first)
 
 
 def _annotation_files(args, flag: str, kind: str) -> LabelSource:
-  unknown = set(args.class_map)
-
   def read(path, images, notes):
     found = READERS[kind](os.path.join(args.data_dir, path))
-    names = {classes.plain(name): origin for name, origin in found.names.items()}
-    mapping = _mapped_names(names, args.class_map, unknown)
+    return pairing.labels_by_image(images, found.images, path, notes), found.names, found.faults
 
-    def renamed(region: drawing.Region) -> drawing.Region:
-      name = classes.plain(region.name)
-      return region._replace(name=mapping.get(name, name))
-
-    annotated = [image._replace(regions=list(map(renamed, image.regions))) for image in found.images]
-    return pairing.labels_by_image(images, annotated, path, notes), _regrouped(names, mapping), found.faults
-
-  def converter(ids):
-    background = classes.background_of(list(ids))  # none where --drop-empty left it out
-    fill = ids[background] if background and args.unlabelled == 'background' else VOID
+  def converter(ids, names):
+    background = classes.background_of(names)  # none where --drop-empty left it out
+    fill = names.index(background) if background and args.unlabelled == 'background' else VOID
     by_area, resize = args.order == 'area', args.resize_labels
-    return lambda image, annotated: drawing.paint(annotated, image, ids, fill, by_area, resize)
+    return lambda image, annotated: drawing.paint(annotated, image, ids, names, fill, by_area, resize)
 
   meaning = f'pixels without a label are {args.unlabelled}'
-  settings = f'{args.order} {args.class_map}'
-  return LabelSource(flag, getattr(args, kind), read, converter, meaning, True, unknown, args.unlabelled, settings)
+  return LabelSource(flag, getattr(args, kind), read, converter, meaning, True, args.unlabelled, args.order)
 
 
 def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list[str]):
-  """What masks of ids need: (source, class name -> ids that stand for it, sound pairs, one line per faulty mask).
+  """What masks of ids need: (source, name -> the id that it stands for, sound pairs, one line per faulty mask).
 
   The source converts them where training cannot read them as they are: other formats and depths, black and white,
   0 as void, palettes whose indices differ from file to file, a class map, --resize-labels.
@@ -198,17 +181,9 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
   if as_is and not args.zero_is_void and not args.resize_labels:
     return _masks(args, None, 'ids'), {}, sound, list(map(str, faults.values()))
   void -= names.keys()
-  origins = {name: f'id {value}' for value, name in names.items()}
-  unknown = set(args.class_map)
-  mapping = _mapped_names(origins, args.class_map, unknown)
-  lacking = {old for old in unknown if old.isdigit() and int(old) not in values}
-  if lacking:
-    notes.append(f'--class-map: no mask holds {listing.first_names(lacking)}')
-  void_as_ever = {old for old in unknown if old.isdigit() and int(old) in void and classes.is_void(args.class_map[old])}
-  check_class_map(unknown - lacking - void_as_ever, origins)
 
-  def converter(class_ids):
-    usual = {value: class_ids[mapping[name]] for value, name in names.items()} or table
+  def converter(class_ids, _):
+    usual = {value: class_ids[name] for value, name in names.items()} or table
 
     def convert(image: str, path: str) -> tuple[np.ndarray, dict]:
       mask, in_file = masks.read_ids(path), usual
@@ -224,7 +199,7 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
     return convert
 
   meaning = f'ids; {" and ".join(map(str, sorted(void))) or "nothing"} is void' + ', k is k - 1' * args.zero_is_void
-  origins, settings = _regrouped(origins, mapping), f'{table} {by_colour} {sorted(void)}'
+  origins, settings = {name: f'id {value}' for value, name in names.items()}, f'{table} {by_colour} {sorted(void)}'
   source = _masks(args, converter, meaning, origins if names else None, settings=settings)
   return source, origins, sound, list(map(str, faults.values()))
 

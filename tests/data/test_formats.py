@@ -123,6 +123,6 @@ def test_any_part_of_a_json_file_may_be_anything(tmp_path, kind):
         found = annotations.read_coco(str(path)) if kind == 'coco' else annotations.read_labelme(str(tmp_path))
         for annotated in found.images:
           names = {region.name for region in annotated.regions}
-          drawing.paint(annotated, str(tmp_path / 'images' / 'img0.jpg'), dict.fromkeys(names, 1), 0)
+          drawing.paint(annotated, str(tmp_path / 'images' / 'img0.jpg'), dict.fromkeys(names, 0), ['x'], 0)
       except InputError as e:
         assert str(path) in str(e) and '\n' not in str(e)

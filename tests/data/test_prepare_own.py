@@ -139,15 +139,18 @@ def test_an_image_that_is_missing_does_not_lend_its_labels(tmp_path, capsys):
 
 
 def test_a_class_map_of_splits_and_images_that_are_in_two(tmp_path, capsys):
-  """A class of the map need not be in every split. classes.txt names the new classes, not the ids."""
+  """A class of the map need not be in every split, nor have one id there. classes.txt names the new classes, not the
+  ids."""
   labelled.images(tmp_path, 'abc')
-  for split, names, one in (('train', 'ab', labelled.SCENE), ('val', 'bc', (labelled.CAR,))):
-    categories = (('car', 7), ('tree', 3))[: len(one)]
-    (tmp_path / f'{split}.json').write_text(json.dumps(labelled.coco(*one, names=names, categories=categories)))
-  (tmp_path / 'map.txt').write_text('tree -> plant\n')
+  train = labelled.coco(*labelled.SCENE, names='ab')
+  val = labelled.coco({**labelled.CAR, 'category_id': 3}, names='bc', categories=[('car', 3)])
+  for split, content in (('train', train), ('val', val)):
+    (tmp_path / f'{split}.json').write_text(json.dumps(content))
+  (tmp_path / 'map.txt').write_text('3 -> plant\n')
   assert prepare(tmp_path, '--coco', '{split}.json', '--class-map', 'map.txt') == 0
   assert '1 images are in several splits: images/b.jpg' in capsys.readouterr().err
   assert classes(tmp_path) == ['background', 'car', 'plant']
+  np.testing.assert_array_equal(label(tmp_path, 'val/c'), labelled.square())
   (tmp_path / 'map.txt').write_text('bus -> car\n')
   assert prepare(tmp_path, '--coco', '{split}.json', '--class-map', 'map.txt') == 2
   assert "no class 'bus'; they have car, tree" in capsys.readouterr().err
