@@ -44,8 +44,8 @@ REASONS = {  # reason -> what the summary says of `number` things of a class
 
 
 class Job(NamedTuple):
-  """One file to convert. `make(source)` returns the content of `output`: an array, written as PNG, or bytes; with
-  `settings`, an array and a dict of numbers, which `note` reads again.
+  """One file to convert. `make(source)` returns the array that the PNG `output` is to hold; with `settings`, an array
+  and a dict of numbers, which `note` reads again.
 
   The output is out of date if `source` is newer, or if it was made by other settings. With `palette`, uint8 RGB [n, 3],
   the PNG is a palette image.
@@ -112,10 +112,7 @@ def _convert(job: Job) -> tuple[str | None, bool]:
   except MemoryError:
     return f'{job.source}: does not fit into memory', False
   try:
-    if isinstance(content, bytes):
-      files.write_bytes(job.output, content)
-    else:
-      files.write_png(job.output, content, job.palette, info)
+    files.write_png(job.output, content, job.palette, info)
   except InputError as e:  # a folder or a link in the file's place
     return one_line(e), False
   except OSError as e:

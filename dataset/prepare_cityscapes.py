@@ -26,7 +26,7 @@ def main(argv=None):
   advice = 'unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip there'
   root = listing.find_folder('--data-dir', [pathlib.Path(args.data_dir)], advice, 'leftImg8bit', 'gtFine')
   faults = []
-  for kind, make in (('labelIds', train_ids), ('instanceIds', checked_copy)):
+  for kind, make in (('labelIds', train_ids), ('instanceIds', images.read_label)):
     faults += convert.run(jobs(root, kind, make), kind, root=root).values()
   for split in OFFICIAL:
     write_list(root, split, args.list_dir)
@@ -54,12 +54,6 @@ def train_ids(path: str) -> np.ndarray:
   if label.dtype != np.uint8:
     raise InputError(f'{path}: is {label.dtype}, not 8-bit label ids; unpack it again')
   return TRAIN_IDS[label]
-
-
-def checked_copy(path: str) -> bytes:
-  """The file as it is, once it is known to be readable."""
-  images.read_label(path)
-  return pathlib.Path(path).read_bytes()
 
 
 def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:
