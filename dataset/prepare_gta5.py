@@ -75,13 +75,11 @@ def read_splits(split_file: str, default: pathlib.Path) -> dict[str, list[str]]:
 def train_ids(path: str) -> np.ndarray:
   """Train ids of a label image, from its label ids if these are what its values are, else from its colours."""
   with images.open_picture(path) as image:
+    if image.format != 'PNG':
+      raise InputError(f'{path}: is {image.format}, not a PNG of label ids or colours; unpack it again')
     if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
       return TRAIN_IDS[np.asarray(image)]
-    if image.mode not in ('P', 'RGB', 'RGBA'):
-      raise InputError(f'{path}: is a {image.mode} picture, not label ids or colours; unpack it again')
-    rgb = np.asarray(image.convert('RGB'))
-  ids = colour_table()[rgb @ masks.RGB_TO_CODE]
-  return masks.all_known(path, rgb, ids, 'unpack it again (was it resized, or saved as JPEG?)')
+  return masks.read_colours(path, colour_table(), 'unpack it again (was it resized?)')[0]
 
 
 @functools.cache

@@ -97,11 +97,6 @@ def read_colours(path: str, table: np.ndarray, advice: str, tolerance: int = 0) 
     if jpeg and (~near).sum() * 20 <= ids.size:
       ids[ids < 0] = VOID
       tally['far|'] += int((~near).sum())
-  return all_known(path, rgb, ids, advice), +tally
-
-
-def all_known(path: str, rgb: np.ndarray, ids: np.ndarray, advice: str) -> np.ndarray:
-  """The ids of the colours `rgb`, uint8 [H, W, 3], by a `lookup_table`; raises as `read_colours` where one lacks."""
   unknown = ids < 0
   if unknown.any():
     row, column = np.argwhere(unknown)[0]
@@ -110,7 +105,7 @@ def all_known(path: str, rgb: np.ndarray, ids: np.ndarray, advice: str) -> np.nd
       f'{path}: the pixel at x {column}, y {row} has the colour {tuple(rgb[row, column].tolist())}, which '
       f'belongs to no class ({unknown.sum()} pixels, {number} such colours); {advice}'
     )
-  return ids.astype(np.uint8)
+  return ids.astype(np.uint8), +tally
 
 
 def _eight_bits(path: str, levels: np.ndarray) -> np.ndarray:
