@@ -18,7 +18,6 @@ from utils import errors, images, labels
 from utils.errors import InputError
 
 OFFICIAL = {'train': 2975, 'val': 500, 'test': 1525}
-TRAIN_IDS = labels.cityscapes_train_ids()
 
 
 def main(argv=None):
@@ -53,7 +52,7 @@ def train_ids(path: str) -> np.ndarray:
   label = images.read_label(path)
   if label.dtype != np.uint8:
     raise InputError(f'{path}: is {label.dtype}, not 8-bit label ids; unpack it again')
-  return TRAIN_IDS[label]
+  return labels.CITYSCAPES_TRAIN_IDS[label]
 
 
 def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:

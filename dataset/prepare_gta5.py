@@ -16,12 +16,11 @@ import numpy as np
 
 from dataset import convert, listing
 from dataset.formats import masks
-from utils import checks, errors, images, labels, parallel
+from utils import checks, errors, images, parallel
 from utils.errors import InputError
-from utils.labels import CITYSCAPES, CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID, write_classes
+from utils.labels import CITYSCAPES, CITYSCAPES_LABELS, CITYSCAPES_TRAIN_IDS, CITYSCAPES_TRAINED, VOID, write_classes
 
 OFFICIAL = {'all': 24966, 'train': 12403, 'val': 6382, 'test': 6181}
-TRAIN_IDS = labels.cityscapes_train_ids()
 STATIC = (20, 20, 20)  # what GTA5 paints static things, which are black in Cityscapes
 # Of two labels of one colour the one that counts is meant.
 COLOURS = {label.colour: label.train_id for label in (*CITYSCAPES_LABELS, *CITYSCAPES_TRAINED)}
@@ -78,7 +77,7 @@ def train_ids(path: str) -> np.ndarray:
     if image.format != 'PNG':
       raise InputError(f'{path}: is {image.format}, not a PNG of label ids or colours; unpack it again')
     if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
-      return TRAIN_IDS[np.asarray(image)]
+      return CITYSCAPES_TRAIN_IDS[np.asarray(image)]
   return masks.read_colours(path, colour_table(), 'unpack it again (was it resized?)')[0]
 
 
@@ -95,7 +94,8 @@ def _is_id_palette(image) -> bool:
   counting = {label.colour for label in CITYSCAPES_TRAINED}
   used = np.flatnonzero(image.histogram()).tolist()
   return all(
-    palette.get(i) == official.get(i, ()) or TRAIN_IDS[i] == VOID and palette.get(i) not in counting for i in used
+    palette.get(i) == official.get(i, ()) or CITYSCAPES_TRAIN_IDS[i] == VOID and palette.get(i) not in counting
+    for i in used
   )
 
 

@@ -171,18 +171,11 @@ CITYSCAPES = Classes(
   [label.name for label in CITYSCAPES_TRAINED], np.array([label.colour for label in CITYSCAPES_TRAINED], np.uint8)
 )
 
-
-def cityscapes_train_ids() -> np.ndarray:
-  """A look-up table, uint8 [256]: label id -> train id, 255 for every id that does not count."""
-  table = np.full(256, VOID, np.uint8)
-  for label in CITYSCAPES_TRAINED:
-    table[label.id] = label.train_id
-  return table
-
-
-def cityscapes_label_ids() -> np.ndarray:
-  """A look-up table, uint8 [19]: train id -> label id, the numbering that Cityscapes' test server reads."""
-  return np.array([label.id for label in CITYSCAPES_TRAINED], np.uint8)
+# Look-up tables. uint8 [19]: train id -> label id, the numbering that Cityscapes' test server reads.
+CITYSCAPES_LABEL_IDS = np.array([label.id for label in CITYSCAPES_TRAINED], np.uint8)
+# uint8 [256]: label id -> train id, 255 for every id that does not count.
+CITYSCAPES_TRAIN_IDS = np.full(256, VOID, np.uint8)
+CITYSCAPES_TRAIN_IDS[CITYSCAPES_LABEL_IDS] = np.arange(len(CITYSCAPES_LABEL_IDS))
 
 
 def read_colormap(path: str) -> np.ndarray:

@@ -40,7 +40,7 @@ def main(argv=None) -> int:
 
 def encoded(path: str) -> np.ndarray:
   """The label ids, uint8 [H, W], of a prediction in train ids."""
-  known = labels.cityscapes_label_ids()
+  known = labels.CITYSCAPES_LABEL_IDS
   pred = images.read_label(path)
   wrong = ((pred >= len(known)) & (pred != VOID)) | (pred < 0)
   if wrong.any():

@@ -185,7 +185,7 @@ def cityscapes_case(seed, shape=(64, 128)):
   number = scored.blobs(rng, *shape, range(4)).astype(int)
   has_instances = np.array([x.instance_size > 0 for x in labels.CITYSCAPES_LABELS[:34]])
   coded = np.where(has_instances[ids], 1000 * ids.astype(int) + number, ids).astype(np.uint16)
-  truth = labels.cityscapes_train_ids()[ids]
+  truth = labels.CITYSCAPES_TRAIN_IDS[ids]
   pred = scored.spoiled(rng, np.where(truth == VOID, 0, truth).astype(np.uint8), range(19), 0.4)
   return pred, truth, coded, ids
 
@@ -213,7 +213,7 @@ def test_cityscapes_scores_equal_the_official_program(tmp_path, monkeypatch):
   official = pytest.importorskip('cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling')
   cases, preds, truths = [cityscapes_case(seed) for seed in range(6)], [], []
   for i, (pred, _, coded, ids) in enumerate(cases):
-    preds.append(save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', labels.cityscapes_label_ids()[pred]))
+    preds.append(save(tmp_path / 'pred' / f'a_{i:06d}_000000.png', labels.CITYSCAPES_LABEL_IDS[pred]))
     truths.append(save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_labelIds.png', ids))
     save(tmp_path / 'gt' / f'a_{i:06d}_000000_gtFine_instanceIds.png', coded)
   monkeypatch.setattr(np, 'in1d', np.isin, raising=False)  # its name in NumPy 1

@@ -5,7 +5,7 @@ set's evaluation (cityscapesScripts, evalPixelLevelSemanticLabeling).
 import numpy as np
 
 from utils import metrics
-from utils.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAINED, VOID, cityscapes_train_ids
+from utils.labels import CITYSCAPES_LABELS, CITYSCAPES_TRAIN_IDS, CITYSCAPES_TRAINED, VOID
 from utils.metrics import Scores
 from utils.score.scoring import ScoredImage, Sums
 
@@ -33,7 +33,7 @@ def count(image: ScoredImage) -> Sums:
   width = image.num_classes + 1
   pred = metrics.class_ids(image.pred[single], image.num_classes)
   pixels = np.bincount(index * width + pred, minlength=len(ids) * width).reshape(-1, width)  # [instances, C + 1]
-  classes = cityscapes_train_ids()[np.minimum(ids.astype(np.int64) // 1000, VOID)]
+  classes = CITYSCAPES_TRAIN_IDS[np.minimum(ids.astype(np.int64) // 1000, VOID)]
   has_size = np.isin(classes, np.flatnonzero(_SIZES))
   classes, pixels = classes[has_size], pixels[has_size]
   same_class = np.take_along_axis(pixels, classes[:, None], axis=1)[:, 0]
