@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import scipy.io
 
-from utils import arguments, files
+from utils import arguments, files, images
 from utils.errors import InputError, one_line
 
 SHOWN = 20  # names in a warning
@@ -44,17 +44,17 @@ def find_folder(flag: str, places: list[pathlib.Path], advice: str, *inside: str
 
 
 def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
-  """File name without `ending` and suffix -> path, sorted, of the files in a folder that have both. Leaves out folders
-  and hidden files; empty if the folder does not exist.
+  """Path below the folder without `ending` and suffix -> path, sorted, of the files in it and in its sub-folders that
+  have both; empty if the folder does not exist.
 
   Raises:
-    InputError: two names differ in the suffix only.
+    InputError: two names differ in the suffix only, or a folder cannot be read.
   """
   found = {}
-  for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if os.path.isdir(folder) else []:
-    stem, suffix = os.path.splitext(entry.name)
-    if suffix.lower() in suffixes and stem.endswith(ending) and entry.name[0] != '.' and not entry.is_dir():
-      put(found, stem.removesuffix(ending), entry.path)
+  for path in images.walk(folder, suffixes) if os.path.isdir(folder) else []:
+    stem = os.path.splitext(path)[0]
+    if stem.endswith(ending):
+      put(found, stem.removesuffix(ending), os.path.join(folder, path))
   return found
 
 

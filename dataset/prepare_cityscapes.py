@@ -33,18 +33,11 @@ def main(argv=None):
   return errors.report(faults)
 
 
-def by_city(folder: pathlib.Path, ending: str) -> dict[str, dict[str, str]]:
-  """City -> image id -> path, for the files CITY/ID + ending + .png below a split's folder."""
-  cities = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-  return {city: listing.files_by_stem(folder / city, ('.png',), ending) for city in cities}
-
-
 def jobs(root: pathlib.Path, kind: str, make) -> list[convert.Job]:
   return [
-    convert.Job(path, str(root / 'gtFineId' / split / city / f'{name}_gtFineId_{kind}.png'), make)
+    convert.Job(path, str(root / 'gtFineId' / split / f'{name}_gtFineId_{kind}.png'), make)
     for split in ('train', 'val')
-    for city, files in by_city(root / 'gtFine' / split, f'_gtFine_{kind}').items()
-    for name, path in files.items()
+    for name, path in listing.files_by_stem(root / 'gtFine' / split, ('.png',), f'_gtFine_{kind}').items()
   ]
 
 
@@ -58,11 +51,10 @@ def train_ids(path: str) -> np.ndarray:
 def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:
   """Test images are listed alone: what gtFine holds for them is not the truth."""
   images, labels = (
-    {i: path for files in by_city(root / folder / split, ending).values() for i, path in files.items()}
+    listing.files_by_stem(root / folder / split, ('.png',), ending)
     for folder, ending in (('leftImg8bit', '_leftImg8bit'), ('gtFineId', '_gtFineId_labelIds'))
   )
-  ids = [*images, *sorted(labels.keys() - images)]
-  truth = None if split == 'test' else labels
+  ids, truth = sorted(images.keys() | labels), None if split == 'test' else labels
   listing.write_official(list_dir, split, OFFICIAL[split], root, ids, images, truth)
 
 

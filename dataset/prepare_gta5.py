@@ -32,8 +32,8 @@ def main(argv=None):
   args = parser.parse_args(argv)
   root = pathlib.Path(args.data_dir)
   images, labels = (listing.files_by_stem(root / folder, ('.png',)) for folder in ('images', 'labels'))
-  if not images or not labels:
-    raise InputError(f'--data-dir {root}: holds no images/*.png and labels/*.png; unpack the archives there')
+  if images.keys().isdisjoint(labels):
+    raise InputError(f'--data-dir {root}: holds no images/*.png and labels/*.png of one name; unpack them there')
   splits = {'all': sorted(images.keys() | labels), **read_splits(args.split_file, root / 'split.mat')}
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
   faults = list(convert.run(jobs, 'trainids', root=root).values())

@@ -64,7 +64,7 @@ def test_cityscapes_masks_and_lists(tmp_path, capsys):
   assert not (root / 'gtFineId' / 'test').exists()
   assert originals.items() <= snapshot(root).items()
   err = capsys.readouterr().err
-  assert '1 without a label (lindau_000007_000019)' in err
+  assert '1 without a label (lindau/lindau_000007_000019)' in err
   assert official(err) == {'train': (3, 2975), 'val': (1, 500), 'test': (1, 1525)}
 
 
