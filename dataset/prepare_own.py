@@ -37,13 +37,14 @@ def parse(argv):
   add('--image-ending', default='', help='what image names end with, such as `_sat`')
   add('--mask-prefix', default='', help='what mask names begin with, such as `gt_`')
   add('--mask-ending', default='', help='what follows the image name in mask names, such as `_mask`')
-  add('--colors', default='', help='masks are colours: a table of them, one line `r g b name` each')
   tolerance = 'nearest colour that differs by no more than this'
   add('--color-tolerance', type=arguments.whole(0, 255), default=0, help=tolerance)
-  add('--zero-is-void', action='store_true', help='in the masks 0 is void and k is class k - 1')
-  add('--coco', default='', help='COCO JSON below DATA_DIR, in place of masks; may hold {split}')
-  add('--labelme', default='', help='folder of LabelMe JSON files, in place of masks; may hold {split}')
-  add('--cvat', default='', help='`CVAT for images 1.1` XML, in place of masks; may hold {split}')
+  one = parser.add_mutually_exclusive_group().add_argument
+  one('--colors', default='', help='masks are colours: a table of them, one line `r g b name` each')
+  one('--zero-is-void', action='store_true', help='in the masks 0 is void and k is class k - 1')
+  one('--coco', default='', help='COCO JSON below DATA_DIR, in place of masks; may hold {split}')
+  one('--labelme', default='', help='folder of LabelMe JSON files, in place of masks; may hold {split}')
+  one('--cvat', default='', help='`CVAT for images 1.1` XML, in place of masks; may hold {split}')
   unlabelled, order = 'class of pixels outside all annotations', 'small outlines over large ones, or as in the file'
   add('--unlabelled', choices=('background', 'void'), default='background', help=unlabelled)
   add('--order', choices=('area', 'file'), default='area', help=order)

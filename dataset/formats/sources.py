@@ -13,7 +13,6 @@ from utils import parallel
 from utils.errors import InputError
 from utils.labels import VOID, voc_colours
 
-KINDS = ('colors', 'zero_is_void', 'coco', 'labelme', 'cvat')
 READERS = {'coco': annotations.read_coco, 'labelme': annotations.read_labelme, 'cvat': annotations.read_cvat}
 
 
@@ -50,17 +49,14 @@ def chosen(args) -> LabelSource:
   """The labels that the flags of prepare_own ask for.
 
   Raises:
-    InputError: they ask for two kinds, or the colour table or the class map is faulty.
+    InputError: the colour table is faulty.
   """
-  wanted = [kind for kind in KINDS if getattr(args, kind)]
-  flags = [f'--{kind.replace("_", "-")}' for kind in wanted]
-  if len(wanted) > 1:
-    raise InputError(f'{flags[0]} and {flags[1]} are labels of two kinds; give one')
   if args.zero_is_void and args.class_map:
     raise InputError('--zero-is-void and --class-map: give --class-map alone, with a line `0 -> void`')
   if args.colors:
     return _colour_masks(args)
-  return _annotation_files(args, flags[0], wanted[0]) if wanted and wanted[0] in READERS else _masks(args, None, 'ids')
+  kind = next((kind for kind in READERS if getattr(args, kind)), None)
+  return _annotation_files(args, kind) if kind else _masks(args, None, 'ids')
 
 
 def _masks(args, converter: Callable | None, meaning: str, names: dict[str, str] | None = None, **more) -> LabelSource:
@@ -119,7 +115,7 @@ def _colour_masks(args) -> LabelSource:
   return _masks(args, converter, f'colours of {args.colors}', names, settings=settings, colours=first)
 
 
-def _annotation_files(args, flag: str, kind: str) -> LabelSource:
+def _annotation_files(args, kind: str) -> LabelSource:
   def read(path, images, notes):
     found = READERS[kind](os.path.join(args.data_dir, path))
     return pairing.labels_by_image(images, found.images, path, notes), found.names, found.faults
@@ -131,7 +127,7 @@ def _annotation_files(args, flag: str, kind: str) -> LabelSource:
     return lambda image, annotated: drawing.paint(annotated, image, ids, names, fill, by_area, resize)
 
   meaning = f'pixels without a label are {args.unlabelled}'
-  return LabelSource(flag, getattr(args, kind), read, converter, meaning, True, args.unlabelled, args.order)
+  return LabelSource(f'--{kind}', getattr(args, kind), read, converter, meaning, True, args.unlabelled, args.order)
 
 
 def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list[str]):

@@ -58,7 +58,7 @@ BAD_USE = [
   (prepare_own, own, ['--masks', 'mask/{split}'], 'mask/train does not exist'),
   (prepare_own, own, ['--images', 'photos/{split}', '--masks', 'masks/{split}'], 'photos/train does not exist'),
   (prepare_own, own, ['--images', '/usr/bin'], '--images /usr/bin: is not a folder below --data-dir'),
-  (prepare_own, own, ['--coco', 'x.json', '--zero-is-void'], '--zero-is-void and --coco are labels of two kinds'),
+  (prepare_own, own, ['--coco', 'x.json', '--zero-is-void'], 'not allowed with argument --coco'),
   (prepare_own, own, ['--val-fraction', '.6', '--test-fraction', '.5'], 'leave no train'),
 ]
 
