@@ -38,24 +38,15 @@ def main(argv=None):
   jobs = [convert.Job(path, str(root / 'trainids' / f'{i}.png'), train_ids) for i, path in labels.items()]
   faults = list(convert.run(jobs, 'trainids', root=root).values())
   converted = listing.files_by_stem(root / 'trainids', ('.png',))
-  both, left_out = sorted(images.keys() & converted), {'with a label of another size': [], 'that cannot be read': []}
-  pairs = [(images[i], converted[i]) for i in both]
-  for i, found in zip(both, parallel.in_threads(same_size, pairs, 'sizes'), strict=True):
-    if found is not True:
-      left_out['that cannot be read' if found else 'with a label of another size'].append(i)
-      faults += [found] if found else []
+  both = sorted(images.keys() & converted)
+  same_size = lambda i: checks.image_size(images[i]) == checks.image_size(converted[i])  # noqa: E731
+  sizes = dict(parallel.sound_results(same_size, both, 'sizes', faults))
+  left_out = {'with a label of another size': [i for i, same in sizes.items() if not same]}
+  left_out['that cannot be read'] = [i for i in both if i not in sizes]
   for name, ids in splits.items():
     listing.write_official(args.list_dir, name, OFFICIAL[name], root, ids, images, converted, left_out=left_out)
   write_classes(args.list_dir, CITYSCAPES)
   return errors.report(faults)
-
-
-def same_size(pair: tuple[str, str]) -> bool | str:
-  """Whether image and label have one size; a line where one cannot be read."""
-  try:
-    return checks.image_size(pair[0]) == checks.image_size(pair[1])
-  except InputError as e:
-    return errors.one_line(e)
 
 
 def read_splits(split_file: str, default: pathlib.Path) -> dict[str, list[str]]:

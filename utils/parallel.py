@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from PIL import Image
 
-from utils.errors import RunError, working_on
+from utils.errors import InputError, RunError, one_line, working_on
 
 AHEAD = 1000  # items that are handed to a pool before the first result is taken
 
@@ -44,6 +44,23 @@ def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'fil
     yield from _with_bar(_map(pool, functools.partial(_call, function), items), title, unit, len(items))
   finally:
     pool.shutdown(cancel_futures=True)
+
+
+def sound_results(function: Callable, items: Iterable, title: str, faults: list[str], unit: str = 'file') -> Iterator:
+  """Yields (item, `function(item)`) as `in_threads` does, without the items that raised an InputError: its line is
+  appended to `faults`."""
+
+  def attempt(item):
+    try:
+      return item, function(item), None
+    except InputError as e:
+      return item, None, one_line(e)
+
+  for item, result, fault in in_threads(attempt, items, title, unit):
+    if fault is None:
+      yield item, result
+    else:
+      faults.append(fault)
 
 
 def _call(function: Callable, item):

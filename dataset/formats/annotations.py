@@ -174,30 +174,26 @@ def read_labelme(folder: str) -> Annotations:
   paths = [os.path.join(folder, path) for path in images.walk(folder, ['.json'], faults=faults)]
   if not paths:
     raise InputError(f'--labelme {folder}: holds no .json file; give a folder of LabelMe files below --data-dir')
-  found = list(parallel.in_threads(functools.partial(_read_or_fault, folder=folder), paths, 'reading LabelMe'))
-  annotated = [image for image in found if isinstance(image, AnnotatedImage)]
-  faults += [str(fault) for fault in found if isinstance(fault, InputError)]
+  read = functools.partial(_read_labelme, folder=folder)
+  annotated = [image for _, image in parallel.sound_results(read, paths, 'reading LabelMe', faults)]
   if not annotated:
     raise InputError(faults[0])
   labels = sorted({region.name for image in annotated for region in image.regions})
   return Annotations(annotated, dict.fromkeys(labels, ''), faults)
 
 
-def _read_or_fault(path: str, folder: str) -> AnnotatedImage | InputError:
+def _read_labelme(path: str, folder: str) -> AnnotatedImage:
   regions, skipped = [], []
-  try:
-    with reading(path, LABELME) as data:
-      content = json.loads(data)
-      for number, shape in enumerate(content['shapes'], 1):
-        kind, name = shape.get('shape_type') or 'polygon', _name(shape['label'])
-        if kind in (*OUTLINES, 'rectangle', 'circle', 'mask'):
-          draw = functools.partial(draw_labelme, kind, shape['points'], shape.get('mask'))
-          regions.append(Region(name, f'shape {number}', draw))
-        else:
-          skipped.append((name, str(kind)))
-      size = [int(content.get(side) or 0) for side in ('imageWidth', 'imageHeight')]
-  except InputError as e:
-    return e
+  with reading(path, LABELME) as data:
+    content = json.loads(data)
+    for number, shape in enumerate(content['shapes'], 1):
+      kind, name = shape.get('shape_type') or 'polygon', _name(shape['label'])
+      if kind in (*OUTLINES, 'rectangle', 'circle', 'mask'):
+        draw = functools.partial(draw_labelme, kind, shape['points'], shape.get('mask'))
+        regions.append(Region(name, f'shape {number}', draw))
+      else:
+        skipped.append((name, str(kind)))
+    size = [int(content.get(side) or 0) for side in ('imageWidth', 'imageHeight')]
   name = os.path.relpath(path, folder)
   return AnnotatedImage(name, path, tuple(size) if all(size) else None, regions, skipped, ordered=True)
 

@@ -122,19 +122,11 @@ def _eight_bits(path: str, levels: np.ndarray) -> np.ndarray:
 class Mask(NamedTuple):
   """The ids that a file holds."""
 
-  ids: np.ndarray | None  # integers [H, W]; None of a `survey`
+  ids: np.ndarray | None  # integers [H, W]; None where only the rest is wanted
   values: dict[int, int]  # value -> pixels
   palette: dict[int, Colour]  # of a palette image: the colours of the indices in use
   as_is: bool  # training can read the file: a grey or palette PNG of 8 bits
   void: bool  # transparent pixels were made void
-
-
-def survey(path: str) -> Mask | InputError:
-  """What a mask holds, without its ids, or what is wrong with it."""
-  try:
-    return read_ids(path)._replace(ids=None)
-  except InputError as e:
-    return e
 
 
 def read_ids(path: str) -> Mask:

@@ -139,12 +139,12 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
   Raises:
     InputError: the values are no ids: grey levels of colours or of smoothed edges.
   """
-  labelled = [pair for pair in pairs if pair.label is not None]
-  paths = [os.path.join(args.data_dir, pair.label) for pair in labelled]
-  surveys, faults = {}, {}
-  for pair, found in zip(labelled, parallel.in_threads(masks.survey, paths, 'looking at masks', 'mask'), strict=True):
-    (faults if isinstance(found, InputError) else surveys)[pair.label] = found
-  values = Counter()
+
+  def contents(label: str) -> masks.Mask:
+    return masks.read_ids(os.path.join(args.data_dir, label))._replace(ids=None)
+
+  values, faults, paths = Counter(), [], [pair.label for pair in pairs if pair.label is not None]
+  surveys = dict(parallel.sound_results(contents, paths, 'looking at masks', faults, 'mask'))
   for survey in surveys.values():
     values.update(survey.values)
   top, transparent = max(values, default=0), any(survey.void for survey in surveys.values())
@@ -172,10 +172,10 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
     # A class map may name new classes in classes.txt: it names the masks' ids where it has a name for all.
     old = given if given and (not args.class_map or max(table.values(), default=0) < len(given)) else []
     names = {value: old[i] if i < len(old) else f'class_{i}' for value, i in table.items()}
-  sound = [pair for pair in pairs if pair.label not in faults]
+  sound = [pair for pair in pairs if pair.label is None or pair.label in surveys]
   as_is = all(survey.as_is for survey in surveys.values()) and not names and by_colour is None and not transparent
   if as_is and not args.zero_is_void and not args.resize_labels:
-    return _masks(args, None, 'ids'), {}, sound, list(map(str, faults.values()))
+    return _masks(args, None, 'ids'), {}, sound, faults
   void -= names.keys()
 
   def converter(class_ids, _):
@@ -197,7 +197,7 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
   meaning = f'ids; {" and ".join(map(str, sorted(void))) or "nothing"} is void' + ', k is k - 1' * args.zero_is_void
   origins, settings = {name: f'id {value}' for value, name in names.items()}, f'{table} {by_colour} {sorted(void)}'
   source = _masks(args, converter, meaning, origins if names else None, settings=settings)
-  return source, origins, sound, list(map(str, faults.values()))
+  return source, origins, sound, faults
 
 
 def _refuse_grey_levels(values: Counter, given: list[str] | None) -> None:

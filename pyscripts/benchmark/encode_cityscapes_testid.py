@@ -25,16 +25,13 @@ def main(argv=None) -> int:
     raise InputError(f'--save-dir {args.save_dir}: {what}; give another folder, for the encoded files')
   files.check_output_file('--save-dir', os.path.join(args.save_dir, 'a'))
 
-  def encode(name: str) -> str | None:
-    try:
-      label_ids = encoded(os.path.join(args.pred_dir, name))
-    except InputError as e:
-      return str(e)
+  def encode(name: str) -> None:
+    label_ids = encoded(os.path.join(args.pred_dir, name))
     files.write_png(os.path.join(args.save_dir, os.path.splitext(name)[0] + '.png'), label_ids)
-    return None
 
-  faults = list(filter(None, parallel.in_threads(encode, names, 'label ids')))
-  print(f'{args.save_dir}: {len(names) - len(faults)} files written')
+  faults = []
+  written = list(parallel.sound_results(encode, names, 'label ids', faults))
+  print(f'{args.save_dir}: {len(written)} files written')
   return errors.report(faults)
 
 
