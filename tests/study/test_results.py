@@ -38,13 +38,14 @@ def by_method(rows: list[dict]) -> dict[str, dict[str, dict]]:
 
 
 def level(runs: dict, key: str) -> str:
-  return '{mean:.1f} ± {standard_error:.1f}'.format(**summary(row[key] for row in runs.values()))
+  found = summary(row[key] for row in runs.values())
+  return ('{mean:.1f}' if found['n'] == 1 else '{mean:.1f} ± {standard_error:.1f}').format(**found)
 
 
 def gain(runs: dict, baseline: dict, key: str) -> str:
-  """Paired by seed: the gain of each of two seeds, or the mean with its 95 % t-interval."""
+  """Paired by seed: the gain of each of at most two seeds, or the mean with its 95 % t-interval."""
   values, against = ([float(rows[seed][key]) for seed in runs] for rows in (runs, baseline))
-  if len(runs) == 2:
+  if len(runs) < 3:
     text = ', '.join(f'{a - b:+.1f}' for a, b in zip(values, against, strict=True))
   else:
     text = '{mean:+.1f} [{low:+.1f}, {high:+.1f}]'.format(**paired(values, against))
