@@ -58,6 +58,7 @@ def main(argv=None) -> None:
   args = flags.parse_described(parser, argv)
   pairs = lists.read_list(args.data_list, args.data_dir, need_label=True)
   checks.check_pairs(pairs, args.num_classes, args.ignore_label)
+  files.check_output_file('--out', os.path.join(args.out, 'worst'))
   os.makedirs(args.out, exist_ok=True)
   with errors.quiet_start():
     from utils.predict import run, windows

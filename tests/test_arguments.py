@@ -148,7 +148,7 @@ def test_prediction_takes_its_flags_from_a_file_too(tmp_path):
     ('run.yaml', 'random_crop: 1', 'random_crop: give true or false'),
     ('run.yaml', 'model: none', "model: invalid choice: 'none' (choose from "),
     ('run.yaml', 'a: [', 'is not YAML: while parsing'),
-    ('run.yaml', '- 1', 'does not hold `flag: value` pairs'),
+    ('run.yaml', '- 1', 'does not hold `name: value` pairs'),
     ('run.json', 'num_steps: 1', 'is not JSON (YAML files end in .yaml): Expecting value'),
   ],
 )

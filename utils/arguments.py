@@ -143,18 +143,18 @@ def read_config(path: str) -> dict:
   Raises:
     InputError: it cannot be read, or holds anything but `flag: value` pairs whose values are plain or plain lists.
   """
-  text, kind = files.read_text(path, 'a file of `flag: value` pairs', LARGEST_CONFIG), 'JSON (YAML files end in .yaml)'
-  load, faults = json.loads, ValueError
+  text, kind = files.read_text(path, 'a file of `name: value` pairs', LARGEST_CONFIG), 'JSON (YAML files end in .yaml)'
+  load, faults = json.loads, (ValueError, RecursionError)
   if path.lower().endswith(('.yaml', '.yml')):
     import yaml  # here, as it is needed for these files alone
 
-    load, faults, kind = yaml.safe_load, (yaml.YAMLError, ValueError), 'YAML'
+    load, faults, kind = yaml.safe_load, (yaml.YAMLError, ValueError, RecursionError), 'YAML'
   try:
     values = load(text)
   except faults as e:
-    raise InputError(f'{path}: is not {kind}: {" ".join(str(e).split())}; mend it') from None
+    raise InputError(f'{path}: is not {kind}: {" ".join(str(e).split())}; mend or remove it') from None
   if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-    raise InputError(f'{path}: does not hold `flag: value` pairs; write for example {{"num_steps": 1000}}')
+    raise InputError(f'{path}: does not hold `name: value` pairs, such as {{"num_steps": 1000}}; mend or remove it')
   return {name.replace('-', '_'): value for name, value in values.items()}
 
 

@@ -185,4 +185,5 @@ def remove_all_but(folder: str, kept: Collection[int]) -> None:
   for name in sorted(os.listdir(folder), reverse=True):  # the index before the data: the rest is not a checkpoint
     part = re.fullmatch(rf'{re.escape(PREFIX)}-(\d+)({"|".join(map(re.escape, PARTS))})', name)
     if part and int(part[1]) not in kept:
-      os.remove(os.path.join(folder, name))
+      with contextlib.suppress(FileNotFoundError):  # removed from another machine
+        os.remove(os.path.join(folder, name))

@@ -100,9 +100,9 @@ def steps_in(folder: str) -> list[int]:
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
   """The argument `checkpoint` of tools, or --run in its place."""
-  group = parser.add_mutually_exclusive_group(required=True)
-  group.add_argument('checkpoint', nargs='?', help='such as SNAPSHOTS/model.ckpt-30000')
-  group.add_argument('--run', metavar='DIR', help="a training's folder: its best checkpoint")
+  group, path = parser.add_mutually_exclusive_group(required=True), arguments.checked(None, str, bool, 'a path')
+  group.add_argument('checkpoint', nargs='?', type=path, help='such as SNAPSHOTS/model.ckpt-30000')
+  group.add_argument('--run', type=path, metavar='DIR', help="a training's folder: its best checkpoint")
 
 
 def named(argv) -> Run | None:

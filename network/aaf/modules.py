@@ -81,7 +81,7 @@ class EdgeWeights(tf.keras.layers.Layer):
 
   by_key = weakref.WeakValueDictionary()  # key -> the newest layer with it: losses that are loaded find theirs here
 
-  def __init__(self, num_classes: int, num_sizes: int = 3, key: str | None = None, **kwargs):
+  def __init__(self, num_classes: int, num_sizes: int = 3, *, key: str | None = None, **kwargs):
     """key: what a saved layer and a copy that is loaded have in common; a new one by default."""
     super().__init__(**{'name': 'edge_weights', 'dtype': 'float32', **kwargs})
     self.num_classes, self.num_sizes, self.key = num_classes, num_sizes, key or uuid.uuid4().hex

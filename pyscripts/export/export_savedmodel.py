@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from utils import arguments, errors
+from utils import arguments, errors, files
 from utils.predict import flags
 
 
@@ -22,6 +22,7 @@ def main(argv=None) -> None:
     raise errors.InputError(
       f'--save-dir {args.save_dir}: is there already; name a new folder, for example the next number'
     )
+  files.check_output_file('--save-dir', args.save_dir)
   parent = os.path.dirname(os.path.abspath(args.save_dir))
   os.makedirs(parent, exist_ok=True)
   with errors.quiet_start():

@@ -74,8 +74,10 @@ for model in ('one', 'several'):
       np.testing.assert_allclose(out['probabilities'].sum(-1), 1, atol=1e-5)
 
 
-def test_an_export_replaces_nothing(refused, checkpoint, tmp_path):
-  refused(export_savedmodel.main, flags(checkpoint, tmp_path), 'is there already')
+@pytest.mark.parametrize(('folder', 'words'), [('', 'is there already'), ('file/1', 'file is not a folder; name a')])
+def test_bad_output_of_the_export(refused, checkpoint, tmp_path, folder, words):
+  (tmp_path / 'file').touch()
+  refused(export_savedmodel.main, flags(checkpoint, tmp_path / folder), words)
 
 
 def of_windows(words, checkpoint):

@@ -120,9 +120,9 @@ def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True
   group.add_argument('--restore-from', help="checkpoint, such as RUN/model.ckpt-30000 [the run's best]")
   group.add_argument('--ema', **SWITCH, help='the averages of --ema-decay, or not [where the run keeps them]')
   group.add_argument('--config', metavar='FILE', help='flags from JSON or YAML; these here come on top')
-  group.add_argument('--input-size', type=height_width, default=(480, 480), metavar='H,W', help='window')
+  group.add_argument('--input-size', type=height_width, default=(480, 480), help='window')
   if strides:
-    group.add_argument('--strides', type=height_width, metavar='H,W', help="of the windows [the run's, else 320,320]")
+    group.add_argument('--strides', type=height_width, help="of the windows [the run's, else 320,320]")
   if multi_scale:
     group.add_argument('--flip-aug', **SWITCH, help='add the mirrored image')
     group.add_argument('--scale-aug', **SWITCH, help='scales 0.5 to 1.75 in steps of 0.25, not 1 alone')

@@ -18,7 +18,7 @@ def parser(description: str) -> arguments.Parser:
   add('--pred-dir', default='', help='folder of predictions: images of class ids, in sub-folders or not')
   add_truth_flags(flags)
   add('--inst-dir', default='', help='folder of instance id images, 8 or 16 bit; 255 is void')
-  add('--inst-string-replace', type=pairs.replacement, metavar='OLD,NEW', help='default: that of --string-replace')
+  add('--inst-string-replace', type=pairs.replacement, help='default: that of --string-replace')
   add('--boundary', action='store_true', help='also boundary IoU, boundary F-score, mIoU near boundaries')
   share = arguments.real(0, 1, above=True)
   of_iou, of_f = "of boundary IoU: width as a fraction of the image's diagonal", 'of the F-score: a fraction of it'
@@ -38,8 +38,9 @@ def add_truth_flags(flags: arguments.Parser) -> None:
     '--data-dir', default='', help='in place of --gt-dir: the folder of --data-list, whose lines name the ground truth'
   )
   add('--num-classes', type=arguments.whole(1, 256), help="default: that of the predictions' classes.csv, else 21")
-  add('--string-replace', type=pairs.replacement, default=',', metavar='OLD,NEW',
-      help='turns the path of a prediction into its ground truth')  # fmt: skip
+  add(
+    '--string-replace', type=pairs.replacement, default=',', help='turns the path of a prediction into its ground truth'
+  )
   add('--class-names', default='', metavar='FILE', help="default: the predictions' classes.csv, else numbers")
   add('--ignore-label', type=arguments.whole(0, 65535), nargs='+', default=[], metavar='N',
       help='further void values of the ground truth, besides 255')  # fmt: skip

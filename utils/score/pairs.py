@@ -40,13 +40,14 @@ def in_folder(
   turns the prediction's path into that of the file.
   """
   (content, mend), (old, new) = FOLDERS[flag], replacement
-  key = without_suffix if flag == '--image-dir' else str
-  paths = images.walk(images.check_folder(flag, root), SUFFIXES)
+  photo = flag == '--image-dir'
+  key = without_suffix if photo else str
+  paths = images.walk(images.check_folder(flag, root), images.SUFFIXES if photo else SUFFIXES)
   by_name, found = grouped(paths, lambda path: os.path.basename(key(path))), []
   for name in names:
     wanted = key(os.path.normpath(name.replace(old, new) if old else name))
     same_name = by_name.get(os.path.basename(wanted), [])
-    there = os.path.isfile(os.path.join(root, wanted))
+    there = not photo and os.path.isfile(os.path.join(root, wanted))
     same_name = [wanted] if there else [path for path in same_name if key(path) == wanted] or same_name
     if not same_name:
       raise InputError(

@@ -90,17 +90,15 @@ def add(sums: Sums, more: Sums) -> Sums:
 
 def count(image: ScoredImage) -> Sums:
   """The confusion matrix, and of an image that has them: truth values outside the classes, truth that is void only."""
-  truth, path = image.truth, image.files.truth
-  outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
-  values, index = np.unique(truth[outside], return_inverse=True)
-  same = image.pred[outside] == truth[outside]
-  pixels, predicted = (np.bincount(index, weights, len(values)).tolist() for weights in (None, same))
-  return {
-    'confusion': image.confusion,
-    # (path, value, its pixels, those of them that are predicted as that value)
-    'strays': list(zip([path] * len(values), values.tolist(), pixels, predicted, strict=True)),
-    'void_only': [] if image.confusion.any() else [path],
-  }
+  truth, path, strays = image.truth, image.files.truth, []  # path, value, its pixels, those predicted as that value
+  if image.confusion[:VOID].sum() + np.count_nonzero(truth == VOID) < truth.size:
+    outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
+    values, index = np.unique(truth[outside], return_inverse=True)
+    same = image.pred[outside] == truth[outside]
+    pixels, predicted = (np.bincount(index, weights, len(values)).tolist() for weights in (None, same))
+    strays = list(zip([path] * len(values), values.tolist(), pixels, predicted, strict=True))
+  void_only = [] if image.confusion.any() else [path]
+  return {'confusion': image.confusion, 'strays': strays, 'void_only': void_only}
 
 
 def report(sums: Sums) -> metrics.Scores:

@@ -14,7 +14,7 @@ import argparse
 
 import numpy as np
 
-from utils import arguments, labels
+from utils import arguments, labels, runs
 from utils.errors import InputError
 from utils.files import read_text
 
@@ -22,7 +22,8 @@ RULES = ('balanced', 'median', 'enet')
 
 
 def of_run(args, pixels: np.ndarray, around: np.ndarray) -> tuple[float, ...] | None:
-  """The weights that `--class-weights` asks for, or None; the counts are those of `utils.checks.check_pairs`.
+  """The weights that `--class-weights` asks for, or None; the counts are those of `utils.checks.check_pairs`. A run
+  that goes on has those that it was started with, though a label may have been mended since.
 
   Raises:
     InputError: the file of weights cannot be read, has not one number a class, or has nothing but zeros.
@@ -30,7 +31,9 @@ def of_run(args, pixels: np.ndarray, around: np.ndarray) -> tuple[float, ...] | 
   if not args.class_weights:
     return None
   if args.class_weights in RULES:
-    return by_rule(args.class_weights, pixels, around)
+    before = runs.recorded(args.snapshot_dir) if args.resume and runs.steps_in(args.snapshot_dir) else {}
+    kept = before.get('class_weight_values') if before.get('class_weights') == args.class_weights else None
+    return tuple(kept or by_rule(args.class_weights, pixels, around))
   return read(args.class_weights, labels.choose_classes(args.num_classes, args.class_names, args.data_list).names)
 
 

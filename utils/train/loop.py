@@ -115,7 +115,7 @@ def check_equal_starts(strategy, folder, weights: int, class_weights) -> None:
   )
   for fault, *of_workers in zip(faults, *devices.of_all_workers(strategy, own), strict=True):
     if len(set(of_workers)) > 1:
-      raise InputError(fault)
+      raise InputError(f'{fault} (theirs: {of_workers})')
 
 
 def loop(run: Run) -> None:
@@ -208,7 +208,7 @@ def saved_on_failure(run: Run, s: int):
   """Saves checkpoint s if files that cannot be read any more end the run here, so that none of its steps is lost."""
   try:
     yield
-  except (RunError, InputError):  # this one of a validation label
+  except RunError:
     if s >= run.folder.start and s not in checkpoint.steps_in(run.folder.folder):
       save(run, s)
     raise

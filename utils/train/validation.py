@@ -1,5 +1,6 @@
 """Validation while training: scores on a list, by the single-scale prediction of the inference scripts."""
 
+import contextlib
 import itertools
 from typing import NamedTuple
 
@@ -79,18 +80,25 @@ def cross_entropy(score: np.ndarray, truth: np.ndarray) -> float:
   return float(nats.sum(dtype=np.float64))
 
 
+@contextlib.contextmanager
+def reading(path: str):
+  """Turns what reading a file raises that was sound at the start of the run into a RunError."""
+  try:
+    yield
+  except (InputError, OSError, tf.errors.OpError) as e:
+    raise RunError(f'{path}: cannot be read any more ({one_line(e)[:200]}); fix it and --resume') from None
+
+
 def read(pair):
   """-> (pair, its image)."""
-  try:
-    image = read_image(pair.image)
-  except (InputError, OSError, tf.errors.OpError) as e:
-    raise RunError(f'{pair.image}: cannot be read any more ({one_line(e)[:200]}); fix it and --resume') from None
-  return pair, image
+  with reading(pair.image):
+    return pair, read_image(pair.image)
 
 
 def read_truth(pair) -> np.ndarray:
   """The label [h, w] as its photo is seen: turned with it where only that fits, as the reader of training does."""
-  return as_seen(read_label(pair.label), pair.image)
+  with reading(pair.label):
+    return as_seen(read_label(pair.label), pair.image)
 
 
 class ValidationHistory:
