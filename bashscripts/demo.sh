@@ -30,27 +30,29 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 : "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 
-if [ -n "${DRY_RUN:-}" ]; then PYTHON="$root/.venv/bin/python"; else PYTHON="$(bash "$root/bashscripts/setup.sh")"; fi
+if [ -n "${DRY_RUN:-}" ]; then PYTHON="${VENV:-$root/.venv}/bin/python"; else PYTHON="$(bash "$root/bashscripts/setup.sh")"; fi
+STAGES_LATER=1
 . "$root/bashscripts/pipeline.sh"
 
-echo "1 of 4: street scenes are drawn (seconds)"
+say="${DRY_RUN:+# }" # what is no command
+echo "${say}1 of 4: street scenes are drawn (seconds)"
 # shellcheck disable=SC2086  # several flags in one value
 run "$PYTHON" "$root/dataset/make_demo.py" --out-dir "$OUT" $SCENES
-echo "the first scene: $DATA_DIR/VOC2012/JPEGImages/val_00000.jpg"
+echo "${say}the first scene: $DATA_DIR/VOC2012/JPEGImages/val_00000.jpg"
 
 results=()
 place=2
 for TRAIN in train train_aaf; do
-  printf '\n%s of 4: %s.py, %s steps, then predictions (at 200 steps two to three minutes on two cores)\n' \
-    "$place" "$TRAIN" "$STEPS"
+  printf '\n%s%s of 4: %s.py, %s steps, then predictions (at 200 steps two to three minutes on two cores)\n' \
+    "$say" "$place" "$TRAIN" "$STEPS"
   SNAPSHOT_DIR="$OUT/$TRAIN-$STEPS"
   run_stages
   results+=("$SNAPSHOT_DIR/stage1/results/val")
-  echo "the first prediction: $SNAPSHOT_DIR/stage1/results/val/color/val_00000.png"
+  echo "${say}the first prediction: $SNAPSHOT_DIR/stage1/results/val/color/val_00000.png"
   place=$((place + 1))
 done
 
-printf '\n4 of 4: the report (seconds)\n'
+printf '\n%s4 of 4: the report (seconds)\n' "$say"
 run "$PYTHON" "$root/pyscripts/benchmark/report.py" --title 'Demo scenes' --name 'cross-entropy' 'adaptive affinity' \
   --pred-dir "${results[@]/%//gray}" --gt-dir "$GT_DIR" --image-dir "$DATA_DIR/VOC2012/JPEGImages" \
   --out "$OUT/report.html"

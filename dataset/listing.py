@@ -43,9 +43,9 @@ def find_folder(flag: str, places: list[pathlib.Path], advice: str, *inside: str
   raise InputError(f'{flag} {places[0]}: holds no {missing}; {advice}')
 
 
-def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '') -> dict[str, str]:
-  """Path below the folder without `ending` and suffix -> path, sorted, of the files in it and in its sub-folders that
-  have both; empty if the folder does not exist.
+def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '', deep: bool = False) -> dict[str, str]:
+  """Path below the folder without `ending` and suffix -> path, sorted, of the files in it, and with `deep` in its
+  sub-folders, that have both; empty if the folder does not exist.
 
   Raises:
     InputError: two names differ in the suffix only, or a folder cannot be read.
@@ -53,7 +53,7 @@ def files_by_stem(folder, suffixes: tuple[str, ...], ending: str = '') -> dict[s
   found = {}
   for path in images.walk(folder, suffixes) if os.path.isdir(folder) else []:
     stem = os.path.splitext(path)[0]
-    if stem.endswith(ending):
+    if stem.endswith(ending) and (deep or os.sep not in stem):
       put(found, stem.removesuffix(ending), os.path.join(folder, path))
   return found
 

@@ -37,7 +37,7 @@ def jobs(root: pathlib.Path, kind: str, make) -> list[convert.Job]:
   return [
     convert.Job(path, str(root / 'gtFineId' / split / f'{name}_gtFineId_{kind}.png'), make)
     for split in ('train', 'val')
-    for name, path in listing.files_by_stem(root / 'gtFine' / split, ('.png',), f'_gtFine_{kind}').items()
+    for name, path in listing.files_by_stem(root / 'gtFine' / split, ('.png',), f'_gtFine_{kind}', deep=True).items()
   ]
 
 
@@ -51,7 +51,7 @@ def train_ids(path: str) -> np.ndarray:
 def write_list(root: pathlib.Path, split: str, list_dir: str) -> None:
   """Test images are listed alone: what gtFine holds for them is not the truth."""
   images, labels = (
-    listing.files_by_stem(root / folder / split, ('.png',), ending)
+    listing.files_by_stem(root / folder / split, ('.png',), ending, deep=True)
     for folder, ending in (('leftImg8bit', '_leftImg8bit'), ('gtFineId', '_gtFineId_labelIds'))
   )
   ids, truth = sorted(images.keys() | labels), None if split == 'test' else labels

@@ -67,9 +67,14 @@ def train_ids(path: str) -> np.ndarray:
   with images.open_picture(path) as image:
     if image.format != 'PNG':
       raise InputError(f'{path}: is {image.format}, not a PNG of label ids or colours; unpack it again')
+    if image.mode not in ('L', 'P', 'RGB', 'RGBA'):
+      raise InputError(f'{path}: is a {image.mode} picture, not one of label ids or colours; unpack it again')
     if image.mode == 'L' or image.mode == 'P' and _is_id_palette(image):
       return CITYSCAPES_TRAIN_IDS[np.asarray(image)]
-  return masks.read_colours(path, colour_table(), 'unpack it again (was it resized?)')[0]
+  ids, done = masks.read_colours(path, colour_table(), 'unpack it again (was it resized?)')
+  if done:
+    raise InputError(f'{path}: has transparent pixels; unpack it again')
+  return ids
 
 
 @functools.cache

@@ -76,7 +76,7 @@ def main(argv=None):
   if source.flag == '--masks' and not source.converter:
     source, origins, pairs, failed = sources.of_ids(args, pairs, given, notes)
     faults += failed
-  source, origins = sources.with_class_map(args, source, origins, notes, whole=not faults)
+  source, origins = sources.with_class_map(args, source, origins, notes, whole=source.flag == '--masks' or not faults)
   origins = without_unused(pairs, source.mapping, origins, given, notes)
   if source.has_names:  # before anything is written
     classes.class_names(list(origins), given, source.unlabelled == 'background')
@@ -92,7 +92,7 @@ def main(argv=None):
 
 
 def read_pairs(args, source: sources.LabelSource, notes: list[str]):
-  """The pairs of all splits; class name -> what stands for it in the labels; one line for each faulty label."""
+  """The pairs of all splits; name in the labels -> what stands for it there; one line for each faulty label."""
   pairs, origins, faults = [], {}, []
   shared = '{split}' in source.path and '{split}' not in args.images
   for split, (folder, path) in pairing.splits_of(args.data_dir, args.images, source.path, source.flag).items():

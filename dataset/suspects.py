@@ -58,7 +58,9 @@ def main(argv=None) -> None:
   args = flags.parse_described(parser, argv)
   pairs = lists.read_list(args.data_list, args.data_dir, need_label=True)
   checks.check_pairs(pairs, args.num_classes, args.ignore_label)
-  files.check_output_file('--out', os.path.join(args.out, 'worst'))
+  if not args.out:
+    raise errors.InputError('--out is empty; name a folder')
+  files.check_output_file('--out', os.path.join(args.out, 'suspects.csv'))
   os.makedirs(args.out, exist_ok=True)
   with errors.quiet_start():
     from utils.predict import run, windows

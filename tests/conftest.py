@@ -48,7 +48,8 @@ def refused(capfd, tmp_path):
   written, but for files and folders that are called as one of `but`. Returns the standard output."""
 
   def there(but) -> list:
-    return sorted(path for path in tmp_path.rglob('*') if path.name not in but)
+    paths = (path for path in tmp_path.rglob('*') if path.name not in but)
+    return sorted((path, path.is_file() and path.read_bytes()) for path in paths)
 
   def check(main, argv, *words, but=()) -> str:
     before = there(but)

@@ -235,9 +235,9 @@ def test_a_signal_ends_the_waiting_for_workers(index):
     raise errors.Stopped('stopped', signum)
 
   before = signal.signal(signal.SIGALRM, stop)
-  signal.setitimer(signal.ITIMER_REAL, 0.1, 5)
   try:
     with pytest.raises(errors.Stopped):
+      signal.setitimer(signal.ITIMER_REAL, 0.1, 5)
       devices.meet(devices.Cluster([f'127.0.0.1:{port}' for port in free_ports(2)], index), 600)
   finally:
     signal.setitimer(signal.ITIMER_REAL, 0)

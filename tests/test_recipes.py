@@ -253,7 +253,7 @@ def test_a_dry_run_of_own_images_prints_every_command(tmp_path):
   assert found == expected.split()
   assert not (tmp_path / 'out').exists()
   first, *_ = bash('own/finetune.sh', tmp_path, DRY_RUN=1, **values).stdout.splitlines()
-  assert first.startswith(f'{pathlib.Path.cwd()}/a/python ')  # it is run in the folder of the images
+  assert shlex.split(first)[0] == f'{pathlib.Path.cwd()}/a/python'  # it is run in the folder of the images
 
 
 def test_own_images_go_no_further_where_the_set_up_fails(tmp_path):

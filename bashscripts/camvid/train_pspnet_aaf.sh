@@ -30,4 +30,3 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${GT_DIR:=$DATA_DIR/testannot}"
 
 . "$root/bashscripts/pipeline.sh"
-run_stages

@@ -30,6 +30,3 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${INST_DIR=$DATA_DIR/gtFineId/val}"
 : "${STRING_REPLACE:=leftImg8bit,gtFineId_labelIds}"
 : "${INST_STRING_REPLACE:=leftImg8bit,gtFineId_instanceIds}"
-
-. "$root/bashscripts/pipeline.sh"
-run_stages

@@ -22,3 +22,4 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${STRING_REPLACE:=,}"
 
 . "$root/bashscripts/cityscapes/values.sh"
+. "$root/bashscripts/pipeline.sh"

@@ -58,6 +58,7 @@ if [ -z "${PYTHON:-}" ]; then
 fi
 case "$PYTHON" in /*) ;; */*) PYTHON="$PWD/$PYTHON" ;; esac # the lists are made in DATA_DIR
 
+STAGES_LATER=1
 . "$root/bashscripts/pipeline.sh"
 
 # shellcheck disable=SC2086  # several flags in one value

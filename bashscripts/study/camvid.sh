@@ -33,7 +33,7 @@ case "$question" in
     : "${SEEDS:=1}" "${STEPS:=600}" "${CROP:=320,320}" "${RECIPE:=$adamw --learning-rate 1e-3}" "${METHODS:=baseline,aaf}"
     : "${VAL_EVERY:=$STEPS}"
     recipe='aaf --kld-lambda-1 2 --kld-lambda-2 2' more_backbones=efficientnet_lite2
-    lite2="--backbone efficientnet_lite2 --restore-from $IMAGENET/efficientnet_lite2.ckpt"
+    lite2="--backbone efficientnet_lite2 --restore-from $(printf %q "$IMAGENET/efficientnet_lite2.ckpt") --not-restore-classifier"
     variants=("recipe=$recipe" "lovasz=$recipe --extra-loss lovasz" "no-decay=$recipe --kld-decay 1"
       "cosine=$recipe --schedule cosine --warmup-steps 50" "ema=$recipe --ema-decay 0.99"
       "frozen=$recipe --use-global-status" "auxiliary=$recipe --aux-weight 0.4"
@@ -77,11 +77,12 @@ if [ "$question" = converged ]; then
       --snapshot-dir "$OUT/start" --resume
   start=(--restore-from "$OUT/start/model.ckpt-$((START_STEPS - 1))")
 elif [ "$BACKBONE" != resnet_v1_14 ]; then
-  for backbone in "$BACKBONE" $more_backbones; do
-    "$PYTHON" "$root/dataset/fetch_${backbone%%_*}.py" --backbone "$backbone" --save-dir "$IMAGENET"
-  done
+  more_backbones+=" $BACKBONE"
   start=(--restore-from "$IMAGENET/$BACKBONE.ckpt" --not-restore-classifier)
 fi
+for backbone in $more_backbones; do
+  "$PYTHON" "$root/dataset/fetch_${backbone%%_*}.py" --backbone "$backbone" --save-dir "$IMAGENET"
+done
 # shellcheck disable=SC2086  # several flags in one value
 "$PYTHON" "$root/pyscripts/study/study.py" --out-dir "$OUT" --data-dir "$DATA_DIR" --train-list "$LISTS/train.txt" \
   --val-list "$LISTS/val.txt" ${TEST:+--test-list "$LISTS/test.txt"} --methods "${METHODS:-baseline,affinity,aaf}" \

@@ -35,6 +35,3 @@ esac
 : "${STRIDES:=320,320}"
 : "${GT_DIR:=$DATA_DIR/VOC2012/segcls}"
 : "${INST_DIR=$DATA_DIR/VOC2012/seginst}"
-
-. "$root/bashscripts/pipeline.sh"
-run_stages

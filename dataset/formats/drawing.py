@@ -83,7 +83,9 @@ def paint(
       f'{annotated.source}: was made for {annotated.size[0]} x {annotated.size[1]} while {image} is {width} x {height} '
       '(width x height); give the image that was annotated (was it resized or rotated?), or --resize-labels'
     )
-  tally = collections.Counter(f'skipped|{name}|{reason}' for name, reason in annotated.skipped)
+  name_of = {VOID: 'void', **dict(enumerate(names))}
+  called = {name: name_of[value] for name, value in ids.items()}
+  tally = collections.Counter(f'skipped|{called.get(name, name)}|{reason}' for name, reason in annotated.skipped)
   parts, held = [], 0
   for number, region in enumerate(annotated.regions):
     try:
@@ -91,18 +93,17 @@ def paint(
       if not part.mask.any():
         raise Skip('no pixel centre inside')
     except Skip as e:
-      tally[f'skipped|{region.name}|{e}'] += 1
+      tally[f'skipped|{called.get(region.name, region.name)}|{e}'] += 1
       continue
     except (ValueError, TypeError, OverflowError) as e:
       raise InputError(
         f'{annotated.source}: {region.place} ({region.name}) of {image} {one_line(e)}; correct it, or remove it'
       ) from None
-    tally.update(f'{note}|{region.name}' for note in part.notes)
+    tally.update(f'{note}|{called.get(region.name, region.name)}' for note in part.notes)
     area = int(part.mask.sum()) if by_area and not annotated.ordered else 0
     held += part.mask.size
     parts.append((region.level, -area, number, part if held < LARGEST_PARTS else None))
   label, drawn = np.full((height, width), unlabelled, np.uint8), np.zeros((height, width), bool)
-  name_of = {VOID: 'void', **dict(enumerate(names))}
   for _, _, number, part in sorted(parts, key=lambda item: item[:3]):
     region = annotated.regions[number]
     value, (top, left, mask, _) = ids.get(region.name, VOID), part or region.draw(height, width)

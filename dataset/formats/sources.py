@@ -1,7 +1,7 @@
 """The kinds of labels that prepare_own takes: how each is read, and how a mask of class ids is made from it."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,13 +75,19 @@ def with_class_map(args, source: LabelSource, origins: dict[str, str], notes: li
   name, or ids (`category 3`, `id 3`: 3).
 
   Raises:
-    InputError: the map holds a name that the labels do not, and these were read as a whole.
+    InputError: the map holds a name that the labels do not, and these were read as a whole; or an id of several names.
   """
-  by_id = {origin.split()[-1]: name for name, origin in origins.items() if origin.startswith(('category ', 'id '))}
-  wanted = {(old if old in origins else by_id.get(old, old)): new for old, new in args.class_map.items()}
+  by_id = defaultdict(list)
+  for name, origin in origins.items():
+    if origin.startswith(('category ', 'id ')):
+      by_id[origin.split()[-1]].append(name)
+  for old in args.class_map.keys() - origins:
+    if by_id[old][1:]:
+      raise InputError(f'--class-map: {old} is {" and ".join(by_id[old])}, in different files; write the names')
+  wanted = {(old if old in origins else (by_id[old] or [old])[0]): new for old, new in args.class_map.items()}
   void, absent = {str(VOID), str(args.ignore_label)}, set()
   for name in sorted(wanted.keys() - origins) if whole else ():
-    is_id = source.flag == '--masks' and not source.colours and name.isdigit()
+    is_id = source.flag == '--masks' and not source.colours and name in map(str, range(256))
     if not is_id or name in void and not classes.is_void(wanted[name]):
       raise InputError(
         f'--class-map: the labels have no class {name!r}; they have {", ".join(list(origins)[:20])}; correct the line'

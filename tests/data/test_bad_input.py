@@ -114,7 +114,7 @@ def long_names(folder):
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason='root may read every folder')
 BOMB = raw_png(50000, 50000, 8, 2, bytes(100))
-RGB, GREY = Image.new('RGB', (8, 6)), Image.new('L', (8, 6))
+RGB, GREY, CLEAR = (Image.new(mode, (8, 6)) for mode in ('RGB', 'L', 'RGBA'))
 BAD_FILES = [
   (check, lambda f: pair(f, line='a.jpg a.png extra\n'), LIST, 'is not `image label`'),
   (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is not a file'),
@@ -126,6 +126,8 @@ BAD_FILES = [
   (prepare_cityscapes, lambda f: RGB.save(cityscapes_file(f, 'instanceIds')), [], 'is a RGB picture'),
   (prepare_gta5, lambda f: gta5_image(f, -20), [], '00002.png: cannot be decoded (its end is missing)'),
   (prepare_gta5, lambda f: gta5_image(f).mkdir(parents=True), [], '00002.png: is a folder, not a file'),
+  (prepare_gta5, lambda f: CLEAR.save(gta5(f) / 'labels/00002.png'), [], '00002.png: has transparent pixels'),
+  (prepare_gta5, lambda f: CLEAR.convert('LA').save(gta5(f) / 'labels/00002.png'), [], 'is a LA picture, not one of'),
   (prepare_gta5, lambda f: GREY.save(gta5(f) / 'labels/00002.png', 'JPEG'), [], 'is JPEG, not a PNG of'),
   (prepare_own, lambda f: pipe(own_file(f)), [], 'b.png: is a pipe, not a file'),
   (prepare_own, long_names, ['--val-fraction', '0'], 'b.png: cannot be decoded'),

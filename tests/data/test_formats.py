@@ -20,7 +20,8 @@ def slow_fill(ring, height, width):
   image = np.zeros((height, width), bool)
   for row, column in np.ndindex(height, width):
     x, y = column + 0.5, row + 0.5
-    for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
+    for ends in zip(ring, [*ring[1:], ring[0]], strict=True):
+      (x0, y0), (x1, y1) = sorted(ends, key=lambda end: end[1])  # the same for both neighbours of an edge
       if (y0 <= y) != (y1 <= y) and x >= x0 + (y - y0) / (y1 - y0) * (x1 - x0):
         image[row, column] ^= True
   return image
@@ -29,7 +30,7 @@ def slow_fill(ring, height, width):
 def test_fill_is_the_even_odd_rule_at_pixel_centres():
   """Of one outline or the union of two, also beyond the image. Of neighbours with one border one has a pixel centre on
   it, so that they neither overlap nor leave a gap."""
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(12)
   for case in range(80):
     rings = [rng.uniform(-3, (20, 16), (rng.integers(3, 9), 2)) for _ in range(1 + case // 40)]
     rings = [np.round(2 * ring) / 2 for ring in rings] if case % 2 else rings  # through pixel centres

@@ -135,6 +135,8 @@ def voc(tmp_path):
     photo(devkit / 'VOC2012' / 'JPEGImages' / f'{name}.jpg')
     classes, ids = rng.choice([*range(21), 255], (5, 7)), rng.choice([0, 1, 2, 3, 255], (5, 7))
     truth[name] = classes.astype(np.uint8), ids.astype(np.uint8)
+  photo(devkit / 'VOC2012' / 'JPEGImages' / 'small' / '2007_000003.jpg')  # copies of the user's own, in no list
+  flat_mask(devkit / 'VOC2012' / 'SegmentationClass' / 'small' / '2007_000003.png')
   for name in list(truth)[:3]:
     for folder, mask in zip(('SegmentationClass', 'SegmentationObject'), truth[name], strict=True):
       save(devkit / 'VOC2012' / folder / f'{name}.png', mask, labels.voc_colours())

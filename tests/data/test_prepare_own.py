@@ -151,9 +151,14 @@ def test_a_class_map_of_splits_and_images_that_are_in_two(tmp_path, capsys):
   assert '1 images are in several splits: images/b.jpg' in capsys.readouterr().err
   assert classes(tmp_path) == ['background', 'car', 'plant']
   np.testing.assert_array_equal(label(tmp_path, 'val/c'), labelled.square())
-  (tmp_path / 'map.txt').write_text('bus -> car\n')
-  assert prepare(tmp_path, '--coco', '{split}.json', '--class-map', 'map.txt') == 2
-  assert "no class 'bus'; they have car, tree" in capsys.readouterr().err
+  (tmp_path / 'val.json').write_text((tmp_path / 'val.json').read_text().replace('"car"', '"truck"'))
+  for line, says in (
+    ('bus -> car', "no class 'bus'; they have car, tree"),
+    ('3 -> car', '3 is tree and truck, in diff'),
+  ):
+    (tmp_path / 'map.txt').write_text(line)
+    assert prepare(tmp_path, '--coco', '{split}.json', '--class-map', 'map.txt') == 2
+    assert says in capsys.readouterr().err
   labelled.mask_files(tmp_path, np.array([0, 7, 15])[labelled.TRUTH].astype(np.uint8))
   (tmp_path / 'classes.txt').write_text('person\ncar\n')
   (tmp_path / 'map.txt').write_text('15 -> person\n7 -> car\n')
@@ -320,7 +325,6 @@ def test_what_was_done_is_said(capsys, tmp_path, form, change, more, words, valu
 
 
 def test_what_the_ids_mean_is_written_down(tmp_path):
-  tick(tmp_path)
   (tmp_path / 'label_ids').mkdir()
   (tmp_path / 'label_ids' / 'conversion.txt').write_bytes(b'\xff damaged')
   prepare(tmp_path, *labelled.write(tmp_path, 'coco'))
@@ -340,6 +344,7 @@ STACK = {'save_all': True, 'append_images': [Image.fromarray(GREY)] * 2}
 MASK = '<mask label="car" rle="4" left="81" top="0" width="4" height="1"/>'
 # form, what is done to its files, exit code (2: nothing is written, 1: the rest is done), what the line holds
 BAD = [
+  ('zero-is-void', lambda f: (f / 'label_ids').symlink_to('masks'), 2, 'label_ids: is a link'),
   ('coco', replace('coco.json', '{"images": ['), 2, 'coco.json: is damaged'),
   ('coco', replace('coco.json', '[]'), 2, 'coco.json: is not COCO JSON'),
   ('coco', replace('coco.json', '{"images": []}'), 2, "coco.json: has no 'categories'"),

@@ -62,6 +62,10 @@ def test_what_is_measured(words, holds, tmp_path, monkeypatch):
   holds(*json.loads(path.read_text()))
 
 
+def test_a_fresh_process_is_another_one():
+  assert measurements.in_fresh_process(os.getpid) != os.getpid()
+
+
 @pytest.mark.parametrize(('words', 'message'), [
   (['step', '--input-size', '100,100'], '--input-size: pspnet needs an input size of a multiple of 48'),
   (['replicas', '--batch-size', '3'], '--batch-size 3 does not divide evenly; give a multiple of 2'),

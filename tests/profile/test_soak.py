@@ -29,13 +29,15 @@ def test_memory_stays_level_and_a_killed_training_ends_as_an_unbroken_one(data, 
   whole, killed = tmp_path / 'whole', tmp_path / 'killed'
   output, rng = open(tmp_path / 'output.txt', 'a+'), random.Random(0)  # noqa: SIM115
   run = {**RUN, 'val_list': data / 'list.txt', 'output': output}
-  processes = [start(data, whole, **run)]
+  processes, reached = [start(data, whole, **run)], []
   try:
     for _ in range(KILLS):  # as it starts, trains, validates or saves
       processes.append(start(data, killed, **run))
       time.sleep(rng.uniform(0, STEPS / 500))
       processes[-1].kill()
       assert processes[-1].wait() in (-signal.SIGKILL, 0), last_words(output)
+      reached += checkpoint.steps_in(str(killed))[-1:]
+    assert min(reached, default=STEPS) < STEPS - 1, 'no kill came in the middle of the training'
     processes.append(start(data, killed, **run))
     assert [process.wait() for process in (processes[-1], processes[0])] == [0, 0], last_words(output)
   finally:

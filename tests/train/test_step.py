@@ -105,8 +105,9 @@ def test_updates_follow_the_gradient_of_the_whole_loss(data, make_objective, str
     of_weights = zip(momentum, gradients, state.weight_decays, before, strict=True)
     momentum = [0.9 * m + g + decay * v for m, g, decay, v in of_weights]
     metrics, rate = step(batches, tf.constant(s)), RATE * (1 - s / 10) ** 0.9
-    for v, old, m, scale in zip(state.trained, before, momentum, state.rates, strict=True):
+    for v, old, m, scale, [slot] in zip(state.trained, before, momentum, state.rates, state.slots, strict=True):
       np.testing.assert_allclose(v, old - rate * scale * m, rtol=2e-4, atol=5e-6)
+      np.testing.assert_allclose(slot, m, rtol=0, atol=2e-2 * np.abs(m).max())
     for old, new in zip(fixed_before, fixed, strict=True):
       np.testing.assert_array_equal(old, new)
     for name, term in terms.items():
@@ -147,7 +148,8 @@ def test_clip_norm_bounds_the_gradient(data):
 def test_a_loss_that_is_not_finite_updates_nothing(data, iter_size):
   images, labels = batch(0)
   bad = tf.tensor_scatter_nd_update(images, [[0, 8, 8, 0]], [np.nan])
-  metrics = metrics_without_update(data, [(images, labels)] * (iter_size - 1) + [(bad, labels)])
+  batches = [(images, labels)] * (iter_size - 1) + [(bad, labels)]
+  metrics = metrics_without_update(data, batches, frozen=False)  # else the averages would not move anyway
   assert not np.isfinite(metrics['loss'])
 
 
