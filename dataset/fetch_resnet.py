@@ -109,8 +109,9 @@ def check(path: str, backbone: str) -> None:
   Raises:
     InputError: it is not a checkpoint, or a variable is missing, has another shape or is not finite.
   """
-  from network.common.resnet_v1 import ResNet
-  from utils import checkpoint
+  with errors.quiet_start():
+    from network.common.resnet_v1 import ResNet
+    from utils import checkpoint
 
   variables = {checkpoint.name_of(variable): variable for variable in ResNet(backbone).variables}
   checkpoint.restore(path, variables, f'this is not a {backbone} of TF-Slim; fetch it again')

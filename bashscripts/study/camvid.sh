@@ -38,7 +38,9 @@ case "$question" in
       "cosine=$recipe --schedule cosine --warmup-steps 50" "ema=$recipe --ema-decay 0.99"
       "frozen=$recipe --use-global-status" "auxiliary=$recipe --aux-weight 0.4"
       "batch-8=$recipe --batch-size 8 --num-steps $((STEPS / 2)) --learning-rate 2e-3"
-      "class-weights=$recipe --class-weights median" "balanced=$recipe --crop-max-share 0.75" "lite2=$recipe $lite2")
+      "class-weights=$recipe --class-weights median" "balanced=$recipe --crop-max-share 0.75" "lite2=$recipe $lite2"
+      "recipe-917=$recipe --num-steps 917" "lovasz-917=$recipe --extra-loss lovasz --num-steps 917"
+      "images-92=$recipe --data-list $(printf %q "$LISTS/train92.txt")")
     ;;
   settings)
     : "${MODEL:=fcn8s}" "${STEPS:=1000}" "${SEEDS:=1,2}" "${CROP:=224,224}"
@@ -66,6 +68,7 @@ esac
 mkdir -p "$OUT"
 "$PYTHON" "$root/dataset/prepare_camvid.py" --data-dir "$DATA_DIR" --list-dir "$LISTS"
 awk "NR % $CURVE_EVERY == 1 || $CURVE_EVERY == 1" "$LISTS/val.txt" >"$OUT/curve.txt"
+awk 'NR % 4 == 1' "$LISTS/train.txt" >"$LISTS/train92.txt"
 training=(--model "${MODEL:-deeplabv3plus}" --backbone "$BACKBONE" --num-classes 11 --ignore-label 11
   --input-size "$CROP" --batch-size "${BATCH_SIZE:-4}" --iter-size 1 --precision "$PRECISION" --random-mirror
   --random-scale --random-crop --val-list "$OUT/curve.txt" --keep 1 --save-pred-every 250)

@@ -31,7 +31,7 @@ def trainings(result) -> list[str]:
   return [line for line in result.stdout.splitlines() if 'pyscripts/train' in line]
 
 
-QUESTIONS = [('losses', 30), ('recipe', 13), ('settings', 16), ('converged', 15), ('scratch', 15)]
+QUESTIONS = [('losses', 30), ('recipe', 16), ('settings', 16), ('converged', 15), ('scratch', 15)]
 
 
 @pytest.mark.parametrize(('question', 'number'), QUESTIONS)
