@@ -245,12 +245,13 @@ def test_own_images_become_a_network_and_a_report(tmp_path):
 
 def test_a_dry_run_of_own_images_prints_every_command(tmp_path):
   values = {'PYTHON': 'a/python', 'OUT': tmp_path / 'out'}
-  found = [name for name, _ in commands('own/finetune.sh', tmp_path, EPOCHS=40, **values)]
+  found, flags = zip(*commands('own/finetune.sh', tmp_path, EPOCHS=40, **values), strict=True)
+  assert flags[2]['--extra-loss'] == 'lovasz'
   assert ('fetch_resnet', {'--backbone': 'resnet_v1_50', '--save-dir': f'{ROOT}/snapshots/imagenet'}) in commands(
     'own/finetune.sh', tmp_path, BACKBONE='resnet_v1_50', **values
   )
   expected = 'prepare_own fetch_efficientnet train_aaf inference benchmark_by_mIoU report export_savedmodel'
-  assert found == expected.split()
+  assert list(found) == expected.split()
   assert not (tmp_path / 'out').exists()
   first, *_ = bash('own/finetune.sh', tmp_path, DRY_RUN=1, **values).stdout.splitlines()
   assert shlex.split(first)[0] == f'{pathlib.Path.cwd()}/a/python'  # it is run in the folder of the images
