@@ -93,9 +93,11 @@ def count(image: ScoredImage) -> Sums:
   truth, path, strays = image.truth, image.files.truth, []  # path, value, its pixels, those predicted as that value
   if image.confusion[:VOID].sum() + np.count_nonzero(truth == VOID) < truth.size:
     outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
-    values, index = np.unique(truth[outside], return_inverse=True)
-    same = image.pred[outside] == truth[outside]
-    pixels, predicted = (np.bincount(index, weights, len(values)).tolist() for weights in (None, same))
+    pred, truth = (labels.ravel()[np.flatnonzero(outside)] for labels in (image.pred, truth))
+    ends = np.flatnonzero(np.append(truth[1:] != truth[:-1], True))  # of runs of one value, which are few
+    values, index = np.unique(truth[ends], return_inverse=True)
+    of_runs = (np.diff(sums[ends], prepend=0) for sums in (np.arange(truth.size) + 1, np.cumsum(pred == truth)))
+    pixels, predicted = (np.bincount(index, numbers, len(values)).astype(int).tolist() for numbers in of_runs)
     strays = list(zip([path] * len(values), values.tolist(), pixels, predicted, strict=True))
   void_only = [] if image.confusion.any() else [path]
   return {'confusion': image.confusion, 'strays': strays, 'void_only': void_only}
