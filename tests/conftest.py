@@ -1,5 +1,6 @@
 """What the tests share. Four logical CPU devices stand for four GPUs."""
 
+import contextlib
 import functools
 import os
 import resource
@@ -36,10 +37,19 @@ def strategy_on(number: int):
 
 @pytest.fixture
 def full_disk():
-  """After `full_disk(n)` no file may have more than n bytes, so that a write fails in its middle."""
-  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-  yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-  resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  """`with full_disk(n)`: no file may have more than n bytes, so that a write fails in its middle. Not to the end of the
+  test, for pytest's own output may go to a longer file."""
+
+  @contextlib.contextmanager
+  def limited(size):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+      yield
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+  return limited
 
 
 @pytest.fixture

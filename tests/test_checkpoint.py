@@ -151,8 +151,10 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(tmp_path, full_disk
   checkpoint.save(first, {'v': np.zeros(1000)})
   with pytest.raises(errors.RunError, match='ones are whole'):
     checkpoint.save(f'{first}.index/model.ckpt-3', {'v': np.zeros(1000)})  # below a file
-  full_disk(1000)
-  with pytest.raises(errors.RunError, match=r'model.ckpt-2: the checkpoint could not be written .* ones are whole$'):
+  with (
+    full_disk(1000),
+    pytest.raises(errors.RunError, match=r'model.ckpt-2: the checkpoint could not be written .* ones are whole$'),
+  ):
     checkpoint.save(second, {'v': np.zeros(1000)})
   assert checkpoint.steps_in(str(tmp_path)) == [1] and checkpoint.readable(first)
   assert not list(tmp_path.glob('.writing*')) + list(tmp_path.glob('*ckpt-2*'))

@@ -149,8 +149,8 @@ def test_a_bad_file_is_named_and_the_rest_is_done(capsys, tmp_path, script, make
 
 def test_a_disk_that_fills_up_is_one_line_and_leaves_no_half_file(capsys, tmp_path, full_disk):
   cityscapes(tmp_path)
-  full_disk(40)
-  assert errors.run(prepare_cityscapes.main, words_of(prepare_cityscapes, tmp_path, [])) == 1
+  with full_disk(40):
+    assert errors.run(prepare_cityscapes.main, words_of(prepare_cityscapes, tmp_path, [])) == 1
   err = capsys.readouterr().err
   last = err.splitlines()[-1]
   assert last.startswith('error: ') and 'Traceback' not in err

@@ -264,8 +264,8 @@ def test_picture_names_the_sizes_of_the_training(refused, trained, tmp_path):
 
 
 def test_an_export_that_a_full_disk_stops_leaves_nothing(checkpoint, tmp_path, capsys, full_disk):
-  full_disk(10000)
-  assert run(flags(checkpoint, tmp_path / 'out/1'), 'export.export_savedmodel') == 1
+  with full_disk(10000):
+    assert run(flags(checkpoint, tmp_path / 'out/1'), 'export.export_savedmodel') == 1
   err = capsys.readouterr().err
   assert err.startswith(f'error: {tmp_path}/out/1: could not be written (') and err.count('\n') == 1
   assert not list((tmp_path / 'out').iterdir())
