@@ -53,9 +53,14 @@ class ScoredImage:
     return self.of_same_size(self.files.instances)
 
   @functools.cached_property
+  def runs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Predictions, ground truth and lengths of the runs of both."""
+    return list(metrics.runs(self.pred, self.truth))
+
+  @functools.cached_property
   def confusion(self) -> np.ndarray:
     """The confusion matrix, int64 [C, C + 1]."""
-    return metrics.confusion(self.pred, self.truth, self.num_classes)
+    return metrics.confusion_of_runs(self.runs, self.num_classes)
 
   @functools.cached_property
   def regions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -90,17 +95,17 @@ def add(sums: Sums, more: Sums) -> Sums:
 
 def count(image: ScoredImage) -> Sums:
   """The confusion matrix, and of an image that has them: truth values outside the classes, truth that is void only."""
-  truth, path, strays = image.truth, image.files.truth, []  # path, value, its pixels, those predicted as that value
-  if image.confusion[:VOID].sum() + np.count_nonzero(truth == VOID) < truth.size:
+  strays = []  # (path, value, its pixels, those of them that are predicted as that value)
+  for pred, truth, lengths in image.runs:
     outside = (metrics.class_ids(truth, image.num_classes) == image.num_classes) & (truth != VOID)
-    pred, truth = (labels.ravel()[np.flatnonzero(outside)] for labels in (image.pred, truth))
-    ends = np.flatnonzero(np.append(truth[1:] != truth[:-1], True))  # of runs of one value, which are few
-    values, index = np.unique(truth[ends], return_inverse=True)
-    of_runs = (np.diff(sums[ends], prepend=0) for sums in (np.arange(truth.size) + 1, np.cumsum(pred == truth)))
-    pixels, predicted = (np.bincount(index, numbers, len(values)).astype(int).tolist() for numbers in of_runs)
-    strays = list(zip([path] * len(values), values.tolist(), pixels, predicted, strict=True))
-  void_only = [] if image.confusion.any() else [path]
-  return {'confusion': image.confusion, 'strays': strays, 'void_only': void_only}
+    values, index = np.unique(truth[outside], return_inverse=True)
+    pixels, same = (np.bincount(index, x[outside], len(values)) for x in (lengths, lengths * (pred == truth)))
+    strays += zip([image.files.truth] * len(values), values.tolist(), pixels.tolist(), same.tolist(), strict=True)
+  return {
+    'confusion': image.confusion,
+    'strays': strays,
+    'void_only': [] if image.confusion.any() else [image.files.truth],
+  }
 
 
 def report(sums: Sums) -> metrics.Scores:
@@ -120,7 +125,7 @@ def check_truth(sums: Sums, num_classes: int, ignored: list[int]) -> list[str]:
   if strays:
     found = Counter()
     for _, value, pixels, _ in strays:
-      found[value] += pixels
+      found[value] += int(pixels)
     values = sorted(found)
     first = next(path for path, value, *_ in strays if value == values[0])
     share = found.total() / (found.total() + int(sums['confusion'].sum()))
