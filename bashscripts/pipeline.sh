@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The one pipeline behind every recipe: for each stage train, predict, score. A recipe sets the values and sources this
-# file last; one with STAGES_LATER=1 calls run_stages itself. Every value may come from the environment; those that a recipe need not set stand below.
+# file last; one with STAGES_LATER=1 calls run_stages itself. Every value may come from the environment; those that a
+# recipe need not set stand below.
 #
 #   DRY_RUN=1 bash bashscripts/voc12/train_pspnet_aaf.sh              prints the commands and runs none
 #   NUM_GPU=8 BATCH_SIZE=16 bash bashscripts/voc12/train_pspnet_mgpu.sh

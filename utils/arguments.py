@@ -148,7 +148,7 @@ def read_config(path: str) -> dict:
   if path.lower().endswith(('.yaml', '.yml')):
     import yaml  # here, as it is needed for these files alone
 
-    load, faults, kind = yaml.safe_load, (yaml.YAMLError, ValueError, RecursionError), 'YAML'
+    load, faults, kind = yaml.safe_load, (yaml.YAMLError, *faults), 'YAML'
   try:
     values = load(text)
   except faults as e:

@@ -101,8 +101,8 @@ if [ "$val_images" -gt "$val_budget" ] && [ -z "${DRY_RUN:-}" ]; then
   awk -v every=$((val_images / (val_budget + 1) + 1)) 'NR % every == 1' "$VAL_LIST" >"$LISTS/val_part.txt"
   VAL_LIST="$LISTS/val_part.txt"
 fi
-TRAIN_FLAGS="${EXTRA_LOSS:+--extra-loss $EXTRA_LOSS }$TRAIN_FLAGS"
-TRAIN_FLAGS="--optimizer $OPTIMIZER --batch-norm-decay $BATCH_NORM_DECAY --val-every $val_every --save-minutes 5 $TRAIN_FLAGS"
+TRAIN_FLAGS="--optimizer $OPTIMIZER --batch-norm-decay $BATCH_NORM_DECAY --val-every $val_every --save-minutes 5 \
+${EXTRA_LOSS:+--extra-loss $EXTRA_LOSS }$TRAIN_FLAGS"
 echo "# Training: $STEPS steps of $BATCH_SIZE of the $images images, $validations times validated on $VAL_LIST."
 
 : "${STAGE1_LIST:=$LISTS/train.txt}"

@@ -68,7 +68,7 @@ esac
 mkdir -p "$OUT"
 "$PYTHON" "$root/dataset/prepare_camvid.py" --data-dir "$DATA_DIR" --list-dir "$LISTS"
 awk "NR % $CURVE_EVERY == 1 || $CURVE_EVERY == 1" "$LISTS/val.txt" >"$OUT/curve.txt"
-awk 'NR % 4 == 1' "$LISTS/train.txt" >"$LISTS/train92.txt"
+[ "$question" != recipe ] || awk 'NR % 4 == 1' "$LISTS/train.txt" >"$LISTS/train92.txt" # beside its classes.csv
 training=(--model "${MODEL:-deeplabv3plus}" --backbone "$BACKBONE" --num-classes 11 --ignore-label 11
   --input-size "$CROP" --batch-size "${BATCH_SIZE:-4}" --iter-size 1 --precision "$PRECISION" --random-mirror
   --random-scale --random-crop --val-list "$OUT/curve.txt" --keep 1 --save-pred-every 250)
