@@ -56,11 +56,11 @@ def main(argv=None) -> None:
   parser.add_argument('--out', required=True, metavar='DIR', help='folder of suspects.csv and the pictures')
   parser.add_argument('--pictures', type=arguments.whole(0), default=25, help='of the most suspect images')
   args = flags.parse_described(parser, argv)
-  pairs = lists.read_list(args.data_list, args.data_dir, need_label=True)
-  checks.check_pairs(pairs, args.num_classes, args.ignore_label)
   if not args.out:
     raise errors.InputError('--out is empty; name a folder')
   files.check_output_file('--out', os.path.join(args.out, 'suspects.csv'))
+  pairs = lists.read_list(args.data_list, args.data_dir, need_label=True)
+  checks.check_pairs(pairs, args.num_classes, args.ignore_label)
   os.makedirs(args.out, exist_ok=True)
   with errors.quiet_start():
     from utils.predict import run, windows
