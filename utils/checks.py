@@ -64,7 +64,7 @@ def inspect(pair: Pair, num_classes: int, ignore_label: int, thorough: bool = Fa
   """Checks one pair; `thorough` decodes the image too."""
   counts, palette, size = {}, False, None
   try:
-    stored, size, turn = sizes(pair.image, thorough)
+    stored, size, turn = sizes(pair.image, thorough, for_network=True)
     if pair.label is not None:
       label_size, counts, palette = label_counts(pair.label)
       if label_size not in (size, stored):
@@ -94,14 +94,17 @@ def as_seen(label: np.ndarray, image: str) -> np.ndarray:
   return images.upright_label(label, stored[::-1], turn)
 
 
-def sizes(path: str, thorough: bool = False) -> tuple[tuple[int, int], tuple[int, int], int]:
+def sizes(path: str, thorough: bool = False, for_network: bool = False) -> tuple[tuple[int, int], tuple[int, int], int]:
   """Width and height of a JPEG or PNG as it is stored, the same as people see it, and EXIF's orientation. A file that
-  was cut short is found by its missing end."""
+  was cut short is found by its missing end. What is `for_network` must not be black to it (`images.check_range`)."""
   with images.open_picture(path) as image:
     if image.format not in FORMATS:
       raise InputError(f'{path}: is {image.format}, and images must be JPEG or PNG; convert it')
     turn = images.orientation(image)
-    if thorough or not _has_end(image.fp, image.format):
+    whole = not thorough and _has_end(image.fp, image.format)
+    if for_network:
+      images.check_range(path, image)
+    if not whole:
       image.load()
     return image.size, image.size[::-1] if turn >= 5 else image.size, turn
 

@@ -142,12 +142,24 @@ def list_images(flag: str, folder: str, skip: Collection[str] = ()) -> list[str]
 
 ORIENTATION = 274  # EXIF's tag
 # Why a TIFF is neither converted nor predicted: its bits, its orientation, the number of its pictures.
-DEEP = (
-  'has {} bits a sample, not 8; convert all images with one range, for example with '
-  '`gdal_translate -ot Byte -scale 0 4095 0 255`'
-)
+ONE_RANGE = 'convert all images with one range, for example with `gdal_translate -ot Byte -scale 0 {} 0 255`'
+DEEP = 'has {} bits a sample, not 8; ' + ONE_RANGE.format(4095)
 TURNED = 'has orientation {}; save it upright without the tag (mogrify -auto-orient)'
 STACK = 'holds {} pictures; save each as a file'
+
+
+def check_range(path: str, image: Image.Image) -> None:
+  """Refuses an open PNG of 16 bits, not yet decoded, that holds 14 bits or less, as cameras' raw values: the network
+  sees the higher byte of each value, so to it the image is almost black."""
+  if image.format == 'PNG' and any(tile[3].endswith(';16B') for tile in image.tile):
+    grey = image.mode.startswith('I')  # Pillow, too, gives the higher bytes of colours
+    top = int(np.asarray(image).max()) if grey else int(np.asarray(image.convert('RGB')).max()) * 256 + 255
+    if 0 < top < 1 << 14:
+      most = (1 << top.bit_length()) - 1
+      raise InputError(
+        f'{path}: has 16 bits a sample but no value above {most}, so the network, which sees the higher 8 bits, would '
+        f'see it almost black; {ONE_RANGE.format(most)}'
+      )
 
 
 def orientation(image: Image.Image) -> int:

@@ -100,6 +100,10 @@ def gta5_image(folder, end=None):
   return folder / 'trainids' / '00002.png'
 
 
+def deep(folder, colour, value):
+  (pair(folder) / 'a.jpg').write_bytes(raw_png(8, 6, 16, colour, (b'\0' + value * 8 * (colour + 1)) * 6))
+
+
 def unreadable(folder):
   photo(own(folder) / 'images' / 'private' / 'b.png')
   (folder / 'images' / 'private').chmod(0)
@@ -119,6 +123,8 @@ BAD_FILES = [
   (check, lambda f: pair(f, line='a.jpg a.png extra\n'), LIST, 'is not `image label`'),
   (check, lambda f: pipe(pair(f) / 'a.jpg'), LIST, 'a.jpg is not a file'),
   (check, lambda f: (pair(f) / 'a.jpg').write_bytes(BOMB), LIST, 'cut it into parts'),
+  (check, lambda f: deep(f, 0, b'\x0f\xa0'), LIST, 'a.jpg: has 16 bits a sample but no value above 4095, so the'),
+  (check, lambda f: deep(f, 2, b'\x3f\xff'), LIST, 'no value above 16383, so the'),
   (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
   (prepare_voc12, lambda f: flat_mask(voc(f) / 'VOC2012/SegmentationClass/b.png', 37), [], 'b.png: holds 37, which is'),
   (prepare_voc12, lambda f: sbd_file(f).write_bytes(b''), ['--sbd-dir', 'HERE/sbd'], 'b.mat: is not a MATLAB file'),

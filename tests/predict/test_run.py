@@ -252,8 +252,10 @@ def test_bad_pictures_are_listed_and_the_others_predicted(checkpoint, folder, wh
     'text.png': b'no picture at all',
     'bomb.png': good[:header] + b'\0\1\0\0' * 2 + good[header + 8 :],  # says 65536 x 65536
     'flipped.png': good[:60] + bytes([good[60] ^ 255]) + good[61:],
+    'twelve bits.png': stored(Image.fromarray(np.full((6, 8), 4000, np.uint16)), 'PNG'),
   }
-  says = {**dict.fromkeys(bad, ('replace', 'cut it')), 'pipe.png': ['is a pipe'], 'zero.png': ['is a device']}
+  words = ('replace', 'cut it', '-scale 0 4095 0 255')
+  says = {**dict.fromkeys(bad, words), 'pipe.png': ['is a pipe'], 'zero.png': ['is a device']}
   for name, data in bad.items():
     (tmp_path / name).write_bytes(data)
   os.mkfifo(tmp_path / 'pipe.png')
@@ -262,12 +264,12 @@ def test_bad_pictures_are_listed_and_the_others_predicted(checkpoint, folder, wh
     (tmp_path / name).symlink_to(folder / name)
   assert run(flags(checkpoint, tmp_path / 'out', '--image-dir', tmp_path)) == 1
   out, err = capsys.readouterr()
-  assert '2 of 10 images predicted' in out
+  assert '2 of 11 images predicted' in out
   lines = [line for line in err.splitlines() if line.startswith('error:')]
   for name, words in says.items():
     [line] = [line for line in lines if str(tmp_path / name) in line]
     assert any(each in line for each in words), line
-  assert len(lines) == len(says) + 1 and '8 failed' in lines[-1]
+  assert len(lines) == len(says) + 1 and '9 failed' in lines[-1]
   assert set(files(tmp_path / 'out')) == {'gray/0.png', 'color/0.png', 'gray/1.png', 'color/1.png'}
   assert files(tmp_path / 'out')['gray/1.png'] == files(whole)['gray/1.png']
 

@@ -15,7 +15,7 @@ from utils import parallel
 from utils.checks import image_size
 from utils.errors import InputError, RunError, one_line, os_error_line, report
 from utils.files import whole_file
-from utils.images import open_picture, orientation, upright
+from utils.images import check_range, open_picture, orientation, upright
 from utils.predict.predictor import load_network
 from utils.predict.tiff import TILE, TiffReader, is_tiff, write_tiff
 from utils.predict.windows import score_bands, scores
@@ -115,12 +115,13 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
   """uint8 RGB [h, w, 3], JPEG and PNG decoded as in training, the first picture of a BMP, GIF or WebP by Pillow.
 
   Raises:
-    InputError: none of these, damaged, or of more than `most_pixels`.
+    InputError: none of these, damaged, almost black (`check_range`), or of more than `most_pixels`.
   """
   with open_picture(path) as image:
     if image.format in ('BMP', 'GIF', 'WEBP'):
       check_memory(path, image.height, image.width, most_pixels)
       return np.ascontiguousarray(upright(np.asarray(image.convert('RGB')), orientation(image)))
+    check_range(path, image)
   width, height = image_size(path)
   check_memory(path, height, width, most_pixels)
   try:
