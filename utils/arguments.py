@@ -51,6 +51,8 @@ class Parser(argparse.ArgumentParser):
     super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False, **kwargs)
 
   def error(self, message: str):
+    if message.endswith('expected one argument'):
+      message += f'; one that begins with - is given with {message.split()[1][:-1]}='
     print(f'error: {" ".join(message.split())} (see {self.prog} --help)', file=sys.stderr)
     raise SystemExit(2)
 

@@ -53,6 +53,7 @@ BAD_USE = [
   (prepare_gta5, gta5, ['--split-file', 'HERE/gone.mat'], 'gone.mat: no such file'),
   (prepare_gta5, gta5, ['--split-file', 'HERE/images/00001.png'], 'is not a MATLAB file with trainIds'),
   (prepare_own, own, ['--mask-ending', '_m'], 'check the folder and --mask-ending'),
+  (prepare_own, own, ['--mask-ending', '-m'], '; one that begins with - is given with --mask-ending='),
   (prepare_own, lambda f: (own(f) / 'masks/a.png').rename(f / 'masks/b.png'), [], 'no image has the name of a label'),
   (prepare_own, own, ['--images', 'images/{split}'], '--masks masks: holds no {split}'),
   (prepare_own, own, ['--masks', 'mask/{split}'], 'mask/train does not exist'),
