@@ -170,6 +170,8 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
     print(f'the masks hold 0 and {top} alone: two classes, 0 is {names[0]} and {top} is {names[top]}')
   elif not args.class_map and not args.zero_is_void:
     _refuse_grey_levels(values, given)
+    if given is None:
+      _note_numbered_objects(surveys, void, notes)
     if max(ids, default=0) > VOID:
       classes.names_of_ids(ids, given, args.ignore_label, notes)
     by_colour = _palette_by_colour(surveys, notes)
@@ -214,6 +216,17 @@ def _refuse_grey_levels(values: Counter, given: list[str] | None) -> None:
       f'the masks hold 0, 255 and {len(between)} levels between: ids are mostly gaps, so these are smoothed edges of '
       'black and white masks; give --colors colors.txt --color-tolerance 128, with the lines `0 0 0 background` and '
       '`255 255 255 object` in that file'
+    )
+
+
+def _note_numbered_objects(surveys: dict[str, masks.Mask], void: set[int], notes: list[str]) -> None:
+  """Masks whose objects are numbered, as Cellpose and StarDist write them: each holds 1 to n, and n differs."""
+  found = [survey.values.keys() - void - {0} for survey in surveys.values()]
+  numbers = sorted({len(ids) for ids in found})
+  if numbers[1:] and numbers[-1] >= 10 and all(ids == set(range(1, len(ids) + 1)) for ids in found):
+    notes.append(
+      f'each mask holds all ids up to its highest, which is {numbers[0]} to {numbers[-1]}: do they number the objects '
+      'of one class? Then give --class-map, with a line `1 -> object` for each of them'
     )
 
 

@@ -127,6 +127,15 @@ def test_one_bit_masks_beside_black_and_white_ones_are_pointed_out(tmp_path, cap
   assert 'no mask holds both 1 and 255, which is void: masks/img0.png holds 1, masks/img1' in capsys.readouterr().err
 
 
+def test_masks_that_number_objects_are_pointed_out(tmp_path, capsys):
+  cells = np.arange(labelled.HEIGHT)[:, np.newaxis].repeat(labelled.WIDTH, axis=1).astype(np.uint8)
+  labelled.mask_files(tmp_path, np.minimum(cells, 15))
+  assert prepare(tmp_path) == 0 and not capsys.readouterr().err  # classes that all images hold
+  save(tmp_path / 'masks' / 'img0.png', np.minimum(cells, 8))
+  assert prepare(tmp_path) == 0
+  assert 'which is 8 to 15: do they number the objects of one class?' in capsys.readouterr().err
+
+
 def test_an_image_that_is_missing_does_not_lend_its_labels(tmp_path, capsys):
   """Where the file names no folder, the only image of a name is meant."""
   for name in ('cam1/1', 'cam2/2', 'cam3/3'):
