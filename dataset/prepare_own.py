@@ -78,6 +78,7 @@ def main(argv=None):
     faults += failed
   source, origins = sources.with_class_map(args, source, origins, notes, whole=source.flag == '--masks' or not faults)
   origins = without_unused(pairs, source.mapping, origins, given, notes)
+  classes.note_alike(origins, notes)
   if source.has_names:  # before anything is written
     classes.class_names(list(origins), given, source.unlabelled == 'background')
   failed, pairs = convert.own_images(args.data_dir, pairs)

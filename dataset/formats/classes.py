@@ -1,7 +1,9 @@
 """Class names of annotation files, colour tables and masks to class ids."""
 
+import collections
 import os
 import unicodedata
+from collections.abc import Iterable
 
 from dataset import listing
 from utils import files
@@ -52,6 +54,16 @@ def read_class_map(path: str) -> dict[str, str]:
   if not found:
     raise InputError(f'{path}: holds no line `name or id -> name or void`')
   return found
+
+
+def note_alike(names: Iterable[str], notes: list[str]) -> None:
+  alike = collections.defaultdict(list)
+  for name in names:
+    alike[name.casefold()].append(name)
+  for first, *others in alike.values():
+    if others:
+      lines = ', '.join(f'`{other} -> {first}`' for other in others)
+      notes.append(f'classes differ in letter case alone; if they are one, give --class-map with the line {lines}')
 
 
 def class_names(found: list[str], given: list[str] | None, background: bool) -> list[str]:

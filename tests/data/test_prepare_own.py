@@ -378,6 +378,7 @@ BAD = [
   ('labelme', replace('classes.txt', 'background\ncar\n'), 2, "classes.txt: has no class 'tree'"),
   ('labelme', replace('classes.txt', 'car\ntree\n'), 2, 'classes.txt: has no class background'),
   ('labelme', replace('classes.txt', 'background\ncar\ntree\nvoid\n'), 2, "classes.txt: 'void' is not a class"),
+  ('labelme', edited('shapes', label='Car'), 0, 'if they are one, give --class-map with the line `car -> Car`'),
   ('labelme', edited('shapes', points=OUTSIDE), 1, 'shape 1 (car) of'),
   ('labelme', edited('shapes', shape_type='mask'), 1, 'is a mask of 4 points'),
   ('labelme', lambda f: labelled.photo(f / 'images/img0.png'), 2, 'img0.png: differs from images/img0.jpg'),
