@@ -185,6 +185,11 @@ def prepare(args, source: sources.LabelSource, pairs, origins: dict[str, str], g
     dropped, (notes[:], faults[:]) = set(empty), before
     if classes.background_of(empty):
       source = source._replace(unlabelled='void')
+  if len(names) == 1:
+    notes.append(
+      f'{names[0]} is the only class, and training needs two; where all else is transparent, fill it (`mogrify '
+      '-background black -alpha remove *.png`) and name that colour too; with --unlabelled void, leave that out'
+    )
   if dropped:
     lines.append(f'classes without a pixel are left out: {", ".join(sorted(dropped))}')
   if empty:

@@ -114,6 +114,7 @@ MASKS = {  # array or picture, suffix, flags, exit code, what is said, the first
   'no colours': (IS.astype(np.uint16) * 256, 'png', TABLE, 2, '16-bit grey levels', None),
   'transparent': (CLEAR, 'png', TABLE, 0, '2400 transparent pixels are void', np.where(COLUMNS < 10, 255, IS)),
   'white on transparent': (np.dstack([square(255)] * 4), 'png', '', 2, 'mogrify -background black', None),
+  'a clear layer': (np.dstack([square(255)] * 4), 'png', TABLE, 0, 'is the only class', np.where(square(), 0, 255)),
   'jpeg of colours': (WHITE, 'jpg', TABLE, 0, 'took the nearest colour', IS),
   'black and white jpeg': (WHITE, 'jpg', '', 0, '', IS),
   'void everywhere': (square(255, 255), 'png', '', 2, 'void', None),
