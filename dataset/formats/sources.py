@@ -196,7 +196,10 @@ def of_ids(args, pairs: list[pairing.Pair], given: list[str] | None, notes: list
       converted = np.full(mask.ids.shape, VOID, np.uint8)
       for value in mask.values.keys() - void:
         if value not in in_file:
-          raise InputError(f'{path}: holds {value}, and class ids end at {VOID - 1}; are these instance ids?')
+          raise InputError(
+            f'{path}: holds {value}, and class ids are 0 to {VOID - 1}; where it means no data, make it {VOID} '
+            f'(`gdalwarp -dstnodata {VOID}`); or are these instance ids?'
+          )
         converted[mask.ids == value] = in_file[value]
       return converted, {}
 

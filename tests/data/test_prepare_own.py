@@ -400,6 +400,7 @@ BAD = [
   ('colors', lambda f: labelled.photo(f / 'masks' / 'c.png'), 0, 'masks: 1 files have no image and are left out: c'),
   ('colors', lambda f: labelled.photo(f / 'label_ids' / 'x.png'), 2, 'label_ids: is there and was not written'),
   ('zero-is-void', lambda f: Image.new('I;16', (80, 60), 300).save(f / 'masks/img0.png'), 1, 'holds 300, and class'),
+  ('zero-is-void', tiff('masks/img0', np.full((60, 80), -9999, np.int32)), 1, 'holds -9999, and class ids are 0 to'),
   ('zero-is-void', lambda f: photo(f / 'images/img0.jpg', 60, 80, exif=turned(3)), 1, 'has EXIF orientation 3'),
   ('zero-is-void', tiff('images/img0', np.full((60, 80), 4000, np.uint16)), 1, 'has 16 bits a sample, not 8; convert'),
   ('zero-is-void', tiff('images/img0', RGB, tiffinfo={274: 6}), 1, 'has orientation 6; save it upright'),
