@@ -134,6 +134,12 @@ def test_boundary_f_is_the_mean_over_the_images_with_a_contour():
   np.testing.assert_array_equal(columns['boundary_f'], [0.5, 0.5, np.nan])
 
 
+def test_contours_exactly_as_far_apart_as_the_tolerance_are_near():
+  truth, pred = np.zeros([2, 25, 25], np.uint8)
+  truth[9, 9] = pred[10, 16] = 1  # 1 and 7 pixels: the root of 50, which is 0.2 of the diagonal
+  assert boundaries.f_scores(scored.image(pred, truth, 2), tolerance=0.2)[0, 1] == 1
+
+
 @pytest.mark.parametrize('classes', [253, 256])  # regions of 8 bits, of 16
 def test_boundaries_of_as_many_classes_as_eight_bits_hold(classes):
   truth = scored.blobs(np.random.default_rng(9), 30, 30, range(0, 256, 5))

@@ -77,7 +77,7 @@ def near_contours(image: ScoredImage, band_share: float) -> np.ndarray:
 def f_scores(image: ScoredImage, tolerance: float) -> np.ndarray:
   """The F-score of each class, 0 where it has none, and whether it has one: [2, C]."""
   contours = [np.where(band(labels, 1, border=False), labels, image.num_classes) for labels in image.regions]
-  distance = tolerance * np.hypot(*image.truth.shape)
+  distance = tolerance * np.hypot(*image.truth.shape) * (1 + 1e-6)  # OpenCV's roots err by as much as 1e-7
   scores = np.zeros((2, image.num_classes))
   for c in np.union1d(*contours):
     if c < image.num_classes:
