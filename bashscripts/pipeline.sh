@@ -14,7 +14,14 @@
 # The first failure stops everything. Started again, training resumes, and commands that were completed with the same
 # words, lists and checkpoints are passed over; so a job that was cut off can simply be queued again.
 
-: "${PYTHON:=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}"
+if [ -z "${PYTHON:-}" ]; then # the project's environment, else the one that is active
+  PYTHON="${root:?}/.venv/bin/python"
+  [ -x "$PYTHON" ] || PYTHON=python3
+  [ -n "${DRY_RUN:-}" ] || "$PYTHON" -c 'import numpy, PIL, scipy' 2>/dev/null || {
+    echo "error: $PYTHON lacks the packages of requirements.txt; run: bash bashscripts/setup.sh, or set PYTHON" >&2
+    exit 2
+  }
+fi
 : "${PARTS:=train predict score}"
 : "${MODEL:=pspnet}"
 : "${BACKBONE:=resnet_v1_101}"

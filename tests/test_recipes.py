@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -117,6 +118,15 @@ def test_wrong_arguments_are_one_line(command):
 def test_unknown_part_is_refused():
   result = bash('voc12/train_pspnet.sh', PARTS='train test', DRY_RUN=1)
   assert result.returncode == 2 and "'test'" in result.stderr
+
+
+def test_without_an_environment_the_remedy_is_one_line(tmp_path):
+  shutil.copytree(BASH, tmp_path / 'bashscripts')
+  (tmp_path / 'python3').write_text('#!/bin/bash\nexit 1\n')
+  (tmp_path / 'python3').chmod(0o755)
+  result = bash(tmp_path / 'bashscripts' / CAMVID[0], PATH=f'{tmp_path}:{os.environ["PATH"]}')
+  assert (result.returncode, len(result.stderr.splitlines()), result.stdout) == (2, 1, '')
+  assert 'bash bashscripts/setup.sh' in result.stderr
 
 
 @pytest.fixture

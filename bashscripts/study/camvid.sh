@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Does the affinity loss help on CamVid, and what do its settings and other losses do? Sized for a CPU: some hours on two
-# cores. Give CamVid's folder (train, trainannot, ... in SegNet's layout) and a question:
+# cores; sets the project up first (see ../setup.sh) unless PYTHON is given. Give CamVid's folder (train, trainannot, ...
+# in SegNet's layout) and a question:
 #   export DATA_DIR=data/CamVid
 #   bash bashscripts/study/camvid.sh losses      # finetune.sh's network and recipe; Lovasz-softmax, RMI, no decay
 #   bash bashscripts/study/camvid.sh recipe      # finetune.sh's network and recipe with one change each: which pays?
@@ -15,7 +16,6 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${DATA_DIR:=$root/data/CamVid}"
 : "${LISTS:=$root/dataset/camvid}" # where the lists are written
 : "${IMAGENET:=$root/snapshots/imagenet}"
-: "${PYTHON:=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}"
 : "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 : "${BACKBONE:=efficientnet_lite0}"
 : "${CURVE_EVERY:=4}" # while training, every so many-th image of the validation list
@@ -64,6 +64,7 @@ case "$question" in
     ;;
 esac
 : "${OUT:=$root/snapshots/camvid/$question}" "${WINDOW:=368,480}"
+[ -n "${PYTHON:-}" ] || PYTHON="$(bash "$root/bashscripts/setup.sh")"
 
 mkdir -p "$OUT"
 "$PYTHON" "$root/dataset/prepare_camvid.py" --data-dir "$DATA_DIR" --list-dir "$LISTS"
