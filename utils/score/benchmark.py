@@ -101,24 +101,10 @@ def check_truth(args, *sums: scoring.Sums) -> None:
 
 def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   """The classes of --class-names, else of the file beside the predictions (SAVE_DIR/classes.csv for SAVE_DIR/gray),
-  else numbers; sets `args.num_classes` where it was not given.
-
-  Raises:
-    InputError: a class stands in another place beside other predictions or the ground truth.
-  """
-  places = {path: [path, os.path.dirname(os.path.abspath(path))] for path in pred_dirs}
-  places |= {path: [path] for path in (args.gt_dir, args.data_list) if path}
-  places = {} if args.class_names else places
-  found = {path: next(filter(None, map(labels.classes_beside, beside)), None) for path, beside in places.items()}
-  found = {path: classes for path, classes in found.items() if classes}
-  plain = {path: [name.replace(' ', '_') for name in names] for path, (names, _) in found.items()}
-  for (path, names), (other, others) in itertools.combinations(plain.items(), 2):
-    if any(name in others and others[i : i + 1] != [name] for i, name in enumerate(names)):
-      raise InputError(f'{path} and {other}: their classes have another order; give --class-names FILE if they are one')
-    unnamed = any(all(map(re.compile(r'class_\d+').fullmatch, some)) for some in (names, others))
-    if len(names) == len(others) and names != others and not unnamed:
-      print(f'note: {path} and {other} name their classes differently', file=sys.stderr)
-  found = next((found[path] for path in pred_dirs if path in found), None)
+  else numbers; sets `args.num_classes` where it was not given. Raises as `check_same_classes`."""
+  beside = {} if args.class_names else classes_beside(pred_dirs, [args.gt_dir, args.data_list])
+  check_same_classes({path: classes.names for path, classes in beside.items()})
+  found = next((beside[path] for path in pred_dirs if path in beside), None)
   if args.class_names and args.num_classes is None:
     found = labels.read_classes(args.class_names)
   if found and args.num_classes in (None, len(found.names)):
@@ -129,6 +115,29 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
           'numbers stand for names', file=sys.stderr)  # fmt: skip
   args.num_classes = args.num_classes or 21
   return labels.choose_classes(args.num_classes, args.class_names)
+
+
+def classes_beside(pred_dirs: list[str], others: list[str]) -> dict[str, labels.Classes]:
+  """Path -> the classes of the file in or beside it, for the paths that have one."""
+  places = {path: [path, os.path.dirname(os.path.abspath(path))] for path in pred_dirs}
+  places |= {path: [path] for path in others if path}
+  found = {path: next(filter(None, map(labels.classes_beside, beside)), None) for path, beside in places.items()}
+  return {path: classes for path, classes in found.items() if classes}
+
+
+def check_same_classes(names_of: dict[str, list[str]]) -> None:
+  """Prints a note where two paths name their classes differently.
+
+  Raises:
+    InputError: a class stands in another place beside other predictions or the ground truth.
+  """
+  plain = {path: [name.replace(' ', '_') for name in names] for path, names in names_of.items()}
+  for (path, names), (other, others) in itertools.combinations(plain.items(), 2):
+    if any(name in others and others[i : i + 1] != [name] for i, name in enumerate(names)):
+      raise InputError(f'{path} and {other}: their classes have another order; give --class-names FILE if they are one')
+    unnamed = any(all(map(re.compile(r'class_\d+').fullmatch, some)) for some in (names, others))
+    if len(names) == len(others) and names != others and not unnamed:
+      print(f'note: {path} and {other} name their classes differently', file=sys.stderr)
 
 
 def publish(args, report: metrics.Scores, names: list[str], images: int, instance_wise: bool) -> None:
