@@ -89,30 +89,34 @@ steps_of() { sed -n 's/.*--num-steps \([0-9]*\) .*/\1/p' <<<"$1"; }
 # Runs a command and notes in the file $1 that it was completed; passes over one that was, with the same lists, images,
 # labels and checkpoints. A training that was completed with others would not train again: it is refused.
 once() {
-  local done_file="$1" dir name words before note
-  dir="$(dirname "$1")" name="$(basename "$1")"
+  local done_file="$1" dir words before note
+  dir="$(dirname "$1")"
   shift
   [ -z "${DRY_RUN:-}" ] || { run "$@" && return; }
   words="$(in_words "$@") # $(contents "$@")"
   before="$(cat "$done_file" 2>/dev/null || true)"
   if [ "$before" = "$words" ] || [ "$before" = "${words% \# *}" ]; then # earlier versions noted the words alone
     echo "# completed before: ${words% \# *}"
-  elif [ "$name" = train.done ] && [ "$before" != "${before% \# *}" ] && [ "${before##* \# }" != "${words##* \# }" ] &&
-    [ "$(steps_of "$before")" = "$(steps_of "$words")" ]; then
-    echo "error: $dir was trained to its end with other lists, images, labels, tables or checkpoint; set another" \
-      "SNAPSHOT_DIR, or remove that folder" >&2
-    exit 2
-  else
+    return
+  fi
+  if [ "$(basename "$done_file")" = train.done ]; then
+    if [ "$before" != "${before% \# *}" ] && [ "${before##* \# }" != "${words##* \# }" ] &&
+      [ "$(steps_of "$before")" = "$(steps_of "$words")" ]; then
+      echo "error: $dir was trained to its end with other lists, images, labels, tables or checkpoint; set another" \
+        "SNAPSHOT_DIR, or remove that folder" >&2
+      exit 2
+    fi
     for note in "$dir"/results/*/predict.done; do [ ! -e "$note" ] || echo 'of other weights' >"$note"; done
-    [ "$name" = train.done ] || rm -f "$done_file"
+  else
+    rm -f "$done_file"
     case " $* " in # of pictures that are there, none may be left that other words made
       *' --shard '*) ;;
       *' --skip-existing '*) [ -z "$before" ] || rm -rf "$dir/gray" ;;
     esac
-    run "$@"
-    mkdir -p "$dir"
-    echo "$words" >"$done_file"
   fi
+  run "$@"
+  mkdir -p "$dir"
+  echo "$words" >"$done_file"
 }
 
 # train DIR LIST STEPS LEARNING_RATE RESTORE_FROM [MORE...]: steps 0 to STEPS, so that the last is a round number.
