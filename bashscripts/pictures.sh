@@ -38,7 +38,7 @@ photograph() { # page, picture, size
     { cat "$photo/log" >&2 && exit 1; }
   mv "$photo/$2" "$OUT/$2"
 }
-photograph "$(realpath "$STUDY/report.html")" report.png 1240,2500
+photograph "$(realpath "$STUDY/report.html")" report.png 1240,2545
 
 # Four scenes, spread evenly over the list: nobody picked them.
 cell() { echo "<td><img src='file://$1'></td>"; }
