@@ -88,6 +88,15 @@ def test_images_and_the_names_of_their_outputs(checkpoint, folder, whole, tmp_pa
   assert all(path.is_relative_to(tmp_path / 'in/out') for path in new)
 
 
+def test_photos_may_lie_below_an_output_folder_where_no_output_goes(checkpoint, tmp_path):
+  """The folder above them would be refused: test_bad_input.py."""
+  predicted.picture(tmp_path / 'color/cam0/x.png')
+  before = files(tmp_path)
+  assert run(flags(checkpoint, tmp_path, '--image-dir', tmp_path / 'color/cam0')) == 0
+  after = files(tmp_path)
+  assert after.keys() - before == {'color/x.png', 'gray/x.png'} and before.items() <= after.items()
+
+
 def test_uncertain_pixels_become_void(checkpoint, folder, tmp_path):
   """Confidence is the highest probability, in 255ths. A palette, which of few classes could have 4 bits, holds void."""
   words = ['--image', folder / '3.png', '--save-probs', '--confidence']

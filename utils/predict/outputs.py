@@ -140,31 +140,33 @@ def images_to_do(args, outputs: Outputs) -> list[str]:
   Raises:
     InputError: none at all, two that would write the same file, or one that an output would replace.
   """
-  written = {os.path.realpath(outputs.folder / kind) for kind in KINDS}
-  paths = _images(args, outputs, written)
+  paths = _images(args, outputs)
   outputs.keep_folders(paths)
+  below = {os.path.dirname(outputs.name(path)) for path in paths}
+  written = {os.path.realpath(outputs.folder / kind / folder) for kind in KINDS for folder in below}
   path_of = {}
   for path in paths:
-    name, folder = outputs.name(path), os.path.realpath(os.path.dirname(path)) + os.sep
+    name = outputs.name(path)
     if path_of.get(name) == path:
       raise InputError(f'{path}: is to be predicted twice; name every image once')
     if name in path_of:
       raise InputError(f'{path_of[name]} and {path} would both be written to {name}; predict them to two --save-dir')
     path_of[name] = path
-    if any(folder.startswith(kind + os.sep) for kind in written):  # in a sub-folder too: cam0 of an image folder color
+    if os.path.realpath(os.path.dirname(path)) in written:
       raise InputError(f'{path}: lies where the outputs go; name another --save-dir than {outputs.folder}')
   if args.shard:
     paths = paths[args.shard[0] - 1 :: args.shard[1]]
   return paths
 
 
-def _images(args, outputs: Outputs, written: set[str]) -> list[str]:
+def _images(args, outputs: Outputs) -> list[str]:
   if args.video and os.path.realpath(args.video) == os.path.realpath(outputs.video):
     raise InputError(f'--video {args.video}: the output would replace it; name another --save-dir than {args.save_dir}')
   if args.data_list:
     return [pair.image for pair in read_list(args.data_list, args.data_dir, need_label=False)]
   if args.image_dir:
-    return list_images('--image-dir', args.image_dir, skip=written)
+    own = {os.path.realpath(outputs.folder / kind) for kind in KINDS}
+    return list_images('--image-dir', args.image_dir, skip=own)
   for path in args.image or [args.video]:
     if not os.path.isfile(path):
       what = 'is a folder; give --image-dir for all its images' if os.path.isdir(path) else 'no such file'
