@@ -87,13 +87,16 @@ def test_rate_is_that_of_the_frames_times_where_the_header_is_wrong(clip, header
   assert video.rate == pytest.approx(rate, rel=1e-3)
 
 
-def test_odd_sizes_lose_nothing(checkpoint, tmp_path):
+def test_odd_sizes_lose_nothing_and_shorter_videos_leave_nothing_behind(checkpoint, tmp_path):
   first, *more = (Image.fromarray(pixels(47, 63, seed=i)) for i in range(4))
   first.save(tmp_path / 'a.gif', save_all=True, append_images=more, duration=40)
   assert run(flags(checkpoint, tmp_path / 'out', '--video', tmp_path / 'a.gif', '--confidence')) == 0
   assert [frame.shape for frame in decoded(tmp_path / 'out/video/a.mp4')] == [(48, 64, 3)] * 4
   assert gray(tmp_path / 'out', 'a_000004').shape == (47, 63)
   assert len(list((tmp_path / 'out/confidence').iterdir())) == 4
+  first.save(tmp_path / 'a.gif', save_all=True, append_images=more[:1], duration=40)  # now shorter
+  assert run(flags(checkpoint, tmp_path / 'out', '--video', tmp_path / 'a.gif')) == 0
+  assert set(files(tmp_path / 'out')) == {'gray/a_000001.png', 'gray/a_000002.png', 'video/a.mp4'}
 
 
 def test_finished_video_needs_no_network(clip, whole, capsys):

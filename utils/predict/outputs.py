@@ -88,6 +88,13 @@ class Outputs:
     for kind in set(KINDS) - set(self.kinds):
       self.path(kind, image_path).unlink(missing_ok=True)
 
+  def remove_frames(self, number: int) -> None:
+    """Removes the frames from `number` on, which an earlier run wrote of a longer video of this name."""
+    while self.path('gray', self.frame(number)).is_file():
+      for kind in KINDS:
+        self.path(kind, self.frame(number)).unlink(missing_ok=True)
+      number += 1
+
   def picture(self, kind: str, labels: np.ndarray, confidence: np.ndarray, image: np.ndarray) -> np.ndarray:
     """What a picture of this kind holds, given what `labels` returns and the image: uint8 [h, w] or RGB [h, w, 3]."""
     if kind in ('gray', 'confidence'):

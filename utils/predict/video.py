@@ -93,6 +93,7 @@ def predict(args, paths: list[str], outputs) -> int:
   for _ in run.predicted(frames(), load_network(args), outputs):
     pass
   count = write_overlay(video, outputs)
+  outputs.remove_frames(count + 1)
   if count < video.frame_count:
     print(f'{path}: {count} of the {video.frame_count} frames that the file names could be decoded')
   print(f'{count} frames predicted: {outputs.video}')
