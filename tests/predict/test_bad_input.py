@@ -31,6 +31,13 @@ def inside(there):
   return ['--image-dir', there / 'color', '--save-dir', there]
 
 
+def among_photos(there):
+  """The layout of RGB-D data: photos in a folder that would be taken for outputs, and left out."""
+  picture(there / 'color/0.png')
+  picture(there / 'depth/0.png')
+  return ['--image-dir', there, '--save-dir', there]
+
+
 def colormap(there, contents, key='colours'):
   scipy.io.savemat(there / 'colours.mat', {key: contents})
   return ['--colormap', there / 'colours.mat']
@@ -49,6 +56,7 @@ IMAGES = {
     ['b/a.png', 'b/a.jpg', 'two --save-dir'],
   ),
   'twice the same': (lambda f: listed(f, 'a.png\na.png\n'), ['a.png: is to be predicted twice']),
+  'photos in a folder of outputs': (among_photos, ['there/color: lies where the outputs go', 'another --save-dir']),
   'images where outputs go': (inside, ['color/cam0/x.png', 'another --save-dir']),
 }
 # name -> (flags behind good ones, which they overrule; words of the one line)

@@ -172,7 +172,10 @@ def _images(args, outputs: Outputs) -> list[str]:
   if args.data_list:
     return [pair.image for pair in read_list(args.data_list, args.data_dir, need_label=False)]
   if args.image_dir:
-    own = {os.path.realpath(outputs.folder / kind) for kind in KINDS}
+    own, above = [os.path.realpath(outputs.folder / kind) for kind in KINDS], os.path.realpath(args.image_dir) + os.sep
+    found = next((folder for folder in own if os.path.isdir(folder) and folder.startswith(above)), None)
+    if found and not classes_beside(os.path.join(outputs.folder, '')):  # which every prediction writes
+      raise InputError(f'{found}: lies where the outputs go; name another --save-dir than {outputs.folder}')
     return list_images('--image-dir', args.image_dir, skip=own)
   for path in args.image or [args.video]:
     if not os.path.isfile(path):
