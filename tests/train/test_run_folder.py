@@ -163,6 +163,13 @@ def test_what_would_be_another_run_is_refused_with_both_values(data, run, tmp_pa
   assert 'val list contents' in refusal(data, run, resume=True, val_list=other)
 
 
+def test_files_of_classes_may_move(data, tmp_path):
+  weights, folder = tmp_path / 'weights', tmp_path / 'run'
+  weights.write_text('1\n2\n4\n')
+  train(data, folder, num_steps=1, class_weights=weights)
+  train(data, folder, num_steps=1, class_weights=weights.rename(tmp_path / 'moved'), resume=True)
+
+
 @pytest.mark.usefixtures('deterministic')
 def test_a_constant_rate_may_get_more_steps_and_is_then_the_longer_run(data, tmp_path):
   flags = {'script': 'train_aaf', 'kld_decay': 1, 'deterministic': True, 'schedule': 'constant', 'warmup_steps': 2}

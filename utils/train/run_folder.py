@@ -109,6 +109,8 @@ class RunFolder:
     if None in (before.get('val_list_contents'), now['val_list_contents']):
       # Validation may begin and end. The best of two lists would not compare.
       self.config['val_list_contents'] = before.pop('val_list_contents', None) or now['val_list_contents']
+    if now['class_weight_values'] and now['class_weight_values'] == before.get('class_weight_values'):
+      before['class_weights'] = now['class_weights']  # a file of them may move, as lists may
     for key in sorted({*flags.names(Role.DECISIVE), *FACTS} & now.keys()):
       if key in before and before[key] != now[key] and not (key == 'num_steps' and self._may_grow(before, now)):
         name = f'--{key.replace("_", "-")}' if key in self.flags else key.replace('_', ' ')
