@@ -164,10 +164,13 @@ def test_what_would_be_another_run_is_refused_with_both_values(data, run, tmp_pa
 
 
 def test_files_of_classes_may_move(data, tmp_path):
-  weights, folder = tmp_path / 'weights', tmp_path / 'run'
+  """Without a file of names beside the list, those of the run stay."""
+  weights, names, folder = tmp_path / 'weights', tmp_path / 'names', tmp_path / 'run'
   weights.write_text('1\n2\n4\n')
-  train(data, folder, num_steps=1, class_weights=weights)
+  names.write_text('road\ntree\nsky\n')
+  train(data, folder, num_steps=1, class_weights=weights, class_names=names)
   train(data, folder, num_steps=1, class_weights=weights.rename(tmp_path / 'moved'), resume=True)
+  assert [row['name'] for row in rows(folder / 'classes.csv')] == ['road', 'tree', 'sky']
 
 
 @pytest.mark.usefixtures('deterministic')

@@ -31,7 +31,7 @@ from utils import checkpoint, runs
 from utils.arguments import FACTS, Role
 from utils.errors import InputError, RunError
 from utils.files import write_csv, write_text
-from utils.labels import choose_classes, colour, write_classes
+from utils.labels import choose_classes, classes_beside, colour, write_classes
 from utils.lists import list_digest
 from utils.train import flags
 
@@ -53,7 +53,6 @@ class RunFolder:
   def __init__(self, args, objective, chief: bool):
     self.folder, self.keep, self.writes = args.snapshot_dir, args.keep, chief
     self.flags = vars(args)
-    self.classes = choose_classes(args.num_classes, args.class_names, args.data_list)
     contents = [list_digest(path) if path else None for path in (args.data_list, args.val_list)]
     facts = (type(objective).__name__, objective.options.class_weights, *contents)
     self.config = {**self.flags, **dict(zip(FACTS, facts, strict=True))}
@@ -67,6 +66,8 @@ class RunFolder:
     self.start = steps[-1] + 1 if steps else 0
     if steps:
       self._compare_config()
+    moved = steps and not classes_beside(args.data_list)  # the list, without its classes: the run has them
+    self.classes = choose_classes(args.num_classes, args.class_names, self.folder if moved else args.data_list)
 
   def begin(self, weights: str) -> None:
     """Makes the folder this run's, once it is sure that the run can start: nothing is removed or written before. A new
