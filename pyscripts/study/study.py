@@ -123,7 +123,8 @@ def _run(args, seed: int, text: str) -> Run:
   several = '--num-gpu' in names
   words = ['--data-dir', args.data_dir, '--data-list', args.train_list, '--val-list', args.val_list, *words]
   words += ['--random-seed', str(seed), '--resume', '--snapshot-dir']
-  flags = train_flags.parse('', [*words, args.out_dir], several_gpus=several, **parsing)
+  program = f'{script}{"_mgpu" * several}.py'
+  flags = train_flags.parse('', [*words, args.out_dir], several_gpus=several, prog=program, **parsing)
   classes = labels.choose_classes(flags.num_classes, flags.class_names, flags.data_list).names
   if wrong := set(args.thin) - set(classes):
     raise InputError(f'--thin-classes: {min(wrong)!r} is not one of {", ".join(classes)}')
@@ -137,7 +138,7 @@ def _run(args, seed: int, text: str) -> Run:
   crc = zlib.crc32(key_of({'settings': settings}).encode())
   settings |= {'method': method, 'random_seed': seed, 'checkpoint': args.checkpoint, 'prediction': args.predict}
   folder = pathlib.Path(args.out_dir) / f'seed-{seed}' / f'{method}-{crc:08x}'
-  command = [f'pyscripts/train/{script}{"_mgpu" * several}.py', *words, str(folder)]
+  command = [f'pyscripts/train/{program}', *words, str(folder)]
   return Run({'method': method, 'seed': seed, 'flags': shlex.join(own_flags), 'settings': settings}, folder, command)
 
 

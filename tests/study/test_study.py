@@ -199,7 +199,7 @@ BAD = {
   'method twice': (['--methods', 'aaf,aaf'], ["'aaf' is named twice"]),
   'variant with a path for a name': (['--variant', '../up=aaf'], ['is not NAME=METHOD FLAGS']),
   'variant with a seed': (['--variant', 'half=aaf --random-seed=3'], ['half: --random-seed is set by the study']),
-  'affinity flags of the baseline': (['--variant', 'odd=baseline --kld-margin 1'], ['--kld-margin']),
+  'affinity flags of the baseline': (['--variant', 'odd=baseline --kld-margin 1'], ['--kld-margin', 'see train.py']),
   'start missing': (['--variant', 'far=aaf --restore-from far'], ['--restore-from far: no such checkpoint']),
   'seed is a word': (['--seeds', 'one'], ['--seeds', "'one': give a whole number"]),
   'thin class unknown': (['--thin-classes', 'road,sky'], ["'sky' is not one of road, tree, pole"]),

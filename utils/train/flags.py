@@ -39,13 +39,14 @@ first_last = separated('A,B', int, lambda first, last: 0 <= first <= last, 'two 
 USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags]'
 
 
-def parse(description: str, argv, affinity=False, adaptive=False, several_gpus=False) -> argparse.Namespace:
-  """Parses and checks the flags of one training script: with those of an affinity loss, of the adaptive one.
+def parse(description: str, argv, affinity=False, adaptive=False, several_gpus=False, prog=None) -> argparse.Namespace:
+  """Parses and checks the flags of one training script: with those of an affinity loss, of the adaptive one. `prog`:
+  its name for messages, if another program asks.
 
   Raises:
     InputError: flags that contradict each other.
   """
-  args = parse_with_config(make_parser(description, affinity, adaptive, several_gpus), argv)
+  args = parse_with_config(make_parser(description, affinity, adaptive, several_gpus, prog), argv)
   check(args)
   return args
 
@@ -65,8 +66,8 @@ def names(role: Role) -> list[str]:
   return names_of(every_flag(), role)
 
 
-def make_parser(description: str, affinity=False, adaptive=False, several_gpus=False) -> Parser:
-  parser = Parser(description, usage=USAGE)
+def make_parser(description: str, affinity=False, adaptive=False, several_gpus=False, prog=None) -> Parser:
+  parser = Parser(description, usage=USAGE, prog=prog)
   _add_most_used_and_network_flags(parser)
   _add_augmentation_flags(parser.add_argument_group('augmentation'))
   _add_loss_flags(parser.add_argument_group('loss'), affinity, adaptive)
