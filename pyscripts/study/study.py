@@ -101,8 +101,9 @@ def plan(args) -> list[Run]:
   for name in names:
     if names.count(name) > 1:
       raise InputError(f'{name!r} is named twice by --methods and --variant; give each method its own name')
-  every_seed = dict.fromkeys((*args.seeds, *(args.variant_seeds or ())))
-  return [_run(args, seed, text) for seed in every_seed for _, text, seeds in named if seed in seeds]
+  if alone := set(args.variant_seeds or ()) - set(args.seeds):
+    raise InputError(f'--variant-seeds {min(alone)}: is none of --seeds, so nothing is compared with it; add it there')
+  return [_run(args, seed, text) for seed in args.seeds for _, text, seeds in named if seed in seeds]
 
 
 def _run(args, seed: int, text: str) -> Run:

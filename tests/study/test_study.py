@@ -201,6 +201,7 @@ BAD = {
   'variant with a seed': (['--variant', 'half=aaf --random-seed=3'], ['half: --random-seed is set by the study']),
   'affinity flags of the baseline': (['--variant', 'odd=baseline --kld-margin 1'], ['--kld-margin', 'see train.py']),
   'start missing': (['--variant', 'far=aaf --restore-from far'], ['--restore-from far: no such checkpoint']),
+  'seed without a baseline': (['--variant', STEADY, '--variant-seeds', '2,3'], ['--variant-seeds 3: is none of']),
   'seed is a word': (['--seeds', 'one'], ['--seeds', "'one': give a whole number"]),
   'thin class unknown': (['--thin-classes', 'road,sky'], ["'sky' is not one of road, tree, pole"]),
 }
