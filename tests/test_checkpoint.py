@@ -18,7 +18,7 @@ from seg_models.names import build
 from tests import tiny
 from tests.fuzzed import fuzz
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, toy, train
-from utils import checkpoint, errors
+from utils import checkpoint, errors, runs
 from utils.train.loop import named
 
 data = tiny.data
@@ -77,7 +77,7 @@ def test_death_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path, monkey
   folder, calls = str(tmp_path), itertools.count()
 
   def save(step):
-    checkpoint.save(checkpoint.path_of(folder, step), {'v': np.float32([step])})
+    checkpoint.save(runs.path_of(folder, step), {'v': np.float32([step])})
     checkpoint.keep_newest(folder, 1, -1)
 
   class Death(BaseException):
@@ -98,9 +98,9 @@ def test_death_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path, monkey
       patch.setattr(os, name, dying(getattr(os, name)))
     patch.setattr(checkpoint.shutil, 'rmtree', lambda *args, **kwargs: None)
     save(3)
-  steps = checkpoint.steps_in(folder)
-  assert steps and all(contents(checkpoint.path_of(folder, s))['v'] == [s] for s in steps)
-  assert tf.train.latest_checkpoint(folder) in [checkpoint.path_of(folder, s) for s in steps]
+  steps = runs.steps_in(folder)
+  assert steps and all(contents(runs.path_of(folder, s))['v'] == [s] for s in steps)
+  assert tf.train.latest_checkpoint(folder) in [runs.path_of(folder, s) for s in steps]
   checkpoint.remove_all_but(folder, steps)
   files = {name for name in os.listdir(folder) if re.match(r'model|\.writing', name)}
   assert files == {f'model.ckpt-{s}{part}' for s in steps for part in checkpoint.PARTS}
@@ -147,7 +147,7 @@ def test_text_in_the_place_of_weights_is_refused(tmp_path):
 
 
 def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(tmp_path, full_disk):
-  first, second = (checkpoint.path_of(str(tmp_path), step) for step in (1, 2))
+  first, second = (runs.path_of(str(tmp_path), step) for step in (1, 2))
   checkpoint.save(first, {'v': np.zeros(1000)})
   with pytest.raises(errors.RunError, match='ones are whole'):
     checkpoint.save(f'{first}.index/model.ckpt-3', {'v': np.zeros(1000)})  # below a file
@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_one_line(tmp_path, full_disk
     pytest.raises(errors.RunError, match=r'model.ckpt-2: the checkpoint could not be written .* ones are whole$'),
   ):
     checkpoint.save(second, {'v': np.zeros(1000)})
-  assert checkpoint.steps_in(str(tmp_path)) == [1] and checkpoint.readable(first)
+  assert runs.steps_in(str(tmp_path)) == [1] and checkpoint.readable(first)
   assert not list(tmp_path.glob('.writing*')) + list(tmp_path.glob('*ckpt-2*'))
 
 
@@ -243,6 +243,6 @@ def test_any_names_in_a_folder(tmp_path_factory, names):
   for name in names:
     (folder / name).write_bytes(b'')
   whole = {'model.ckpt-1.index', 'model.ckpt-1.data-00000-of-00001'}
-  assert checkpoint.steps_in(str(folder)) == ([1] if whole <= names else [])
-  checkpoint.remove_all_but(str(folder), checkpoint.steps_in(str(folder)))
+  assert runs.steps_in(str(folder)) == ([1] if whole <= names else [])
+  checkpoint.remove_all_but(str(folder), runs.steps_in(str(folder)))
   assert names - set(os.listdir(folder)) <= whole - (whole if whole <= names else set())

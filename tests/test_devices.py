@@ -17,7 +17,7 @@ from network.losses.cross_entropy import Options
 from seg_models.names import MODELS, build
 from tests import tiny
 from tests.tiny import CLASSES, arguments, toy
-from utils import checkpoint, devices, errors
+from utils import devices, errors, runs
 from utils.predict.windows import probability_function
 from utils.train import optimizers
 from utils.train.objectives import AdaptiveAffinity, CrossEntropy
@@ -294,7 +294,7 @@ def test_two_workers_are_one_process(data, tmp_path):
   folder = tmp_path / 'two'
   averaged = {'ema_decay': 0.5}
   stopped = pair(data, folder, 'slurm', 'os.kill(os.getpid(), signal.SIGTERM)', **averaged)
-  step = checkpoint.steps_in(str(folder))[-1]
+  step = runs.steps_in(str(folder))[-1]
   assert step in (3, 4)  # a signal is noted between two steps, or in the next one
   line = f'error: stopped by SIGTERM after step {step}; saved {folder}/model.ckpt-{step}; go on with --resume'
   assert [(code, last_line(said)) for code, said in stopped] == [(143, line)] * 2, stopped
@@ -349,7 +349,7 @@ def test_a_lost_worker_ends_the_others(data, tmp_path, action, timeout):
   assert code == 1, said
   assert last_line(said).startswith('error: another worker has died or cannot be reached; the checkpoints in ')
   assert last_line(said).endswith(')') and 'File' not in last_line(said)
-  assert checkpoint.steps_in(str(tmp_path / 'run')) == [2]
+  assert runs.steps_in(str(tmp_path / 'run')) == [2]
   read = tiny.last_checkpoint(tmp_path / 'run')
   assert all(np.all(np.isfinite(v)) for name, v in read.items() if name != 'training/best_miou')
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from network.common.layers import Conv
 from seg_models.names import BACKBONES, build
-from utils import checkpoint, errors
+from utils import checkpoint, errors, runs
 from utils.train import flags as train_flags
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -162,7 +162,7 @@ def contents(prefix) -> dict:
 
 def last_checkpoint(snapshot) -> dict:
   """Every tensor of a folder's newest checkpoint."""
-  return contents(checkpoint.path_of(str(snapshot), checkpoint.steps_in(str(snapshot))[-1]))
+  return contents(runs.path_of(str(snapshot), runs.steps_in(str(snapshot))[-1]))
 
 
 def assert_same(one: dict, other: dict) -> None:

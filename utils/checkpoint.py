@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from utils.errors import InputError, RunError, one_line
 from utils.files import write_text
-from utils.runs import PARTS, PREFIX, path_of, steps_in  # noqa: F401 (path_of is for callers)
+from utils.runs import PARTS, PREFIX, steps_in
 
 WRITING = '.writing'  # the folder in which a checkpoint is written before its parts are renamed
 STATE = 'training/'  # begins the names of the run's own state: step counts, loss scale, best score

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests import tiny
 from tests.tiny import assert_same, last_checkpoint, rows, start
-from utils import checkpoint
+from utils import runs
 
 data = tiny.data
 STEPS, KILLS = int(os.environ.get('SOAK_STEPS', 20000)), 6
@@ -36,7 +36,7 @@ def test_memory_stays_level_and_a_killed_training_ends_as_an_unbroken_one(data, 
       time.sleep(rng.uniform(0, STEPS / 500))
       processes[-1].kill()
       assert processes[-1].wait() in (-signal.SIGKILL, 0), last_words(output)
-      reached += checkpoint.steps_in(str(killed))[-1:]
+      reached += runs.steps_in(str(killed))[-1:]
     assert min(reached, default=STEPS) < STEPS - 1, 'no kill came in the middle of the training'
     processes.append(start(data, killed, **run))
     assert [process.wait() for process in (processes[-1], processes[0])] == [0, 0], last_words(output)
@@ -50,7 +50,7 @@ def test_memory_stays_level_and_a_killed_training_ends_as_an_unbroken_one(data, 
   assert losses(whole) == losses(killed)
   assert rows(whole / 'validation.csv') == rows(killed / 'validation.csv')
   assert names(whole) == names(killed)
-  assert checkpoint.steps_in(str(whole))[-1] == STEPS - 1
+  assert runs.steps_in(str(whole))[-1] == STEPS - 1
 
   memory = np.array([float(row['memory_mb']) for row in rows(whole / 'log.csv')])
   tenth = len(memory) // 10

@@ -11,7 +11,7 @@ from PIL import Image
 from pyscripts.train import train, train_mgpu
 from tests import tiny
 from tests.data.trees import turned
-from utils import checkpoint, errors
+from utils import checkpoint, errors, runs
 
 data = tiny.data
 
@@ -132,7 +132,7 @@ def test_overwriting_waits_until_the_run_can_start(data, tmp_path, capsys):
   words = tiny.flags(data, tmp_path, overwrite=True, num_steps=1, restore_from=tmp_path / 'model.ckpt-4')
   assert run(capsys, train.main, words)[0] == 2 and written(tmp_path) == before
   words = tiny.flags(data, tmp_path, overwrite=True, num_steps=1, restore_from=tmp_path / 'model.ckpt-3')
-  assert run(capsys, train.main, words)[0] == 0 and checkpoint.steps_in(str(tmp_path)) == [0]
+  assert run(capsys, train.main, words)[0] == 0 and runs.steps_in(str(tmp_path)) == [0]
 
 
 PICTURES_THAT_WORK = {
@@ -172,7 +172,7 @@ def test_what_users_expect_to_work_works(data, tmp_path, capsys):
   words = tiny.flags(data, tmp_path / 'run', num_steps=1, input_size='16,16', batch_size=number, **flags)
   code, _, err = run(capsys, train.main, words)
   assert code == 0, err
-  assert checkpoint.steps_in(str(tmp_path / 'run')) == [0]
+  assert runs.steps_in(str(tmp_path / 'run')) == [0]
 
 
 @pytest.mark.parametrize('flags', [{'num_classes': 255}, {'ignore_label': 3, 'momentum': 0, 'power': 0}])

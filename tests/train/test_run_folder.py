@@ -20,7 +20,7 @@ from PIL import Image
 from seg_models.image_reader import file_index
 from tests import tiny
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, refusal, rows, train
-from utils import checkpoint, errors
+from utils import checkpoint, errors, runs
 from utils.train import loop, run_folder
 from utils.train.run_folder import CsvLog
 from utils.train.validation import Validation
@@ -32,7 +32,7 @@ AUGMENTATION = {'scale_range': '0.7,1.5', 'random_rotate': 20, 'color_jitter': T
 
 
 def steps(folder):
-  return checkpoint.steps_in(str(folder))
+  return runs.steps_in(str(folder))
 
 
 def assert_same_run(one, other):

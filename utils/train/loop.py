@@ -24,7 +24,7 @@ from tqdm import tqdm
 from seg_models.augmentation import Augmentation
 from seg_models.image_reader import file_index, training_dataset
 from seg_models.names import build
-from utils import checkpoint, devices
+from utils import checkpoint, devices, runs
 from utils.arguments import Role
 from utils.checks import check_pairs
 from utils.errors import InputError, RunError, Stopped
@@ -194,7 +194,7 @@ def has_stalled(run: Run) -> bool:
 
 def save(run: Run, s: int) -> str:
   """Writes checkpoint s, on the worker that writes, and returns its prefix."""
-  prefix = checkpoint.path_of(run.folder.folder, s)
+  prefix = runs.path_of(run.folder.folder, s)
   if run.folder.writes:
     tensors = {name: np.asarray(v) for name, v in run.state.saved().items()}
     check_variables(s, tensors, run)
@@ -209,7 +209,7 @@ def saved_on_failure(run: Run, s: int):
   try:
     yield
   except RunError:
-    if s >= run.folder.start and s not in checkpoint.steps_in(run.folder.folder):
+    if s >= run.folder.start and s not in runs.steps_in(run.folder.folder):
       save(run, s)
     raise
 
@@ -375,7 +375,7 @@ def stop(s: int, what: str, tensors: dict, run) -> None:
   first = s * args.iter_size * args.batch_size
   positions = range(first, first + args.iter_size * args.batch_size)
   files = [pairs[int(file_index(p, len(pairs), args.random_seed))].image for p in positions]
-  where = os.path.join(folder.folder, 'nonfinite', f'{checkpoint.PREFIX}-{s}')
+  where = runs.path_of(folder.path('nonfinite'), s)
   if folder.writes:
     checkpoint.save(where, tensors)
   tqdm.write(f'files of step {s}: ' + ' '.join(files))

@@ -56,13 +56,13 @@ class RunFolder:
     contents = [list_digest(path) if path else None for path in (args.data_list, args.val_list)]
     facts = (type(objective).__name__, objective.options.class_weights, *contents)
     self.config = {**self.flags, **dict(zip(FACTS, facts, strict=True))}
-    steps = checkpoint.steps_in(self.folder)
+    steps = runs.steps_in(self.folder)
     if steps and not (args.resume or args.overwrite):
       raise InputError(
-        f'{self.folder}: holds {checkpoint.PREFIX}-{steps[-1]} already; give --resume, --overwrite or another folder'
+        f'{self.folder}: holds {runs.PREFIX}-{steps[-1]} already; give --resume, --overwrite or another folder'
       )
     steps = [] if args.overwrite else self._whole(steps)
-    self.resumed = checkpoint.path_of(self.folder, steps[-1]) if steps else None
+    self.resumed = runs.path_of(self.folder, steps[-1]) if steps else None
     self.start = steps[-1] + 1 if steps else 0
     if steps:
       self._compare_config()
@@ -81,7 +81,7 @@ class RunFolder:
     for name in OF_ONE_RUN if not self.resumed else ():
       with contextlib.suppress(FileNotFoundError):
         os.remove(self.path(name))
-    checkpoint.remove_all_but(self.folder, checkpoint.steps_in(self.folder) if self.resumed else [])
+    checkpoint.remove_all_but(self.folder, runs.steps_in(self.folder) if self.resumed else [])
     write_text(self.path('config'), json.dumps(self.config, indent=2, sort_keys=True) + '\n')
     write_classes(self.folder, self.classes)
     if not self.resumed:
@@ -89,7 +89,7 @@ class RunFolder:
 
   def _whole(self, steps: list[int]) -> list[int]:
     """The steps without the newest checkpoints that are damaged (disk errors, broken copies); these are renamed."""
-    prefixes = {step: checkpoint.path_of(self.folder, step) for step in steps}
+    prefixes = {step: runs.path_of(self.folder, step) for step in steps}
     damaged = list(itertools.takewhile(lambda step: not checkpoint.readable(prefixes[step]), reversed(steps)))
     if steps and len(damaged) == len(steps):
       raise InputError(f'{self.folder}: none of its checkpoints can be read; give --overwrite or another folder')
@@ -131,7 +131,7 @@ class RunFolder:
     """Brings the files `best` and `checkpoint` up to date and removes the checkpoints that --keep does not keep."""
     best = history.best_step
     if best >= 0:
-      record = {'checkpoint': f'{checkpoint.PREFIX}-{best}', 'step': best, 'miou': history.best_miou}
+      record = {'checkpoint': f'{runs.PREFIX}-{best}', 'step': best, 'miou': history.best_miou}
       write_text(self.path('best'), json.dumps(record) + '\n')
     checkpoint.keep_newest(self.folder, self.keep, best)
 
@@ -252,7 +252,7 @@ class RunLog:
     results = {'steps_done_now': self.rows, 'seconds': round(time.time() - self.begun, 1)}
     results |= {'last_checkpoint': last_checkpoint, 'best_checkpoint': None, 'best_miou': None}
     if history.best_step >= 0:
-      results['best_checkpoint'] = checkpoint.path_of(self.folder.folder, history.best_step)
+      results['best_checkpoint'] = runs.path_of(self.folder.folder, history.best_step)
       results['best_miou'] = round(history.best_miou, 6)
     if stopped_early:
       results['stopped_early_after_step'] = history.last
