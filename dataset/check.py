@@ -20,7 +20,7 @@ from utils.labels import VOID
 def main(argv=None):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help="the folder that the list's paths are relative to")
-  parser.add_argument('--data-list', default='', help='one line an image: `image label`, or `image`')
+  parser.add_argument('--data-list', default='', help='one line per image: `image label`, or `image`')
   parser.add_argument('--num-classes', type=arguments.whole(1, 256), help='classes; default: those beside the list')
   parser.add_argument('--ignore-label', type=arguments.whole(0), default=255, help='void, as 255 always is')
   args = parser.parse_args(argv)

@@ -1,5 +1,5 @@
-"""What all data programs share: files by name, MATLAB files, list files (one line an image: `image label`, or `image`),
-and what a data set lacks. Loads no TensorFlow."""
+"""What all data programs share: files by name, MATLAB files, lists (one line per image: `image label`, or `image`), and
+what a data set lacks. Loads no TensorFlow."""
 
 import io
 import os

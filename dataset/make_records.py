@@ -22,7 +22,7 @@ LARGEST = 1 << 30  # bytes of an image file
 def main(argv=None):
   parser = arguments.Parser(__doc__)
   parser.add_argument('--data-dir', default='', help="the folder that the list's paths are relative to")
-  parser.add_argument('--data-list', required=True, help='one line an image: `image label`')
+  parser.add_argument('--data-list', required=True, help='one line per image: `image label`')
   parser.add_argument('--out', default='', help='the file to write; default: LIST.array_record beside the list')
   args = parser.parse_args(argv)
   out = args.out or str(pathlib.Path(args.data_list).with_suffix(records.SUFFIX))

@@ -52,7 +52,7 @@ def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
   flags.add_prediction_flags(parser, multi_scale=False)
   parser.add_argument('--data-dir', default='', help="the folder that the list's paths are relative to")
-  parser.add_argument('--data-list', required=True, help='one line an image: `image label`')
+  parser.add_argument('--data-list', required=True, help='one line per image: `image label`')
   parser.add_argument('--out', required=True, metavar='DIR', help='folder of suspects.csv and the pictures')
   parser.add_argument('--pictures', type=arguments.whole(0), default=25, help='of the most suspect images')
   args = flags.parse_described(parser, argv)

@@ -15,7 +15,7 @@ class Model(NamedTuple):
   bins: the sides of an image are multiples of this times the output stride.
   square: the image is square.
   logits_stride: None: the output stride.
-  pools_image: a branch has one value an image and channel, of which batch norm learns nothing in batches of one.
+  pools_image: a branch has one value per image and channel, from which batch norm learns nothing in batches of one.
   """
 
   place: str

@@ -65,7 +65,8 @@ def test_help_begins_with_the_ten_most_used(several_gpus, capsys):
   usage, _, _, *groups = capsys.readouterr().out.strip().split('\n\n')
   assert len(usage.splitlines()) == 1
   title, *most_used = groups[0].splitlines()
-  assert title == 'most used:' and sum(line.startswith('  --') for line in most_used) == 10
+  assert title == 'most used:' and '(default: 336,336)' in groups[0]
+  assert sum(line.startswith('  --') for line in most_used) == 10
   assert groups[-1].startswith('several GPUs and machines:') == several_gpus
 
 

@@ -35,13 +35,16 @@ LARGEST_CONFIG = 1 << 20  # bytes
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-  """argparse's own help with defaults, except those that are empty or off, and with `type.metavar` for a value."""
+  """argparse's own help with defaults as the command line takes them, but none that is empty or off, and with
+  `type.metavar` for a value."""
 
   def _get_default_metavar_for_optional(self, action):
     return getattr(action.type, 'metavar', None) or super()._get_default_metavar_for_optional(action)
 
   def _get_help_string(self, action):
-    return action.help if action.default in (None, False, '') else super()._get_help_string(action)
+    if action.default and isinstance(action.default, tuple):
+      return f'{action.help} (default: {",".join(map(str, action.default))})'
+    return super()._get_help_string(action) if action.default else action.help
 
 
 class Parser(argparse.ArgumentParser):

@@ -24,7 +24,7 @@ from utils.errors import InputError, one_line, os_error_line
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'PPM', 'TIFF', 'WEBP')
 SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.tif', '.tiff', '.bmp', '.gif', '.webp')  # of images that can be read
 # Pillow refuses 179 million pixels, fewer than are predicted here. It refuses twice what is set: what takes half of the
-# machine's memory at four bytes a pixel, but not above 2^30.
+# machine's memory at four bytes per pixel, but not above 2^30.
 Image.MAX_IMAGE_PIXELS = int(min(parallel.memory() / 16, 2**29))
 warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 # What Pillow raises for a damaged file.

@@ -3,7 +3,7 @@
 A class id is a *train id*: 0 .. number of classes - 1; Cityscapes' files number their labels otherwise, by *label id*.
 A palette is uint8 RGB [n, 3]. Loads no TensorFlow.
 
-`classes.csv` (columns id, name, r, g, b) or `classes.txt` (names alone, one a line) stands beside the lists of a data
+`classes.csv` (columns id, name, r, g, b) or `classes.txt` (names alone, one per line) stands beside the lists of a data
 set. Training copies it into the run's folder, and prediction from there beside its outputs. Nothing is guessed from a
 number of classes.
 """

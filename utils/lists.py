@@ -1,4 +1,4 @@
-"""Image lists: one line an image, `image label` relative to the data folder, or `image` alone. Loads no TensorFlow."""
+"""Image lists: one line per image, `image label` relative to the data folder, or `image` alone. Loads no TensorFlow."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from utils import files, records
 from utils.errors import InputError
 
-LINE = 'one line an image, `image label`'
+LINE = 'one line per image, `image label`'
 DATASETS = pathlib.Path(__file__).resolve().parents[1] / 'dataset'  # its programs make lists
 LONGEST_LINE = 2 * 4096  # two of the longest paths
 

@@ -33,7 +33,7 @@ def memory() -> float:
 
 
 def in_threads(function: Callable, items: Iterable, title: str, unit: str = 'file') -> Iterator:
-  """Yields `function(item)` in the order of `items`, computed by one thread a core.
+  """Yields `function(item)` in the order of `items`, computed by one thread per core.
 
   For work that releases the interpreter's lock (decoding and encoding large pictures). Closing the iterator cancels
   the items that have not begun.
@@ -84,7 +84,7 @@ def in_background(function: Callable, items: Iterable) -> Iterator[concurrent.fu
 
 
 def accumulate(count: Callable, add: Callable, nothing, items: Sequence, title: str, processes: int | None = None):
-  """The sum of `count(item)` over all items, computed by one process a core; `add(sum, more)` begins with `nothing`.
+  """The sum of `count(item)` over all items, computed by one process per core; `add(sum, more)` begins with `nothing`.
 
   For work that holds the interpreter's lock (many small images), where threads gain nothing. The processes are forked:
   they start with everything loaded. Where a fork is unsafe (TensorFlow is loaded, or this is not Linux) the items are

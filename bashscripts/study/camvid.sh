@@ -18,7 +18,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 : "${IMAGENET:=$root/snapshots/imagenet}"
 : "${PRECISION:=$(bash "$root/bashscripts/precision.sh")}"
 : "${BACKBONE:=efficientnet_lite0}"
-: "${CURVE_EVERY:=4}" # while training, every so many-th image of the validation list
+: "${CURVE_EVERY:=4}" # while training, every n-th image of the validation list
 : "${TRAIN_FLAGS:=}"  # more flags for every training
 
 question="${1:-}"

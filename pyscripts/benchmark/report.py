@@ -22,7 +22,7 @@ def parse(argv):
   )
   add('--out', required=True, metavar='FILE', help='HTML file to write')
   add('--title', default='Segmentation report', help='heading of the page')
-  add('--num-images', type=arguments.whole(0, 1000), default=6, help='images a group: best, worst, most changed')
+  add('--num-images', type=arguments.whole(0, 1000), default=6, help='images per group: best, worst, most changed')
   add('--picture-width', type=arguments.whole(16, 4096), default=320, help='width of a picture in pixels')
   return flags.parse_args(argv)
 

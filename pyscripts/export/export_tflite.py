@@ -26,7 +26,7 @@ def main(argv=None) -> None:
   add = parser.add_argument
   add('--out', required=True, metavar='FILE', help='file to write, for example model.tflite')
   kinds = ('float32', 'float16', 'int8')
-  add('--precision', dest='stored', choices=kinds, default='float32', metavar='NAME', help=f'of it: {", ".join(kinds)}')
+  add('--precision', dest='stored', choices=kinds, default='float32', metavar='NAME', help=f'one of {", ".join(kinds)}')
   add('--calibrate', default='', metavar='LIST', help='images that int8 takes its ranges from: the training list')
   add('--data-list', default='', help='score the model and the float32 network on this list: `image label`')
   add('--data-dir', default='', help="the folder that the lists' paths are relative to")

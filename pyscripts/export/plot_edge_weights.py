@@ -30,7 +30,7 @@ def main(argv=None) -> None:
   parser.add_argument('output', help='picture to write, for example weights.png')
   where = 'the distances [those of the config beside the checkpoint, else 1,2,...]'
   parser.add_argument('--kld-sizes', type=flags.distances, default=(), help=where)
-  parser.add_argument('--names', default='', help='file of class names, one a line [that beside the checkpoint]')
+  parser.add_argument('--names', default='', help='file of class names, one per line [that beside the checkpoint]')
   args = parser.parse_args(argv)
   args.checkpoint = args.checkpoint or runs.of_flag(args.run).checkpoint
   weights = read_weights(args.checkpoint)

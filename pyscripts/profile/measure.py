@@ -53,15 +53,15 @@ def parse(argv) -> argparse.Namespace:
   predict.add_argument('--input-size', type=SIZE, default=(240, 240), help='window')
   predict.add_argument('--strides', type=SIZE, default=(160, 160), help='of the windows')
   predict.add_argument('--batch-sizes', type=WHOLE, nargs='+', default=[1, 4, 8], help='windows at a time')
-  predict.add_argument('--images', type=WHOLE, default=1, help='images a measurement')
-  reader = add('reader', 'images a second of the training reader, and the processor time of one')
+  predict.add_argument('--images', type=WHOLE, default=1, help='images per measurement')
+  reader = add('reader', 'images per second of the training reader, and the processor time of one')
   reader.add_argument('--data-dir', default='', metavar='DIR', help='the folder that the list is relative to')
   reader.add_argument(
     '--data-list', default='', metavar='LIST', help='`image label` [64 images of 480x360 made for it]'
   )
   reader.add_argument('--input-size', type=SIZE, default=(336, 336), help='crop')
-  reader.add_argument('--batch-size', type=WHOLE, default=8, help='images a batch')
-  reader.add_argument('--batches', type=WHOLE, default=60, help='batches a measurement')
+  reader.add_argument('--batch-size', type=WHOLE, default=8, help='images per batch')
+  reader.add_argument('--batches', type=WHOLE, default=60, help='batches per measurement')
   args = parser.parse_args(argv)
   problem = 'model' in args and size_problem(args.model, *args.input_size, args.output_stride)
   if problem:

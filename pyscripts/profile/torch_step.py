@@ -16,7 +16,7 @@ BLOCKS = ((3, 64, 1), (4, 128, 1), (23, 256, 2), (3, 512, 4))  # units, base dep
 
 def main(argv=None) -> None:
   parser = arguments.Parser(__doc__)
-  parser.add_argument('--batch-size', type=arguments.whole(1), default=8, help='crops a step')
+  parser.add_argument('--batch-size', type=arguments.whole(1), default=8, help='crops per step')
   parser.add_argument('--side', type=arguments.whole(48), default=336, help='of the crops, in pixels: a multiple of 48')
   parser.add_argument('--num-classes', type=arguments.whole(2), default=21, help='classes')
   parser.add_argument('--units', type=arguments.whole(1, 23), default=23, help='a block at most; fewer for a trial')

@@ -51,13 +51,13 @@ def key_of(row: dict) -> str:
 def parse(argv):
   flags = arguments.Parser(__doc__)
   add = flags.add_argument
-  add('--out-dir', required=True, help='gets a folder a run, and the results')
+  add('--out-dir', required=True, help='gets one folder per run, and the results')
   add('--data-dir', default='', help='the folder that the lists are relative to')
   add('--train-list', default='', help='list file of training images, `image label`')
   add('--val-list', default='', help='list file of validation images; while training those of a --val-list behind --')
   add('--test-list', default='', help='list file of test images: predicted and scored too')
   add('--methods', default='baseline,affinity,aaf', metavar='NAME,...', help='all are compared with the first')
-  add('--variant', action='append', default=[], metavar="'NAME=METHOD FLAGS'", help='a method more; may be repeated')
+  add('--variant', action='append', default=[], metavar="'NAME=METHOD FLAGS'", help='one more method; may be repeated')
   add('--seeds', type=_seeds, default=(1, 2, 3), metavar='N,...', help='of weights, order and augmentation')
   add('--variant-seeds', type=_seeds, metavar='N,...', help='those of the --seeds that the variants get [all]')
   add('--predict', type=shlex.split, default=[], metavar='FLAGS', help='of prediction, as --predict=--whole-image')
@@ -85,7 +85,7 @@ def plan(args) -> list[Run]:
   """
   for split, path in {'train': args.train_list, **args.lists}.items():
     if not path:
-      raise InputError(f'--{split}-list is empty; give a list file: one line an image, `image label`')
+      raise InputError(f'--{split}-list is empty; give a list file: one line per image, `image label`')
     pairs = lists.read_list(path, args.data_dir, need_label=True)
     if split == 'train':
       continue

@@ -113,7 +113,7 @@ def flat(run: dict) -> dict:
 
 
 def as_markdown(study: dict) -> str:
-  """Of each list a line a method, then a line a difference."""
+  """Of each list one line per method, then one line per difference."""
   parts = []
   for split in filter(study.get, SPLITS):
     rows = [['', 'seeds', *SHOWN.values()], ['---'] * (len(SHOWN) + 2)]

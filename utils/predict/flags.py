@@ -37,7 +37,7 @@ def parse(description: str, argv, multi_scale: bool = False) -> argparse.Namespa
   parser = Parser(description)
   group = parser.add_argument_group('images: a list, or files, or a folder, or a video')
   group.add_argument('--data-dir', default='', help='the folder that the list is relative to')
-  group.add_argument('--data-list', default='', help='one line an image: `image` or `image label`')
+  group.add_argument('--data-list', default='', help='one line per image: `image` or `image label`')
   group.add_argument('--image', nargs='+', metavar='FILE', help='image files, without a list')
   group.add_argument('--image-dir', metavar='DIR', help='all images of a folder and its sub-folders')
   group.add_argument('--video', metavar='FILE', help='a video, by frames: gray/NAME_000001.png ... and video/NAME.mp4')
@@ -120,7 +120,7 @@ def add_prediction_flags(parser: Parser, multi_scale: bool, strides: bool = True
   group.add_argument('--restore-from', help="checkpoint, such as RUN/model.ckpt-30000 [the run's best]")
   group.add_argument('--ema', **SWITCH, help='the averages of --ema-decay, or not [where the run keeps them]')
   group.add_argument('--config', metavar='FILE', help='flags from JSON or YAML; these here come on top')
-  group.add_argument('--input-size', type=height_width, default=(480, 480), help='window')
+  group.add_argument('--input-size', type=height_width, default=(480, 480), help='window, unless a run says another')
   if strides:
     group.add_argument('--strides', type=height_width, help="of the windows [the run's, else 320,320]")
   if multi_scale:

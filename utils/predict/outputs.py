@@ -33,7 +33,7 @@ class Outputs:
     if len(self.colours) < args.num_classes:
       raise InputError(
         f'--colormap {args.colormap}: has {len(self.colours)} colours for --num-classes {args.num_classes}; '
-        'take one with a colour a class, or leave the flag out'
+        'take one with one colour per class, or leave the flag out'
       )
     self.classes = Classes(args.classes.names, self.colours[: args.num_classes])
     # Of class ids. All 256 colours: with 16 or fewer Pillow stores 4 bits a pixel, and void would become a class.

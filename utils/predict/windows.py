@@ -78,7 +78,7 @@ def freeze(model) -> None:
 
 
 def windows_at_once() -> int:
-  """How many windows a run of the network takes, if nobody says."""
+  """How many windows the network takes at a time, if nobody says."""
   return 16 if tf.config.list_physical_devices('GPU') else 4
 
 
@@ -167,7 +167,7 @@ def scores(
     probabilities: from `probability_function`.
     window, strides: (height, width) in pixels. A function of a view's height and width makes windows of any size, for
       `probabilities` from `whole_image_function` and a `batch_size` of 1.
-    batch_size: windows a run of the network.
+    batch_size: windows that the network takes at a time.
   """
   views = list(itertools.product(scales, (False, True) if flip else (False,)))
   waiting = collections.deque()  # key and image whose windows are being computed

@@ -141,7 +141,7 @@ def check_same_classes(names_of: dict[str, list[str]]) -> None:
 
 
 def publish(args, report: metrics.Scores, names: list[str], images: int, instance_wise: bool) -> None:
-  """Prints and writes the scores: one line a class, the two means, then those that the flags ask for."""
+  """Prints and writes the scores: one line per class, the two means, then those that the flags ask for."""
   iou = report.columns['instance_iou' if instance_wise else 'iou']
   for i, (name, value) in enumerate(zip(names, iou, strict=True)):
     print(f'class {name}: {i:02d}, acc: {percent(value)}')

@@ -66,7 +66,7 @@ def check_same_images(names: list[str], folders: list[list[pairs.Files]]) -> Non
 
 
 def content(title: str, folders: list[Folder], classes: labels.Classes, number: int, strips: 'Strips') -> dict:
-  """Everything the page draws, with `number` images a group."""
+  """Everything the page draws, with `number` images per group."""
   groups = image_groups(folders, number)
   shown = list(dict.fromkeys(itertools.chain.from_iterable(groups.values())))
   return {

@@ -26,7 +26,7 @@ def of_run(args, pixels: np.ndarray, around: np.ndarray) -> tuple[float, ...] | 
   that goes on has those that it was started with, though a label may have been mended since.
 
   Raises:
-    InputError: the file of weights cannot be read, has not one number a class, or has nothing but zeros.
+    InputError: the file of weights cannot be read, does not have one number per class, or has nothing but zeros.
   """
   if not args.class_weights:
     return None
@@ -57,7 +57,7 @@ def read(path: str, names: list[str]) -> tuple[float, ...]:
   lines = [line.split() for line in text.splitlines() if line.strip()]
   if len(lines) != len(names):
     raise InputError(
-      f'{path}: has {len(lines)} class weights for --num-classes {len(names)}; write one line a class, `number` or '
+      f'{path}: has {len(lines)} class weights for --num-classes {len(names)}; write one line per class, `number` or '
       '`name number`'
     )
   for i, (*words, _) in enumerate(lines):

@@ -84,12 +84,12 @@ def make_parser(description: str, affinity=False, adaptive=False, several_gpus=F
 def _add_most_used_and_network_flags(parser):
   group = parser.add_argument_group('most used')
   add(group, FREE, '--data-dir', default='', metavar='DIR', help='the folder that the list is relative to')
-  add(group, FREE, '--data-list', default='', metavar='LIST', help='one line an image: `image label`')
+  add(group, FREE, '--data-list', default='', metavar='LIST', help='one line per image: `image label`')
   add(group, FREE, '--snapshot-dir', default='', metavar='DIR', help='folder of checkpoints, events, config and log')
   add(group, Role.ORIGIN, '--restore-from', default='', metavar='CHECKPOINT', help='to start from [initial weights]')
   add_network_flags(parser, most_used=group)
   add(group, RESULT, '--input-size', type=height_width, default=(336, 336), help='training crop')
-  add(group, RESULT, '--batch-size', type=whole(1), default=1, help='images a batch, over all GPUs')
+  add(group, RESULT, '--batch-size', type=whole(1), default=1, help='images per batch, over all GPUs')
   add(group, RESULT, '--num-steps', type=whole(1), default=20000, help='updates in total')
   add(group, RESULT, '--learning-rate', type=real(0, above=True), default=2.5e-4, help='base rate, before --schedule')
 
