@@ -113,7 +113,7 @@ def check(path: str, backbone: str) -> None:
     from network.common.resnet_v1 import ResNet
     from utils import checkpoint
 
-  variables = {checkpoint.name_of(variable): variable for variable in ResNet(backbone).variables}
+  variables = checkpoint.by_name(ResNet(backbone).variables)
   checkpoint.restore(path, variables, f'this is not a {backbone} of TF-Slim; fetch it again')
 
 

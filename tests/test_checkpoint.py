@@ -19,7 +19,6 @@ from tests import tiny
 from tests.fuzzed import fuzz
 from tests.tiny import CLASSES, assert_same, contents, last_checkpoint, toy, train
 from utils import checkpoint, errors, runs
-from utils.train.loop import named
 
 data = tiny.data
 v1 = tf.compat.v1
@@ -38,7 +37,7 @@ def randomised(network):
   rng = np.random.default_rng(0)
   for v in network.variables:
     v.assign(np.abs(rng.normal(size=v.shape)))
-  return {name: v.numpy() for name, v in named(network.variables).items()}
+  return {name: v.numpy() for name, v in checkpoint.by_name(network.variables).items()}
 
 
 @pytest.mark.parametrize('version', [v1.train.SaverDef.V1, v1.train.SaverDef.V2])
@@ -48,14 +47,14 @@ def test_ours_reads_tensorflow_1s(tmp_path, version):
   prefix = write_with_tensorflow_1(tmp_path / 'slim.ckpt', {**want, **extra}, version)
   assert os.path.isfile(prefix) == (version == v1.train.SaverDef.V1)
   network = toy()
-  checkpoint.restore(prefix, named(network.variables), 'advice')
-  assert_same(want, {name: v.numpy() for name, v in named(network.variables).items()})
+  checkpoint.restore(prefix, checkpoint.by_name(network.variables), 'advice')
+  assert_same(want, {name: v.numpy() for name, v in checkpoint.by_name(network.variables).items()})
 
 
 def test_tensorflow_1_reads_ours(tmp_path):
   network = toy()
   want = randomised(network)
-  checkpoint.save(str(tmp_path / 'model.ckpt-3'), named(network.variables))
+  checkpoint.save(str(tmp_path / 'model.ckpt-3'), checkpoint.by_name(network.variables))
   with tf.Graph().as_default(), v1.Session() as session:
     variables = {name: v1.get_variable(name, shape=array.shape) for name, array in want.items()}
     v1.train.Saver(variables).restore(session, str(tmp_path / 'model.ckpt-3'))
@@ -110,16 +109,16 @@ def test_death_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path, monkey
 def test_the_head_or_its_layers_to_classes_can_be_left_as_initialised(data, tmp_path, flag):
   """For another number of classes: the rest, in the second case PSPNet's pyramid too, is the checkpoint's."""
   other, network = build('pspnet', 'toy', 7, 5, auxiliary=True), build('pspnet', 'toy', CLASSES, 1234, auxiliary=True)
-  want = {name: v.numpy() + ('BatchNorm' in name) for name, v in named(other.variables).items()}
+  want = {name: v.numpy() + ('BatchNorm' in name) for name, v in checkpoint.by_name(other.variables).items()}
   checkpoint.save(str(tmp_path / 'other'), want)
   settings = {'num_steps': 1, 'learning_rate': 1e-30, 'weight_decay': 0, 'use_global_status': True, 'aux_weight': 0.4}
   settings |= {'model': 'pspnet', 'input_size': '48,48', 'restore_from': tmp_path / 'other', flag: True}
   train(data, tmp_path / 'run', **settings)
   got = last_checkpoint(tmp_path / 'run')
-  left = named(network.head_variables)
+  left = checkpoint.by_name(network.head_variables)
   if flag == 'not_restore_logits':
     left = {f'toy/{layer}/{part}' for layer in ('block5/fc1_voc12', 'aux/classifier') for part in ('weights', 'biases')}
-  for name, initial in named(network.variables).items():
+  for name, initial in checkpoint.by_name(network.variables).items():
     np.testing.assert_allclose(got[name], initial if name in left else want[name], rtol=0, atol=1e-20, err_msg=name)
 
 

@@ -159,6 +159,10 @@ def name_of(variable) -> str:
   return variable.name.split(':')[0]
 
 
+def by_name(variables) -> dict:
+  return {name_of(variable): variable for variable in variables}
+
+
 # Folders of checkpoints.
 
 

@@ -82,7 +82,7 @@ def multi_worker_strategy(args, workers: 'Cluster', gpus, equal) -> tf.distribut
   if gpus:
     tf.config.set_visible_devices(own_gpus(gpus, args.num_gpu, workers), 'GPU')
   else:
-    print('no GPU here: one replica a machine, on its CPU')
+    print('no GPU here: one replica per machine, on its CPU')
   meet(workers, args.worker_timeout)
   task = {'type': 'worker', 'index': workers.index}
   os.environ['TF_CONFIG'] = json.dumps({'cluster': {'worker': workers.workers}, 'task': task})
@@ -251,7 +251,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def from_slurm(environment) -> Cluster:
-  """One worker a task of a Slurm job step. Its port follows from the job's number, so that jobs can share a machine.
+  """One worker per task of a Slurm job step. Its port follows from the job's number, so that jobs can share a machine.
 
   Slurm's lists are read as TensorFlow's SlurmClusterResolver reads them. That class itself fails where there are no
   GPUs, and sorts hosts by name, node10 before node9, while Slurm numbers its tasks in the order of its own list.

@@ -25,11 +25,11 @@ question="${1:-}"
 [ $# = 0 ] || shift
 more_backbones='' adamw='--optimizer adamw --weight-decay 1e-2 --batch-norm-decay 0.99'
 case "$question" in
-  losses) # about 20 minutes a run
+  losses) # about 20 minutes per run
     : "${SEEDS:=1,2,3,4,5}" "${STEPS:=1100}" "${CROP:=320,320}" "${RECIPE:=$adamw --learning-rate 1e-3}"
     variants=('lovasz=baseline --extra-loss lovasz' 'rmi=baseline --extra-loss rmi' 'no-decay=aaf --kld-decay 1')
     ;;
-  recipe) # about 12 minutes a run on one core
+  recipe) # about 12 minutes per run on one core
     : "${SEEDS:=1}" "${STEPS:=600}" "${CROP:=320,320}" "${RECIPE:=$adamw --learning-rate 1e-3}" "${METHODS:=baseline,aaf}"
     : "${VAL_EVERY:=$STEPS}"
     recipe='aaf --kld-lambda-1 2 --kld-lambda-2 2' more_backbones=efficientnet_lite2

@@ -93,6 +93,6 @@ class Layout:
     return tf.nest.map_structure(lambda x: self.at(x, shift), xs)
 
 
-def counted(centre, neighbour, opposite):
+def is_pair(centre, neighbour, opposite):
   """True where a pair counts, by the labels of its two pixels and of the one opposite to the neighbour."""
   return (centre != IGNORED) & (neighbour != IGNORED) & (opposite != IGNORED)

@@ -8,23 +8,24 @@ Where exactly one of i and j is labelled c, the entry is an *edge* entry and cos
 entry is a *non-edge* entry and costs kl. The losses are means over all edge and over all non-edge entries.
 
 Conventions: labels are integers [N, H, W], ignored unless in [0, C); probs are softmax probabilities
-[N, H, W, C] of any float dtype. All arithmetic is float32. An empty set of entries contributes 0. The two functions of
-the mean also take labels [N, H, W, 1], and num_classes 1 for one sigmoid channel p of the classes 0 and 1: [1 - p, p].
+[N, H, W, C] of any float dtype. All arithmetic is float32. An empty set of entries contributes 0. `affinity_loss` and
+`adaptive_affinity_loss` also take labels [N, H, W, 1], and num_classes 1 for one sigmoid channel p of the classes 0 and
+1: [1 - p, p].
 
 No tensor of pairs x classes is stored. XLA compiles the sums over a size's pairs into one loop over [C, pixels], where
-a pixel's eight neighbours are eight shifts (`layers.Layout`). The gradient is written out, so that it is such a loop.
+a pixel's eight neighbours are eight shifts (`layers.Layout`). The gradient is written out, to be such a loop too.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from .layers import IGNORED, Layout, class_count, classes_only, counted, label_maps
+from .layers import IGNORED, Layout, class_count, classes_only, is_pair, label_maps
 
 FLOOR = 1e-4  # p and 1 - p are clipped to [FLOOR, 1] before the logarithm
 SIZES = (1, 2, 3)  # of the adaptive loss
 
-compiled = tf.function(jit_compile=True, autograph=False)  # these take labels from `classes_only`
+compiled = tf.function(jit_compile=True, autograph=False)  # such functions take labels from `classes_only`
 
 
 def affinity_loss(labels, probs, num_classes: int, kld_margin: float):
@@ -107,7 +108,7 @@ def counts(labels, num_classes, sizes):
     pairs, differ = [], []
     for shift in layout.shifts(size):
       neighbour, opposite = layout.at(labels, shift), layout.at(labels, -shift)
-      pairs.append(counted(centre, neighbour, opposite))
+      pairs.append(is_pair(centre, neighbour, opposite))
       differ.append(centre != neighbour)
     edges = 2 * count(tf.logical_and(pairs, differ))
     return edges, num_classes * count(pairs) - edges
@@ -158,7 +159,7 @@ def sums(labels, probs, num_classes, margin, sizes):
     edge = nonedge = 0.0
     for shift in layout.shifts(size):
       j = layout.each_at(pixels, shift)
-      pair = counted(i.label, j.label, layout.at(pixels.label, -shift))
+      pair = is_pair(i.label, j.label, layout.at(pixels.label, -shift))
       cost, at_edge = kl(i, j), is_edge(i, j)
       edge += tf.where(pair & at_edge, tf.nn.relu(margin - cost), 0)
       nonedge += tf.where(pair & ~at_edge, cost, 0)
@@ -184,7 +185,7 @@ def sums_gradient(labels, probs, d_edge, d_nonedge, num_classes, margin, sizes):
 
   def d_kl(i, j, opposite, d_edge, d_nonedge):
     d = tf.where(is_edge(i, j), tf.where(kl(i, j) < margin, -d_edge, 0), d_nonedge)
-    return tf.where(counted(i.label, j.label, opposite), d, 0)
+    return tf.where(is_pair(i.label, j.label, opposite), d, 0)
 
   def add_size(d_p, of_size):
     size, *upstream = of_size

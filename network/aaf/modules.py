@@ -28,7 +28,7 @@ class AffinityLoss(tf.Module):
   On several replicas each takes the mean over its own pixels, divided by their number, as Keras' losses do: what the
   replicas have, gradients too, is to be added up.
   Keras' `sample_weight` and `class_weight` can only scale this one number: pixels to leave out are labelled outside the
-  classes, and class weights belong into `base`.
+  classes, and class weights belong in `base`.
   """
 
   def __init__(

@@ -26,7 +26,7 @@ class Outputs:
   """The files that a run writes of each image."""
 
   def __init__(self, args):
-    self.folder, self.root, self.least = pathlib.Path(args.save_dir), args.image_dir, args.min_confidence
+    self.folder, self.root, self.min_confidence = pathlib.Path(args.save_dir), args.image_dir, args.min_confidence
     self.skip = args.skip_existing
     self.video = self.folder / 'video' / (pathlib.Path(args.video).stem + '.mp4') if args.video else None
     self.colours = read_colormap(args.colormap) if args.colormap else args.classes.colours
@@ -36,7 +36,7 @@ class Outputs:
         'take one with one colour per class, or leave the flag out'
       )
     self.classes = Classes(args.classes.names, self.colours[: args.num_classes])
-    # Of class ids. All 256 colours: with 16 or fewer Pillow stores 4 bits a pixel, and void would become a class.
+    # Of class ids. All 256 colours: with 16 or fewer Pillow stores 4 bits per pixel, and void would become a class.
     self.palette = colour(np.arange(256), self.colours) if args.palette else None
     wanted = (args.save_probs, args.confidence, args.overlay, not args.video, True)
     self.kinds = list(itertools.compress(KINDS, wanted))
@@ -104,7 +104,7 @@ class Outputs:
 
   def labels(self, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What `decided` says with --min-confidence, the confidence in 255ths: two uint8 [h, w]."""
-    labels, confidence = decided(score, self.least)
+    labels, confidence = decided(score, self.min_confidence)
     return labels, np.rint(255 * confidence).astype(np.uint8)
 
   @contextlib.contextmanager
@@ -132,13 +132,13 @@ def class_map(score: np.ndarray) -> np.ndarray:
   return np.argmax(score, -1).astype(np.uint8)
 
 
-def decided(score: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-  """Scores [h, w, C] -> the best class of each pixel, void where its confidence is below `least`, uint8 [h, w]; and the
-  confidence, float32 [h, w]: its share of the pixel's scores, which is the mean softmax probability over windows,
-  scales and flips.
+def decided(score: np.ndarray, min_confidence: float) -> tuple[np.ndarray, np.ndarray]:
+  """Scores [h, w, C] -> the best class of each pixel, uint8 [h, w], void where its confidence is too low; and the
+  confidence, float32 [h, w]: the share of the class in the pixel's scores, which is its mean softmax probability over
+  windows, scales and flips.
   """
   confidence = np.max(score, -1) / np.sum(score, -1)
-  return np.where(confidence < least, np.uint8(VOID), class_map(score)), confidence
+  return np.where(confidence < min_confidence, np.uint8(VOID), class_map(score)), confidence
 
 
 def images_to_do(args, outputs: Outputs) -> list[str]:

@@ -44,14 +44,14 @@ class Predictor:
     flags.add_prediction_flags(parser, multi_scale=False)
     args = flags.parse_described(parser, words)
     args.whole_image, args.scales, args.flip_aug = whole_image, scales, flip
-    self.classes, self.windows, self.least = args.classes, load_network(args), min_confidence
+    self.classes, self.windows, self.min_confidence = args.classes, load_network(args), min_confidence
 
   def __call__(self, image) -> tuple[np.ndarray, np.ndarray]:
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape[2:] != (3,):
       raise InputError(f'the image is {image.dtype} {list(image.shape)}; give uint8 RGB [h, w, 3]')
     [(_, _, score)] = scores([(None, image)], **self.windows)
-    return decided(score, self.least)
+    return decided(score, self.min_confidence)
 
 
 def load_network(args) -> dict:
@@ -71,7 +71,7 @@ def load_network(args) -> dict:
 def restored(args):
   """The model of the network flags, with the weights of --restore-from, in --precision."""
   model = build(args.model, args.backbone, args.num_classes, output_stride=args.output_stride)
-  variables = {checkpoint.name_of(v): v for v in model.variables}
+  variables = checkpoint.by_name(model.variables)
   checkpoint.restore(args.restore_from, variables, 'check --model, --backbone and --num-classes', ema=args.ema)
   devices.apply(model, args.precision)
   return model

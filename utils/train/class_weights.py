@@ -52,7 +52,7 @@ def by_rule(rule: str, pixels: np.ndarray, around: np.ndarray) -> tuple[float, .
 
 
 def read(path: str, names: list[str]) -> tuple[float, ...]:
-  """The weights of a file: one number a line, or `name number`, in the order of the classes `names`."""
+  """The weights of a file: one number per line, or `name number`, in the order of the classes `names`."""
   text = read_text(path, f'class weights (or give {", ".join(RULES)})')
   lines = [line.split() for line in text.splitlines() if line.strip()]
   if len(lines) != len(names):

@@ -40,8 +40,8 @@ USAGE = '%(prog)s --data-dir DIR --data-list LIST --snapshot-dir DIR [more flags
 
 
 def parse(description: str, argv, affinity=False, adaptive=False, several_gpus=False, prog=None) -> argparse.Namespace:
-  """Parses and checks the flags of one training script: with those of an affinity loss, of the adaptive one. `prog`:
-  its name for messages, if another program asks.
+  """Parses and checks the flags of one training script. `affinity`, `adaptive`: with those of these losses. `prog`: the
+  script's name in messages, if another program asks.
 
   Raises:
     InputError: flags that contradict each other.
@@ -167,9 +167,9 @@ def _add_validation_flags(group):
 def _add_start_flags(group):
   classes = 'classes.csv, or names [the file beside --data-list]'
   add(group, FREE, '--class-names', default='', metavar='FILE', help=classes)
-  own = WORKERS | Role.ORIGIN
-  add(group, own, '--not-restore-classifier', help='of --restore-from: leave the head as initialised')
-  add(group, own, '--not-restore-logits', help='leave only the layers to classes as initialised')
+  role = WORKERS | Role.ORIGIN
+  add(group, role, '--not-restore-classifier', help='of --restore-from: leave the head as initialised')
+  add(group, role, '--not-restore-logits', help='leave only the layers to classes as initialised')
   add(group, Role.START, '--resume', help='go on from the newest checkpoint of --snapshot-dir, if any')
   add(group, Role.START, '--overwrite', help='delete the checkpoints that --snapshot-dir holds')
   flags = "flags from JSON or YAML, or a run's config; these here come on top"
@@ -203,12 +203,12 @@ def described(args: argparse.Namespace) -> str:
 
 
 def warnings(args: argparse.Namespace) -> list[str]:
-  """What trains, and learns nothing: one line each."""
+  """One line for each setting with which a run trains and learns nothing."""
   model, found = MODELS[args.model], []
   if model.pools_image and args.batch_size == 1 and not args.use_global_status:
     found.append(
-      f'--batch-size 1: {args.model} pools the whole image, and batch norm learns nothing of one value; give at least '
-      '2, or --use-global-status'
+      f'--batch-size 1: {args.model} pools the whole image, and batch norm learns nothing from one value; give at '
+      'least 2, or --use-global-status'
     )
   side = -(-max(args.input_size) // (model.logits_stride or args.output_stride or model.output_stride))
   if 2 * (far := max(getattr(args, 'kld_sizes', [0]))) >= side:

@@ -36,7 +36,7 @@ from utils.train.run_folder import RunFolder, RunLog
 from utils.train.step import make_step
 from utils.train.validation import ValidationHistory, Validator
 
-# Its own lock is one between processes, for which Python starts a helper process: no other process draws these bars.
+# The default lock is one between processes, for which Python starts a helper process. Only this process draws bars.
 tqdm.set_lock(threading.RLock())
 
 
@@ -105,8 +105,8 @@ def build_model(args, num_classes: int):
 
 
 def check_equal_starts(strategy, folder, weights: int, class_weights) -> None:
-  """Checks that all workers start at the same step, which they do not if each sees a snapshot folder of its own, from
-  the same weights, of which each keeps a copy that no step would make equal, and with the same class weights."""
+  """Raises InputError unless all workers start alike: at the same step (all must see the same snapshot folder), from
+  the same weights (each keeps a copy, and no step would make them equal), and with the same class weights."""
   own = folder.start, weights, zlib.crc32(repr(class_weights).encode())
   faults = (
     f'--snapshot-dir {folder.folder}: the workers would start at different steps; give one that all machines share',
@@ -127,7 +127,7 @@ def loop(run: Run) -> None:
   """
   args, folder, log = run.args, run.folder, run.log
   batches, step = batches_of(run), make_step(run.strategy, run.state, args)
-  last_save, saved = time.monotonic(), folder.resumed
+  save_time, saved = time.monotonic(), folder.resumed
   if folder.resumed:
     saved = finish_step(run)
   for s in range(folder.start, args.num_steps):
@@ -149,8 +149,8 @@ def loop(run: Run) -> None:
       best = validate(run, s)
     signum = stop_signal(run)
     due = best or signum or s == args.num_steps - 1 or (s > 0 and s % args.save_pred_every == 0)
-    if due or has_stalled(run) or (args.save_minutes and time.monotonic() - last_save > 60 * args.save_minutes):
-      last_save, saved = time.monotonic(), save(run, s)
+    if due or has_stalled(run) or (args.save_minutes and time.monotonic() - save_time > 60 * args.save_minutes):
+      save_time, saved = time.monotonic(), save(run, s)
     stop_after(s, signum, saved, run)
   log.summary(saved, run.history, stopped_early=has_stalled(run) and run.history.last < args.num_steps - 1)
 
@@ -284,10 +284,10 @@ def set_initial_values(state, history, folder, args) -> str:
   elif args.restore_from:
     held = checkpoint.Reader(args.restore_from).shapes
     ema = any(name.endswith(checkpoint.AVERAGE) for name in held)  # they were validated, not the weights
-    left_out = named(model.auxiliary_variables).keys() - held.keys()
+    left_out = checkpoint.by_name(model.auxiliary_variables).keys() - held.keys()
     left_out |= shaped_by_classes(model, args) if args.not_restore_logits else set()
-    left_out |= named(model.head_variables).keys() if args.not_restore_classifier else set()
-    variables = {name: v for name, v in named(model.variables).items() if name not in left_out}
+    left_out |= checkpoint.by_name(model.head_variables).keys() if args.not_restore_classifier else set()
+    variables = {name: v for name, v in checkpoint.by_name(model.variables).items() if name not in left_out}
     advice = f'check --backbone {args.backbone}; for the head check --model and --num-classes, or leave its layers to '
     advice += 'classes as initialised by --not-restore-logits, all of it by --not-restore-classifier'
     checkpoint.restore(args.restore_from, variables, advice, ema)
@@ -305,20 +305,16 @@ def shaped_by_classes(model, args) -> set[str]:
   other shapes; it is described in a graph that never runs, so it takes no memory."""
   with tf.Graph().as_default():
     other = build_model(args, args.num_classes + 1)
-    shapes = {name: v.shape for name, v in named(other.variables).items()}
-  return {name for name, v in named(model.variables).items() if v.shape != shapes[name]}
+    shapes = {name: v.shape for name, v in checkpoint.by_name(other.variables).items()}
+  return {name for name, v in checkpoint.by_name(model.variables).items() if v.shape != shapes[name]}
 
 
 def digest(model) -> int:
   """A checksum of the model's variables, without an auxiliary head: runs with and without one have equal starts."""
   crc, auxiliary = 0, {id(v) for v in model.auxiliary_variables}
-  for name, variable in sorted(named(v for v in model.variables if id(v) not in auxiliary).items()):
+  for name, variable in sorted(checkpoint.by_name(v for v in model.variables if id(v) not in auxiliary).items()):
     crc = zlib.crc32(np.asarray(variable).tobytes(), zlib.crc32(name.encode(), crc))
   return crc
-
-
-def named(variables) -> dict:
-  return {checkpoint.name_of(v): v for v in variables}
 
 
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
@@ -357,19 +353,19 @@ def short_message(error: tf.errors.OpError) -> str:
 
 
 def check_losses(s: int, metrics: dict, run) -> None:
-  """Raises RunError (see `stop`) if a loss of step s is not finite; its update has not been made then."""
+  """Raises RunError (see `fail_as_not_finite`) if a loss of step s is not finite; its update has not been made then."""
   if bad := [f'{name} {value}' for name, value in metrics.items() if not np.isfinite(value)]:
-    stop(s, f'the loss is not finite ({bad[0]}); update not made', run.state.saved(), run)
+    fail_as_not_finite(s, f'the loss is not finite ({bad[0]}); update not made', run.state.saved(), run)
 
 
 def check_variables(s: int, tensors: dict, run) -> None:
-  """Raises RunError (see `stop`) if a variable is not finite after step s: a gradient overflowed."""
+  """Raises RunError (see `fail_as_not_finite`) if a variable is not finite after step s: a gradient overflowed."""
   if bad := [name for name, array in tensors.items() if not np.all(np.isfinite(array))]:
     more = f' and {len(bad) - 1} more' if len(bad) > 1 else ''
-    stop(s, f'{bad[0]}{more} is not finite after the update', tensors, run)
+    fail_as_not_finite(s, f'{bad[0]}{more} is not finite after the update', tensors, run)
 
 
-def stop(s: int, what: str, tensors: dict, run) -> None:
+def fail_as_not_finite(s: int, what: str, tensors: dict, run) -> None:
   """Saves the state in a folder of its own, names the files of the step, and raises RunError."""
   args, pairs, folder = run.args, run.pairs, run.folder
   first = s * args.iter_size * args.batch_size

@@ -60,7 +60,7 @@ class CrossEntropy(tf.Module):
   def counts_by_logits(self, labels, logits) -> dict:
     """The counts that the forward pass decides, constants for the gradient; to be added up as `counts` are.
 
-    With one batch an update, that is an all-reduce of a number within the step. With several (`--iter-size`) the
+    With one batch per update, that is an all-reduce of one number within the step. With several (`--iter-size`) the
     gradients of the first need the count of the last, so each batch passes forward twice: about a third more work.
     """
     counts = {}

@@ -51,7 +51,7 @@ def momentum_update(variable, slots, gradient, rate, weight_decay, count, args):
 
   g <- g + weight_decay * v;  a <- momentum * a + g;  v <- v - rate * a.
 
-  By TensorFlow's one kernel for both: as products and sums, the passes over the weights cost 5 % of a bfloat16 step.
+  One kernel of TensorFlow does both lines: as products and sums they would cost 5 % of a bfloat16 step.
   """
   gradient = gradient + weight_decay * variable if weight_decay else gradient
   tf.raw_ops.ResourceApplyMomentum(
@@ -108,7 +108,7 @@ class Averages:
 
   @contextlib.contextmanager
   def in_use(self):
-    """The network has the averages for its variables within this context. Takes no more memory than one variable."""
+    """A context in which the network's variables hold the averages. It needs memory for one more variable."""
     self._swap()
     try:
       yield
@@ -123,8 +123,8 @@ class Averages:
 
 
 FIRST_LOSS_SCALE = 2.0**15  # of float16
-# In checkpoints whose momentum of the edge weights is that of the reversed gradient, as in 2018's. Ours were without
-# this name, and of the other sign, while the rate was negative instead.
+# In checkpoints whose momentum of the edge weights is that of the reversed gradient, as in 2018's. Earlier ones of this
+# project lack it: their momentum has the other sign.
 REVERSED_SLOTS = f'{checkpoint.STATE}reversed_slots'
 
 
@@ -176,5 +176,5 @@ class TrainingState(tf.Module):
     """{name: variable} of everything that a checkpoint holds."""
     own = [v for v in (self.loss_scale, self.finite_steps, self.updates, self.reversed_slots) if v is not None]
     averages = self.averages.variables if self.averages else []
-    variables = [*self.model.variables, *self.objective.variables, *itertools.chain(*self.slots), *averages, *own]
-    return {checkpoint.name_of(v): v for v in variables}
+    slots = itertools.chain(*self.slots)
+    return checkpoint.by_name([*self.model.variables, *self.objective.variables, *slots, *averages, *own])

@@ -26,8 +26,8 @@ def one_batch(strategy, state, args):
   joint_loss = JointLoss(state, args)
 
   def whole_step(images, labels, s):
-    counts = over_replicas(strategy, strategy.run(joint_loss.counts, (labels,)))
-    gradients, terms = over_replicas(strategy, strategy.run(joint_loss.gradients, (images, labels, counts, s)))
+    counts = sum_over_replicas(strategy, strategy.run(joint_loss.counts, (labels,)))
+    gradients, terms = sum_over_replicas(strategy, strategy.run(joint_loss.gradients, (images, labels, counts, s)))
     return update(strategy, state, args, gradients, terms, s)
 
   whole_step = tf.function(whole_step, jit_compile=args.xla or None, autograph=False)
@@ -52,38 +52,43 @@ def several_batches(strategy, state, args):
     counts = strategy.run(joint_loss.counts, (labels,))
     if joint_loss.objective.has_counts_by_logits:
       counts |= strategy.run(joint_loss.counts_by_logits, (images, labels))
-    return first_replica(strategy, over_replicas(strategy, counts))
+    return first_replica(strategy, sum_over_replicas(strategy, counts))
 
   @tf.function(jit_compile=args.xla or None, autograph=False)
   def accumulate(images, labels, counts, s, first):
     terms = strategy.run(accumulate_on_replica, (images, labels, counts, s, first))
-    return first_replica(strategy, over_replicas(strategy, terms))
+    return first_replica(strategy, sum_over_replicas(strategy, terms))
 
   @tf.function(jit_compile=args.xla or None, autograph=False)
   def finish(terms, s):
     gradients = strategy.run(lambda: [tf.identity(gradient_sum) for gradient_sum in sums])
-    return update(strategy, state, args, over_replicas(strategy, gradients), terms, s)
+    return update(strategy, state, args, sum_over_replicas(strategy, gradients), terms, s)
 
   def step(batches, s):
-    counts = over_batches(count(*batch) for batch in batches)
+    counts = sum_over_batches(count(*batch) for batch in batches)
     first = [tf.constant(i == 0) for i in range(len(batches))]
-    terms = over_batches(accumulate(*batch, counts, s, f) for batch, f in zip(batches, first, strict=True))
+    terms = sum_over_batches(accumulate(*batch, counts, s, f) for batch, f in zip(batches, first, strict=True))
     return finish(terms, s)
 
   return step
 
 
-def over_replicas(strategy, per_replica):
+def sum_over_replicas(strategy, per_replica):
   """Adds up every tensor of a structure over the replicas, all by one all-reduce; each replica has the sums."""
   flat = tf.nest.flatten(per_replica)
   sums = strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, [(x, x) for x in flat])
   return tf.nest.pack_sequence_as(per_replica, sums)
 
 
-def over_batches(dicts) -> dict:
+def sum_over_batches(dicts) -> dict:
   """Adds up dicts of tensors with the same keys."""
   dicts = list(dicts)
   return {key: tf.add_n([d[key] for d in dicts]) for key in dicts[0]}
+
+
+def at_stride(labels, stride: int):
+  """The labels of the pixels on which the features of this stride sit."""
+  return labels[:, ::stride, ::stride]
 
 
 class JointLoss:
@@ -99,19 +104,11 @@ class JointLoss:
     of_all_pixels = self.objective.options._replace(ohem_threshold=None)
     self.auxiliary = CrossEntropy(self.objective.num_classes, of_all_pixels)
 
-  def at_stride(self, labels):
-    stride = self.model.logits_stride
-    return labels[:, ::stride, ::stride]
-
-  def at_auxiliary_stride(self, labels):
-    stride = self.model.auxiliary_stride
-    return labels[:, ::stride, ::stride]
-
   def counts(self, labels) -> dict:
     """What the labels decide: of pixels, pairs, images."""
-    counts = self.objective.counts(self.at_stride(labels))
+    counts = self.objective.counts(at_stride(labels, self.model.logits_stride))
     if self.model.auxiliary_head is not None:
-      counts['aux_pixels'] = self.auxiliary.counts(self.at_auxiliary_stride(labels))['pixels']
+      counts['aux_pixels'] = self.auxiliary.counts(at_stride(labels, self.model.auxiliary_stride))['pixels']
     return counts
 
   def counts_by_logits(self, images, labels) -> dict:
@@ -119,7 +116,7 @@ class JointLoss:
     averages = [v for v in self.model.variables if not v.trainable]
     before = [tf.identity(v) for v in averages]
     logits = self.model(images, training=not self.args.use_global_status)
-    counts = self.objective.counts_by_logits(self.at_stride(labels), logits)
+    counts = self.objective.counts_by_logits(at_stride(labels, self.model.logits_stride), logits)
     for variable, value in zip(averages, before, strict=True):
       variable.assign(value)
     return counts
@@ -130,17 +127,18 @@ class JointLoss:
     `counts` are of all batches and replicas; with `--iter-size` 1, those that the logits decide are added here. s: the
     step.
     """
+    labels_at_logits = at_stride(labels, self.model.logits_stride)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(self.state.trained)
       logits, auxiliary_logits = self.model.with_auxiliary(images, training=not self.args.use_global_status)
       if self.objective.has_counts_by_logits and self.args.iter_size == 1:
-        by_logits = self.objective.counts_by_logits(self.at_stride(labels), tf.stop_gradient(logits))
+        by_logits = self.objective.counts_by_logits(labels_at_logits, tf.stop_gradient(logits))
         counts = {**counts, **tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, by_logits)}
       decay = affinity_decay(s, self.args.num_steps, self.objective.decay)
-      terms = self.objective.terms(self.at_stride(labels), logits, counts, decay)
+      terms = self.objective.terms(labels_at_logits, logits, counts, decay)
       if self.model.auxiliary_head is not None:
         count = {'pixels': counts['aux_pixels']}
-        share = self.auxiliary.terms(self.at_auxiliary_stride(labels), auxiliary_logits, count, decay)
+        share = self.auxiliary.terms(at_stride(labels, self.model.auxiliary_stride), auxiliary_logits, count, decay)
         terms['aux_loss'] = self.args.aux_weight * share['seg_loss']
       loss = tf.add_n(list(terms.values()))
       loss = loss * self.state.loss_scale if self.args.precision == 'float16' else loss
