@@ -1,4 +1,5 @@
-"""The bash scripts: what they would run, that they resume and stop, and that some run to their end on tiny data."""
+"""The bash scripts of recipes and studies: what they would run, that they resume and stop, and that some run to their
+end on tiny data."""
 
 import functools
 import itertools
@@ -12,7 +13,9 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+
+from tests.data.trees import save
+from utils import checkpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BASH = ROOT / 'bashscripts'
@@ -236,9 +239,7 @@ def test_own_images_become_a_network_and_a_report(tmp_path):
   for i, split in enumerate(('train', 'val', 'test') * 6):
     masks = colours[random.integers(0, 3, (40, 52))]
     for kind, picture in (('images', random.integers(0, 256, (40, 52, 3))), ('masks', masks)):
-      path = data / kind / split / f'{i}.png'
-      path.parent.mkdir(parents=True, exist_ok=True)
-      Image.fromarray(picture.astype(np.uint8)).save(path)
+      save(data / kind / split / f'{i}.png', picture)
   (data / 'my_colours.txt').write_text('9 9 9 road\n0 200 0 tree\n0 0 200 sky\n')
   small = {'RESTORE_FROM': '', 'STEPS': 22, 'TRAIN_INPUT_SIZE': '32,32', 'BATCH_SIZE': 2}
   small |= {'LABEL_FLAGS': '--colors my_colours.txt', 'PYTHON': sys.executable, 'OUT': out}
@@ -291,3 +292,65 @@ def test_demo_runs_to_its_end(tmp_path):
   pictures = [line.split()[-1] for line in lines if line.startswith('the first ')]
   assert len(pictures) == 3 and all(map(os.path.exists, pictures))
   assert sum('on 2 scenes' in line for line in lines) == 2
+
+
+# Studies.
+
+
+@pytest.fixture(scope='module')
+def camvid(tmp_path_factory):
+  """The values of a study on a tree in CamVid's layout, with a file in the place of the ImageNet weights."""
+  root, rng = tmp_path_factory.mktemp('camvid'), np.random.default_rng(0)
+  for split in ('train', 'val', 'test'):
+    for i in range(6):
+      save(root / split / f'{i}.png', rng.integers(0, 256, (52, 60, 3), np.uint8))
+      save(root / f'{split}annot' / f'{i}.png', rng.integers(0, 12, (52, 60), np.uint8))
+  for name in ('efficientnet_lite0', 'efficientnet_lite2'):
+    checkpoint.save(str(root / f'imagenet/{name}.ckpt'), {'w': np.zeros(1, np.float32)})
+  places = {'IMAGENET': root / 'imagenet', 'OUT': root / 'study', 'LISTS': root / 'lists'}
+  return {'DATA_DIR': root, 'PYTHON': sys.executable, **places}
+
+
+def trainings(result) -> list[str]:
+  """The lines of training of a dry run."""
+  assert result.returncode == 0, result.stderr
+  return [line for line in result.stdout.splitlines() if 'pyscripts/train' in line]
+
+
+QUESTIONS = [('losses', 30), ('recipe', 16), ('settings', 16), ('converged', 15), ('scratch', 15)]
+
+
+@pytest.mark.parametrize(('question', 'number'), QUESTIONS)
+def test_questions_of_camvid(camvid, question, number):
+  lines = trainings(bash('study/camvid.sh', question, '--dry-run', **camvid))
+  model = 'deeplabv3plus' if question in ('losses', 'recipe') else 'fcn8s'
+  assert len(lines) == number and all(f'--model {model} ' in line for line in lines)
+  assert all(('--restore-from' in line) == (question != 'scratch') for line in lines)
+  assert len((camvid['OUT'] / 'curve.txt').read_text().splitlines()) == 2
+  assert not (camvid['OUT'] / 'start').exists()
+
+
+def test_values_and_flags_from_outside(camvid):
+  values = {
+    'STEPS': 2,
+    'SEEDS': 7,
+    'METHODS': 'aaf',
+    'TRAIN_FLAGS': '--clip-norm 9',
+    'PRECISION': 'bfloat16',
+    'TEST': 1,
+  }
+  result = bash('study/camvid.sh', 'scratch', '--variant', 'half=aaf --kld-margin 1', '--dry-run', **camvid, **values)
+  lines = trainings(result)
+  assert len(lines) == 2 and result.stdout.count('inference.py') == 4
+  for flags in map(flags_of, map(shlex.split, lines)):
+    assert (flags['--num-steps'], flags['--clip-norm'], flags['--random-seed']) == ('2', '9', '7')
+    assert flags['--precision'] == 'bfloat16' and flags['--snapshot-dir'].startswith(f'{camvid["OUT"]}/seed-7/')
+  wrong = bash('study/camvid.sh', **camvid)
+  assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1) and 'give losses' in wrong.stderr
+
+
+@pytest.mark.skipif(not INSTALLED.exists(), reason='not run by bashscripts/test.sh, and so the demo would install')
+def test_demo_trains_on_the_demo_scenes(tmp_path):
+  scenes = '--num-train 2 --num-val 1 --image-size 64,64'
+  lines = trainings(bash('study/demo.sh', '--dry-run', VENV=sys.prefix, DEMO=tmp_path, SCENES=scenes, TENSORFLOW=BUILD))
+  assert len(lines) == 3 * 4 and all('--num-classes 7 ' in line for line in lines)
