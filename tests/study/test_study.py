@@ -208,18 +208,16 @@ BAD = {
 
 
 @pytest.mark.parametrize(('more', 'expected'), [pytest.param(*case, id=name) for name, case in BAD.items()])
-def test_bad_input_is_one_line_before_the_first_run(data, scripts, tmp_path, capsys, more, expected):
+def test_bad_input_is_one_line_before_the_first_run(refused, data, scripts, tmp_path, more, expected):
   more = [data / word if word == 'again.txt' else word for word in more]
-  assert run(words(data, tmp_path / 'out', *more)) == 2 and scripts.calls == []
-  (line,) = capsys.readouterr().err.splitlines()
-  assert all(word in line for word in expected), line
-  assert not (tmp_path / 'out').exists()
+  refused(study.main, words(data, tmp_path / 'out', *more), *expected)
+  assert scripts.calls == []
 
 
-def test_json_of_something_else_is_refused(data, scripts, tmp_path, capsys):
+def test_json_of_something_else_is_refused(refused, data, scripts, tmp_path):
   (tmp_path / 'camvid.json').write_text('{"runs": []}')
-  assert run(words(data, tmp_path)) == 2 and scripts.calls == []
-  assert 'camvid.json: cannot be read as the JSON of a study' in capsys.readouterr().err
+  refused(study.main, words(data, tmp_path), 'camvid.json: cannot be read as the JSON of a study')
+  assert scripts.calls == []
 
 
 def test_a_dry_run_prints_the_commands(data, scripts, tmp_path, capsys):
