@@ -148,19 +148,20 @@ def test_an_image_that_is_missing_does_not_lend_its_labels(tmp_path, capsys):
 
 
 def test_a_class_map_of_splits_and_images_that_are_in_two(tmp_path, capsys):
-  """A class of the map need not be in every split, nor have one id there. classes.txt names the new classes, not the
-  ids."""
+  """Of one folder of images, in other spellings. A class of the map need not be in every split, nor have one id there.
+  classes.txt names the new classes, not the ids."""
   labelled.images(tmp_path, 'abc')
   train = labelled.coco(*labelled.SCENE, names='ab')
   val = labelled.coco({**labelled.CAR, 'category_id': 3}, names='bc', categories=[('car', 3)])
-  for split, content in (('train', train), ('val', val)):
+  for split, content in (('training', train), ('valid', val)):
     (tmp_path / f'{split}.json').write_text(json.dumps(content))
   (tmp_path / 'map.txt').write_text('3 -> plant\n')
   assert prepare(tmp_path, '--coco', '{split}.json', '--class-map', 'map.txt') == 0
   assert '1 images are in several splits: images/b.jpg' in capsys.readouterr().err
   assert classes(tmp_path) == ['background', 'car', 'plant']
+  assert lines(tmp_path, 'val') == [f'images/{name}.jpg label_ids/val/{name}.png' for name in 'bc']
   np.testing.assert_array_equal(label(tmp_path, 'val/c'), labelled.square())
-  (tmp_path / 'val.json').write_text((tmp_path / 'val.json').read_text().replace('"car"', '"truck"'))
+  (tmp_path / 'valid.json').write_text((tmp_path / 'valid.json').read_text().replace('"car"', '"truck"'))
   for line, says in (
     ('bus -> car', "no class 'bus'; they have car, tree"),
     ('3 -> car', '3 is tree and truck, in diff'),
@@ -218,14 +219,6 @@ def test_split_files_and_names_that_begin_with_folders(tmp_path):
   line = '{0}2017/{1}.jpg label_ids/{0}/{1}.png'.format
   assert lines(tmp_path) == [line('train', 'a'), line('train', 'b'), line('val', 'c')]
   assert lines(tmp_path, 'test') == ['test2017/d.jpg']
-
-
-def test_splits_of_one_folder_of_images_and_other_spellings(tmp_path):
-  labelled.images(tmp_path, 'abc')
-  for split, names in (('training', 'ab'), ('valid', 'c')):
-    (tmp_path / f'{split}.json').write_text(json.dumps(labelled.coco(*labelled.SCENE, names=names)))
-  assert prepare(tmp_path, '--coco', '{split}.json') == 0
-  assert len(lines(tmp_path, 'train')) == 2 and lines(tmp_path, 'val') == ['images/c.jpg label_ids/val/c.png']
 
 
 def test_names_of_the_user_are_kept(split, capsys):

@@ -154,13 +154,6 @@ def test_a_file_of_weights(tmp_path):
       class_weights.read(str(path), names)
 
 
-def test_a_run_says_and_keeps_its_weights(data, tmp_path, capsys):
-  train(data, tmp_path, class_weights='balanced', num_steps=1)
-  assert 'class weights: class 0 ' in capsys.readouterr().out
-  weights = json.loads((tmp_path / 'config').read_text())['class_weight_values']
-  assert len(weights) == CLASSES and min(weights) > 0
-
-
 # Distances of the affinity losses, uniform against adaptive weights, decay.
 
 SETTINGS = (CLASSES, 3.0, 0.7, 1.3)

@@ -109,7 +109,7 @@ def test_a_signal_saves_and_the_run_goes_on(data, tmp_path, monkeypatch, finishe
 
   def ask():
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.2)
+    time.sleep(2)  # until a thread has noted it, also on a busy machine
 
   with monkeypatch.context() as patch, pytest.raises(errors.Stopped) as e:
     at_step(patch, 3, ask)
@@ -293,6 +293,7 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   folder = tmp_path / 'run'
   (tmp_path / 'names.txt').write_text('step\nunused\nunused\n')
   flags = {'val_list': data / 'list.txt', 'val_every': 3, 'update_tb_every': 2, 'profile_steps': '4,5'}
+  flags |= {'class_weights': 'balanced'}
   train(data, folder, class_names=tmp_path / 'names.txt', **flags)
   table = rows(folder / 'log.csv')
   assert list(table[0]) == ['step', 'seg_loss', 'loss', 'lr', 'images_per_second', 'waited', 'memory_mb']
@@ -303,9 +304,10 @@ def test_the_story_of_a_run_in_files(data, tmp_path, capsys):
   assert list(validations[0]) == ['step', 'mIoU', 'loss', 'step 0', 'unused 1', 'unused 2']
   config = json.loads((folder / 'config').read_text())
   assert (config['batch_size'], config['input_size'], config['objective']) == (2, [32, 32], 'CrossEntropy')
+  assert len(config['class_weight_values']) == CLASSES and min(config['class_weight_values']) > 0
   out = capsys.readouterr().out
   assert f'flags: all in {folder}/config; fcn8s on toy, 3 classes, batches of 1 x 2 crops of 32 x 32' in out
-  assert 'validation mIoU' in out and 'last checkpoint' in out
+  assert 'class weights: step ' in out and 'validation mIoU' in out and 'last checkpoint' in out
   tags = {}
   for path in folder.glob('*tfevents*'):
     for event in tf.compat.v1.train.summary_iterator(str(path)):
