@@ -45,9 +45,13 @@ def test_every_item_is_added_once_and_in_order():
   assert out.stdout.count('True') == 12, out.stdout + out.stderr
 
 
-def test_processes_are_used():
-  out = run((40,), extra='os.write(2, b"%d\\n" % os.getpid()); time.sleep(0.01)')
-  assert 1 <= len(set(out.stderr.split())) <= 2 and out.stdout.split()[-1] not in out.stderr.split()
+def test_processes_are_used(tmp_path):
+  """Each waits with its item until the other has one, 20 seconds at most."""
+  wait = f'open(f"{tmp_path}/{{os.getpid()}}", "w").close()'
+  wait += f'; any(len(os.listdir("{tmp_path}")) > 1 or time.sleep(0.01) for _ in range(2000))'
+  out = run((2,), extra=wait)
+  pids = {path.name for path in tmp_path.iterdir()}
+  assert len(pids) == 2 and out.stdout.split()[-1] not in pids
 
 
 @pytest.mark.parametrize('processes', [1, 3])

@@ -62,7 +62,6 @@ def cut(source, target, size) -> str:
     (lambda p, path: p._replace(image=cut(p.image, path, 0)), 'it is empty'),
     (lambda p, path: p._replace(image=cut(p.image, path, -2)), 'its end is missing'),
     (lambda p, path: p._replace(label=cut(p.label, path, -30)), 'cannot be decoded'),
-    (lambda p, path: p._replace(image=str(path.parent)), 'is a folder, not a file'),
   ],
 )
 def test_refuses_in_one_line_that_names_the_first_faulty_file(pair, tmp_path, make, words):

@@ -47,7 +47,6 @@ def colormap(there, contents, key='colours'):
 IMAGES = {
   'no images': (lambda f: [], ['--data-list, --image, --image-dir and --video']),
   'list and folder': (lambda f: [*listed(f, 'a.png'), '--image-dir', f], ['not several']),
-  'image missing': (lambda f: ['--image', 'none.jpg'], ['--image none.jpg', 'no such file']),
   'image is a folder': (lambda f: ['--image', f], ['--image-dir']),
   'folder missing': (lambda f: ['--image-dir', 'none'], ['--image-dir none', 'give a folder']),
   'folder without images': (without_images, ['no image', '1 of .txt']),
