@@ -47,6 +47,7 @@ BAD_USE = [
   (prepare_cityscapes, lambda f: (f / 'leftImg8bit').mkdir(), [], 'holds no gtFine; unpack leftImg8bit_train'),
   (prepare_camvid, lambda f: f, [], 'holds no train'),
   (prepare_camvid, camvid, ['--list-dir', 'HERE/train/a.png'], '--list-dir '),
+  (prepare_camvid, lambda f: photo(camvid(f) / 'train/a.jpg'), [], 'a.png: differs from'),
   (prepare_gta5, lambda f: f, [], 'holds no images/*.png and labels/*.png'),
   (prepare_gta5, lambda f: (gta5(f) / 'labels/00001.png').rename(f / 'labels/2.png'), [], '*.png of one name'),
   (prepare_gta5, gta5, ['--split-file', 'HERE/gone.mat'], 'gone.mat: no such file'),
