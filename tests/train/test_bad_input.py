@@ -136,7 +136,7 @@ PICTURES_THAT_WORK = {
 }
 
 
-def test_what_users_expect_to_work_works(data, tmp_path, capsys):
+def test_what_users_expect_to_work_works(data, tmp_path):
   """Every picture takes part in the only step: images of all kinds, names with spaces, tabs, links, `..`, leading
   slashes and absolute paths, in a list with a byte-order mark, Windows line ends and blank lines."""
   lines = []
