@@ -64,6 +64,7 @@ case "$question" in
     ;;
 esac
 : "${OUT:=$root/snapshots/camvid/$question}" "${WINDOW:=368,480}"
+[ -d "$DATA_DIR" ] || { echo "error: DATA_DIR=$DATA_DIR is not a folder; give CamVid's" >&2 && exit 2; }
 [ -n "${PYTHON:-}" ] || PYTHON="$(bash "$root/bashscripts/setup.sh")"
 
 mkdir -p "$OUT"
