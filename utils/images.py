@@ -152,14 +152,27 @@ def check_range(path: str, image: Image.Image) -> None:
   """Refuses an open PNG of 16 bits, not yet decoded, that holds 14 bits or less, as cameras' raw values: the network
   sees the higher byte of each value, so to it the image is almost black."""
   if image.format == 'PNG' and any(tile[3].endswith(';16B') for tile in image.tile):
-    grey = image.mode.startswith('I')  # Pillow, too, gives the higher bytes of colours
-    top = int(np.asarray(image).max()) if grey else int(np.asarray(image.convert('RGB')).max()) * 256 + 255
+    ranges = image.getextrema()
+    if image.mode.startswith('I'):
+      top = ranges[1]
+    else:  # Pillow, too, gives the higher bytes of colours
+      top = max(most for _, most in ranges[:3]) * 256 + 255
+      top = 0 if top == 255 and _is_black(path) else top
     if 0 < top < 1 << 14:
       most = (1 << top.bit_length()) - 1
       raise InputError(
         f'{path}: has 16 bits a sample but no value above {most}, so the network, which sees the higher 8 bits, would '
-        f'see it almost black; {ONE_RANGE.format(most)}'
+        f'see it almost black; {ONE_RANGE.format(most)}, or the highest value of all in place of {most}'
       )
+
+
+def _is_black(path: str) -> bool:
+  """Whether the lower bytes of a 16-bit PNG of colours, whose higher ones are 0, are 0 too."""
+  with open_picture(path) as image:
+    if image.tile[0][3] not in ('RGB;16B', 'RGBA;16B'):  # Pillow has no lower bytes of grey with alpha
+      return False
+    image.tile = [(*tile[:3], tile[3].replace(';16B', ';16L')) for tile in image.tile]
+    return not any(most for _, most in image.getextrema()[:3])
 
 
 def orientation(image: Image.Image) -> int:

@@ -126,6 +126,7 @@ BAD_FILES = [
   (check, lambda f: (pair(f) / 'a.jpg').write_bytes(BOMB), LIST, 'cut it into parts'),
   (check, lambda f: deep(f, 0, b'\x0f\xa0'), LIST, 'a.jpg: has 16 bits a sample but no value above 4095, so the'),
   (check, lambda f: deep(f, 2, b'\x3f\xff'), LIST, 'no value above 16383, so the'),
+  (check, lambda f: deep(f, 2, b'\x00\x07'), LIST, 'no value above 255, so the'),
   (check, lambda f: Image.new('I;16', (8, 6), 300).save(pair(f) / 'a.png'), LIST, 'holds 300 (48 pixels)'),
   (prepare_voc12, lambda f: flat_mask(voc(f) / 'VOC2012/SegmentationClass/b.png', 37), [], 'b.png: holds 37, which is'),
   (prepare_voc12, lambda f: sbd_file(f).write_bytes(b''), ['--sbd-dir', 'HERE/sbd'], 'b.mat: is not a MATLAB file'),

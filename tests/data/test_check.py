@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dataset import check
-from tests.data.trees import save
+from tests.data.trees import raw_png, save
 from utils import checks, lists
 from utils.errors import InputError
 from utils.labels import voc_colours
@@ -29,11 +29,14 @@ def fault(*pairs, num_classes=3, ignore_label=255):
 
 
 def test_sound_pairs_pass(pair, tmp_path):
-  """Without a label, with a palette, with bytes behind a picture's end."""
+  """Without a label, with a palette, with bytes behind a picture's end, with 16 bits that are black."""
   palette = save(tmp_path / 'p.png', np.arange(48).reshape(6, 8) % 3, voc_colours())
   trailing = tmp_path / 't.jpg'
   trailing.write_bytes(pathlib.Path(pair.image).read_bytes() + b'camera notes')
-  checks.check_pairs([pair, lists.Pair(pair.image, None), lists.Pair(str(trailing), palette)], 3, 255)
+  black = tmp_path / 'black.png'
+  black.write_bytes(raw_png(8, 6, 16, 2, bytes((1 + 8 * 6) * 6)))
+  images = [lists.Pair(str(path), palette) for path in (trailing, black)]
+  checks.check_pairs([pair, lists.Pair(pair.image, None), *images], 3, 255)
 
 
 def test_void_is_255_and_ignore_label_and_nothing_else(tmp_path, pair):

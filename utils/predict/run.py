@@ -118,12 +118,11 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
     InputError: none of these, damaged, almost black (`check_range`), or of more than `most_pixels`.
   """
   with open_picture(path) as image:
+    check_memory(path, image.height, image.width, most_pixels)
     if image.format in ('BMP', 'GIF', 'WEBP'):
-      check_memory(path, image.height, image.width, most_pixels)
       return np.ascontiguousarray(upright(np.asarray(image.convert('RGB')), orientation(image)))
     check_range(path, image)
-  width, height = image_size(path)
-  check_memory(path, height, width, most_pixels)
+  image_size(path)  # refuses other formats, and files that were cut short
   try:
     return image_reader.read_image(path)  # TensorFlow's own reading takes no names but UTF-8
   except (OSError, tf.errors.OpError) as e:
