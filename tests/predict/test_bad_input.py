@@ -35,6 +35,7 @@ def among_photos(there):
   """The layout of RGB-D data: photos in a folder that would be taken for outputs, and left out."""
   picture(there / 'color/0.png')
   picture(there / 'depth/0.png')
+  (there / 'classes.txt').write_text('road\n')  # of the user's data, not of a prediction
   return ['--image-dir', there, '--save-dir', there]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from utils.errors import InputError
 from utils.files import Held, claim, whole_file, write_png
 from utils.images import list_images
-from utils.labels import VOID, Classes, blend, classes_beside, colour, read_colormap, write_classes
+from utils.labels import CSV, VOID, Classes, blend, classes_beside, colour, read_colormap, write_classes
 from utils.lists import read_list
 from utils.predict.tiff import is_tiff
 
@@ -174,7 +174,7 @@ def _images(args, outputs: Outputs) -> list[str]:
   if args.image_dir:
     own, above = [os.path.realpath(outputs.folder / kind) for kind in KINDS], os.path.realpath(args.image_dir) + os.sep
     found = next((folder for folder in own if os.path.isdir(folder) and folder.startswith(above)), None)
-    if found and not classes_beside(os.path.join(outputs.folder, '')):  # which every prediction writes
+    if found and not (outputs.folder / CSV).is_file():  # which every prediction writes
       raise InputError(f'{found}: lies where the outputs go; name another --save-dir than {outputs.folder}')
     return list_images('--image-dir', args.image_dir, skip=own)
   for path in args.image or [args.video]:
