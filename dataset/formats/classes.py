@@ -1,6 +1,7 @@
 """Class names of annotation files, colour tables and masks to class ids."""
 
 import collections
+import itertools
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -58,7 +59,7 @@ def read_class_map(path: str) -> dict[str, str]:
 
 def note_alike(names: Iterable[str], notes: list[str]) -> None:
   alike = collections.defaultdict(list)
-  for name in names:
+  for name in itertools.filterfalse(is_void, names):
     alike[name.casefold()].append(name)
   for first, *others in alike.values():
     if others:
