@@ -13,8 +13,8 @@
 # DATA_ROOT/classes.txt names the classes, one line each; without it they have numbers.
 # To reach: CamVid (367 training images, 11 classes) got 64.9 % mIoU on its validation list (two other seeds: 66.1 and
 # 64.0) and 59.1 % on its test list (917 steps) in 10 minutes, 8 of them training, on two idle cores of an Intel Xeon
-# with bfloat16. Momentum needs twice the steps of AdamW: OPTIMIZER=momentum STAGE1_LEARNING_RATE=1e-2 WEIGHT_DECAY=5e-4.
-# See ../../misc/results/README.md.
+# with bfloat16. Momentum needs twice the steps of AdamW: EPOCHS=20 OPTIMIZER=momentum STAGE1_LEARNING_RATE=1e-2
+# WEIGHT_DECAY=5e-4. See ../../misc/results/README.md.
 # Values can be set from the environment; more of them: ../pipeline.sh. Started again, it goes on where it stopped.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
