@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from seg_models import image_reader
 from utils import parallel
-from utils.checks import image_size
+from utils.checks import sizes
 from utils.errors import InputError, RunError, one_line, os_error_line, report
 from utils.files import whole_file
-from utils.images import check_range, open_picture, orientation, upright
+from utils.images import open_picture, orientation, upright
 from utils.predict.predictor import load_network
 from utils.predict.tiff import TILE, TiffReader, is_tiff, write_tiff
 from utils.predict.windows import score_bands, scores
@@ -115,14 +115,13 @@ def read_image(path: str, most_pixels: float) -> np.ndarray:
   """uint8 RGB [h, w, 3], JPEG and PNG decoded as in training, the first picture of a BMP, GIF or WebP by Pillow.
 
   Raises:
-    InputError: none of these, damaged, almost black (`check_range`), or of more than `most_pixels`.
+    InputError: none of these, damaged, almost black (`images.check_range`), or of more than `most_pixels`.
   """
   with open_picture(path) as image:
     check_memory(path, image.height, image.width, most_pixels)
     if image.format in ('BMP', 'GIF', 'WEBP'):
       return np.ascontiguousarray(upright(np.asarray(image.convert('RGB')), orientation(image)))
-    check_range(path, image)
-  image_size(path)  # refuses other formats, and files that were cut short
+  sizes(path, for_network=True)  # refuses other formats, too, and files that were cut short
   try:
     return image_reader.read_image(path)  # TensorFlow's own reading takes no names but UTF-8
   except (OSError, tf.errors.OpError) as e:
