@@ -102,7 +102,7 @@ def check_truth(args, *sums: scoring.Sums) -> None:
 def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   """The classes of --class-names, else of the file beside the predictions (SAVE_DIR/classes.csv for SAVE_DIR/gray),
   else numbers; sets `args.num_classes` where it was not given. Raises as `check_same_classes`."""
-  beside = {} if args.class_names else classes_beside(pred_dirs, [args.gt_dir, args.data_list])
+  beside = {} if args.class_names else classes_by_path(pred_dirs, [args.gt_dir, args.data_list])
   check_same_classes({path: classes.names for path, classes in beside.items()})
   found = next((beside[path] for path in pred_dirs if path in beside), None)
   if args.class_names and args.num_classes is None:
@@ -117,7 +117,7 @@ def chosen_classes(args, pred_dirs: list[str]) -> labels.Classes:
   return labels.choose_classes(args.num_classes, args.class_names)
 
 
-def classes_beside(pred_dirs: list[str], others: list[str]) -> dict[str, labels.Classes]:
+def classes_by_path(pred_dirs: list[str], others: list[str]) -> dict[str, labels.Classes]:
   """Path -> the classes of the file in or beside it, for the paths that have one."""
   places = {path: [path, os.path.dirname(os.path.abspath(path))] for path in pred_dirs}
   places |= {path: [path] for path in others if path}
